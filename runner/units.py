@@ -1,0 +1,130 @@
+"""Money and time as the whole program counts them.
+
+Money is whole micro-dollars (1 USD = 1,000,000), time is whole UTC milliseconds; neither is ever a float.
+Both are turned into words only at the edge, by `usd`, `ago`, `clock_time` and `iso`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import NewType, Protocol
+from zoneinfo import ZoneInfo
+
+UnixMs = NewType("UnixMs", int)
+"""Milliseconds since 1970-01-01T00:00Z."""
+
+MicroUsd = NewType("MicroUsd", int)
+"""Millionths of a US dollar."""
+
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+MAX_USD = MicroUsd(1_000_000_000_000)
+"""A million dollars: an amount above it is a typing mistake, and sums of such amounts still fit SQLite's integer."""
+
+_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+_UNIT_MS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+
+
+class Clock(Protocol):
+    """Where `now` comes from; tests move theirs by hand."""
+
+    def now(self) -> UnixMs:
+        """Wall time."""
+        ...
+
+
+class SystemClock:
+    """The machine's wall clock."""
+
+    def now(self) -> UnixMs:
+        return UnixMs(time.time_ns() // 1_000_000)
+
+
+def parse_usd(text: str) -> MicroUsd:
+    """Read a dollar amount such as `"1.00"` exactly; at most six decimals, never negative. Raises ValueError."""
+    try:
+        amount = Decimal(text) if re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text) else None
+    except InvalidOperation:  # pragma: no cover - the pattern admits nothing Decimal refuses
+        amount = None
+    if amount is None:
+        raise ValueError(f'{text!r} is not an amount of dollars such as "1.00"')
+    micro = int(amount * 1_000_000)
+    if micro > MAX_USD:
+        raise ValueError(f"{text!r} is more than a million dollars")
+    return MicroUsd(micro)
+
+
+def usd(amount: int, *, places: int = 2) -> str:
+    """Dollars for eyes. Small amounts keep as many decimals as they need to not read as zero."""
+    if amount and abs(amount) < 10_000 and places < 6:
+        places = 4 if abs(amount) >= 100 else 6
+    sign = "-" if amount < 0 else ""
+    return f"{sign}${Decimal(abs(amount)) / 1_000_000:,.{places}f}"
+
+
+def parse_duration(text: str) -> int:
+    """Milliseconds of `"90s"`, `"5m"`, `"1h30m"`. Raises ValueError."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f'{text!r} is not a duration such as "90s", "5m" or "6h"')
+    return sum(int(number) * _UNIT_MS[unit] for number, unit in parts)
+
+
+def duration(ms: int) -> str:
+    """A span in its one or two largest units, for sentences: `3h 5m`, `40s`, `250ms`."""
+    if ms < SECOND_MS:
+        return f"{max(ms, 0)}ms"
+    days, rest = divmod(ms, DAY_MS)
+    hours, rest = divmod(rest, HOUR_MS)
+    minutes, rest = divmod(rest, MINUTE_MS)
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (rest // SECOND_MS, "s")]
+    first = next(index for index, (number, _) in enumerate(parts) if number)
+    return " ".join(f"{number}{unit}" for number, unit in parts[first : first + 2] if number)
+
+
+def iso(at: int | None) -> str | None:
+    """UTC ISO 8601 with milliseconds, as every JSON answer carries it."""
+    if at is None:
+        return None
+    try:
+        moment = datetime.fromtimestamp(at // 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+
+
+def parse_time(text: str, zone: ZoneInfo) -> UnixMs:
+    """A moment written `2027-01-01T06:00`, in `zone` unless it names its own offset. Raises ValueError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time such as 2027-01-01T06:00") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return UnixMs(int(moment.timestamp() * 1000))
+
+
+def local(at: int, zone: ZoneInfo) -> datetime:
+    """The wall time of `zone` at an instant."""
+    return datetime.fromtimestamp(at / 1000, zone)
+
+
+def day_of(at: int, zone: ZoneInfo) -> str:
+    """The calendar day, `YYYY-MM-DD`, in which an instant falls in `zone`."""
+    return local(at, zone).date().isoformat()
+
+
+def midnight_after(at: int, zone: ZoneInfo) -> UnixMs:
+    """The instant the next calendar day of `zone` begins: when a day's cap lifts."""
+    return start_of_day(local(at, zone).date() + timedelta(days=1), zone)
+
+
+def start_of_day(day: date, zone: ZoneInfo) -> UnixMs:
+    """The first instant of a calendar day; where midnight is skipped by daylight saving, the instant after the gap."""
+    return UnixMs(int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp() * 1000))
