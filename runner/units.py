@@ -1,7 +1,7 @@
 """Money and time as the whole program counts them.
 
 Money is whole micro-dollars (1 USD = 1,000,000), time is whole UTC milliseconds; neither is ever a float.
-Both are turned into words only at the edge, by `usd`, `ago`, `clock_time` and `iso`.
+Both are turned into words only at the edge, by `usd`, `duration` and `iso`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NewType, Protocol
 from zoneinfo import ZoneInfo
 
@@ -27,7 +27,12 @@ DAY_MS = 24 * HOUR_MS
 MAX_USD = MicroUsd(1_000_000_000_000)
 """A million dollars: an amount above it is a typing mistake, and sums of such amounts still fit SQLite's integer."""
 
-_DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+MAX_DURATION_MS = 36_525 * DAY_MS
+"""A hundred years: a span above it is a typing mistake, and a moment plus such a span is still a date."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")  # not \d, which takes every script's digits
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 
 
@@ -48,32 +53,31 @@ class SystemClock:
 
 def parse_usd(text: str) -> MicroUsd:
     """Read a dollar amount such as `"1.00"` exactly; at most six decimals, never negative. Raises ValueError."""
-    try:
-        amount = Decimal(text) if re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text) else None
-    except InvalidOperation:  # pragma: no cover - the pattern admits nothing Decimal refuses
-        amount = None
-    if amount is None:
-        raise ValueError(f'{text!r} is not an amount of dollars such as "1.00"')
-    micro = int(amount * 1_000_000)
+    if not _AMOUNT.fullmatch(text):
+        raise ValueError(f'{text[:40]!r} is not an amount of dollars such as "1.00"')
+    micro = int(Decimal(text) * 1_000_000)
     if micro > MAX_USD:
         raise ValueError(f"{text!r} is more than a million dollars")
     return MicroUsd(micro)
 
 
 def usd(amount: int, *, places: int = 2) -> str:
-    """Dollars for eyes. Small amounts keep as many decimals as they need to not read as zero."""
-    if amount and abs(amount) < 10_000 and places < 6:
-        places = 4 if abs(amount) >= 100 else 6
+    """Dollars for eyes, rounded to the nearest. Small amounts keep as many decimals as they need to not read as zero."""
+    if amount and abs(amount) < 10_000:
+        places = max(places, 4 if abs(amount) >= 100 else 6)
     sign = "-" if amount < 0 else ""
     return f"{sign}${Decimal(abs(amount)) / 1_000_000:,.{places}f}"
 
 
 def parse_duration(text: str) -> int:
-    """Milliseconds of `"90s"`, `"5m"`, `"1h30m"`. Raises ValueError."""
+    """Milliseconds of `"90s"`, `"5m"`, `"1h30m"`; at most a hundred years. Raises ValueError."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f'{text!r} is not a duration such as "90s", "5m" or "6h"')
-    return sum(int(number) * _UNIT_MS[unit] for number, unit in parts)
+        raise ValueError(f'{text[:40]!r} is not a duration such as "90s", "5m" or "6h"')
+    span_ms = sum(int(number) * _UNIT_MS[unit] for number, unit in parts)
+    if span_ms > MAX_DURATION_MS:
+        raise ValueError(f"{text[:40]!r} is more than a hundred years")
+    return span_ms
 
 
 def duration(ms: int) -> str:
@@ -89,14 +93,14 @@ def duration(ms: int) -> str:
 
 
 def iso(at: int | None) -> str | None:
-    """UTC ISO 8601 with milliseconds, as every JSON answer carries it."""
+    """UTC ISO 8601 with milliseconds, as every JSON answer carries it. None for none, and outside the years 1 to 9999."""
     if at is None:
         return None
     try:
-        moment = datetime.fromtimestamp(at // 1000, UTC)
-    except (OverflowError, OSError, ValueError):
+        moment = _EPOCH + timedelta(milliseconds=at)
+    except OverflowError:
         return None
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str, zone: ZoneInfo) -> UnixMs:
@@ -104,15 +108,15 @@ def parse_time(text: str, zone: ZoneInfo) -> UnixMs:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not a time such as 2027-01-01T06:00") from None
+        raise ValueError(f"{text[:40]!r} is not a time such as 2027-01-01T06:00") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
-    return UnixMs(int(moment.timestamp() * 1000))
+    return _unix_ms(moment)
 
 
 def local(at: int, zone: ZoneInfo) -> datetime:
-    """The wall time of `zone` at an instant."""
-    return datetime.fromtimestamp(at / 1000, zone)
+    """The wall time of `zone` at an instant. Raises OverflowError outside the years 1 to 9999."""
+    return (_EPOCH + timedelta(milliseconds=at)).astimezone(zone)
 
 
 def day_of(at: int, zone: ZoneInfo) -> str:
@@ -121,10 +125,20 @@ def day_of(at: int, zone: ZoneInfo) -> str:
 
 
 def midnight_after(at: int, zone: ZoneInfo) -> UnixMs:
-    """The instant the next calendar day of `zone` begins: when a day's cap lifts."""
-    return start_of_day(local(at, zone).date() + timedelta(days=1), zone)
+    """The instant the next calendar day of `zone` begins: when a day's cap lifts. Always after `at`."""
+    tomorrow = local(at, zone).date() + timedelta(days=1)
+    start = start_of_day(tomorrow, zone)
+    if start > at:
+        return start
+    # Clocks set back just past midnight (00:01 to 23:01, as in St. John's until 2011) begin the day a second time.
+    return _unix_ms(datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=zone, fold=1))
 
 
 def start_of_day(day: date, zone: ZoneInfo) -> UnixMs:
     """The first instant of a calendar day; where midnight is skipped by daylight saving, the instant after the gap."""
-    return UnixMs(int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp() * 1000))
+    return _unix_ms(datetime(day.year, day.month, day.day, tzinfo=zone))
+
+
+def _unix_ms(moment: datetime) -> UnixMs:
+    # Whole-number division: `int(timestamp() * 1000)` loses a millisecond to the float now and then.
+    return UnixMs((moment - _EPOCH) // timedelta(milliseconds=1))

@@ -1,0 +1,173 @@
+"""The settings of one home, read from `afk.toml` and checked whole.
+
+Only values live here: what a setting means is decided by the room that uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+from runner.units import MicroUsd, UnixMs
+
+
+class TaskKind(StrEnum):
+    """What a task is made of."""
+
+    PROMPT = "prompt"
+    PYTHON = "python"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleConfig:
+    """When a task becomes due by itself. Exactly one of `cron`, `every_ms` and `at` is set."""
+
+    cron: str | None = None
+    """A five-field cron line, as cron means it."""
+    every_ms: int | None = None
+    """Counted from midnight of 1970-01-01 UTC, so that a restart never moves the grid."""
+    at: UnixMs | None = None
+    """Once."""
+    zone: ZoneInfo
+    catch_up: str = "latest"
+    """`latest`, `none`: what becomes of slots that came due while nobody ran."""
+
+    @property
+    def spec(self) -> str:
+        """The declaration in one word group, as listings show it; a change of it starts the schedule anew."""
+        when = self.cron or (f"every {self.every_ms}ms" if self.every_ms else f"at {self.at}")
+        return f"{when} {self.zone.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskConfig:
+    """A kind of work. For a Python task the same fields come from its `@task` decorator."""
+
+    name: str
+    kind: TaskKind
+    model: str | None = None
+    prompt: str | None = None
+    inputs: str | None = None
+    """A glob below the home; its files are appended to the prompt."""
+    command: tuple[str, ...] = ()
+    cwd: Path | None = None
+    """Absolute; None: the home's `work/`."""
+    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Plain words added to a command's environment; never a secret."""
+    schedule: ScheduleConfig | None = None
+    priority: int = 0
+    """-9 (last) to 9 (first)."""
+    max_usd: MicroUsd | None = None
+    """Most one job may cost in all its attempts; None: the budget's `per_job_usd`."""
+    daily_usd: MicroUsd | None = None
+    """Most all jobs of this task may cost in a day."""
+    max_seconds_ms: int = 1_800_000
+    """An attempt that runs longer has its process group ended."""
+    on_timeout: str = "halt"
+    """`halt` or `retry`: what becomes of a job that ran longer than `max_seconds_ms`."""
+    max_attempts: int | None = None
+    """None: the retry section's."""
+    max_output_tokens: int | None = None
+    """Clamp on `max_tokens` of every call of the task."""
+    hours_saved: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerConfig:
+    """How the runner process works."""
+
+    workers: int = 2
+    stop_grace_ms: int = 20_000
+    """How long calls and attempts in flight may go on after a stop or a TERM."""
+    recycle_after: int = 500
+    """Jobs after which a worker process is replaced."""
+    keep_finished_ms: int = 30 * 86_400_000
+    keep_finished: int = 100_000
+    """Finished rows older than the first or beyond the second are pruned; never dead or unsettled ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetConfig:
+    """The caps. None: no such cap."""
+
+    daily_usd: MicroUsd
+    per_job_usd: MicroUsd | None = None
+    hourly_usd: MicroUsd | None = None
+    rolling_24h_usd: MicroUsd | None = None
+    monthly_usd: MicroUsd | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryConfig:
+    """Exponential backoff with full jitter: a wait is uniform in [0, min(cap, base * 2**(attempt - 1))]."""
+
+    max_attempts: int = 4
+    base_ms: int = 1_000
+    cap_ms: int = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerConfig:
+    """When calls to one upstream and model stop."""
+
+    failures: int = 5
+    """Consecutive failures that open it."""
+    cooldown_ms: int = 300_000
+    """The first cool-down; each failed trial doubles it, up to `max_cooldown_ms`."""
+    max_cooldown_ms: int = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamConfig:
+    """A place model calls are sent to."""
+
+    name: str
+    url: str
+    """Scheme, host and optional path prefix, without a trailing slash."""
+    wire: str = "anthropic"
+    key: str | None = field(default=None, repr=False)
+    """The secret itself, resolved from `env:NAME` or `file:PATH`. None: the upstream wants none."""
+    local: bool = False
+    """Its models cost nothing. Only loopback addresses may say so."""
+    timeout_ms: int = 600_000
+    """Longest silence of one call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceConfig:
+    """An owner's price of one model, USD per million tokens, over or beside the price list."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    context: int | None = None
+    """The model's context window in tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything `afk.toml` says."""
+
+    zone: ZoneInfo
+    """Of the cap's day and of schedules without their own."""
+    budget: BudgetConfig
+    runner: RunnerConfig = field(default_factory=RunnerConfig)
+    retry: RetryConfig = field(default_factory=RetryConfig)
+    breaker: BreakerConfig = field(default_factory=BreakerConfig)
+    upstreams: Mapping[str, UpstreamConfig] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Model id, or a prefix ending in `*`, to upstream name."""
+    prices: Mapping[str, PriceConfig] = field(default_factory=dict)
+    tasks: Mapping[str, TaskConfig] = field(default_factory=dict)
+    """`prompt` and `command` tasks; Python tasks are found by `runner.work.loader`."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Every secret value that was resolved, for redaction."""
+    alert_urls: tuple[str, ...] = field(default=(), repr=False)

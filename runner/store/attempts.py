@@ -1,0 +1,88 @@
+"""The history of each job: one row a start. Runs in the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runner.units import MicroUsd, UnixMs
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    DONE = "done"
+    RETRY = "retry"
+    """It failed and counts; the job goes back with a backoff, or is dead when this was the last."""
+    DEAD = "dead"
+    """It failed and says that no retry can help."""
+    HALTED = "halted"
+    SNOOZED = "snoozed"
+    """A gate stopped it; it does not count."""
+    RESCUED = "rescued"
+    """Its runner vanished."""
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One start of a job."""
+
+    n: int
+    runner: str
+    started_at: UnixMs
+    ended_at: UnixMs | None
+    outcome: Outcome | None
+    """None: still running."""
+    error: str | None
+    tail: str | None
+    """The end of what it printed."""
+    cost: MicroUsd
+    """Settled and held of its calls."""
+
+
+def start(db: sqlite3.Connection, *, job_id: int, n: int, runner: str, now: UnixMs) -> None:
+    """Write down that an attempt began."""
+    db.execute(
+        "INSERT INTO attempts (job_id, n, runner, started_at) VALUES (?, ?, ?, ?)", (job_id, n, runner, now)
+    )
+
+
+def end(
+    db: sqlite3.Connection,
+    *,
+    job_id: int,
+    n: int,
+    outcome: Outcome,
+    now: UnixMs,
+    error: str | None = None,
+    tail: str | None = None,
+) -> None:
+    """Write down how an attempt ended; a second end changes nothing."""
+    db.execute(
+        "UPDATE attempts SET outcome = ?, ended_at = ?, error = ?, tail = ? "
+        "WHERE job_id = ? AND n = ? AND outcome IS NULL",
+        (outcome, now, error, tail, job_id, n),
+    )
+
+
+def of_job(db: sqlite3.Connection, job_id: int) -> list[Attempt]:
+    """All attempts of a job, oldest first."""
+    rows = db.execute(
+        "SELECT n, runner, started_at, ended_at, outcome, error, tail, cost FROM attempts WHERE job_id = ? ORDER BY n",
+        (job_id,),
+    )
+    return [
+        Attempt(
+            n=row[0],
+            runner=row[1],
+            started_at=row[2],
+            ended_at=row[3],
+            outcome=Outcome(row[4]) if row[4] else None,
+            error=row[5],
+            tail=row[6],
+            cost=row[7],
+        )
+        for row in rows
+    ]

@@ -1,0 +1,123 @@
+"""The ledger: one row a model call, reserved before a byte leaves and settled to its true cost after.
+
+Runs in the caller's transaction. Triggers carry every change into the day's totals, the job and the attempt.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from runner.units import MicroUsd, UnixMs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCharge:
+    """A call about to be sent."""
+
+    day: str
+    """Of the cap's zone, fixed now."""
+    zone: str
+    job_id: int
+    n: int
+    """The attempt."""
+    task: str
+    upstream: str
+    model: str
+    runner: str
+    hold: MicroUsd
+    """An upper bound of the cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What counts against a cap."""
+
+    settled: MicroUsd
+    held: MicroUsd
+
+    @property
+    def committed(self) -> MicroUsd:
+        """Settled and held."""
+        return MicroUsd(self.settled + self.held)
+
+
+def hold(db: sqlite3.Connection, new: NewCharge, *, now: UnixMs) -> int:
+    """Reserve; the charge's id."""
+    row = db.execute(
+        "INSERT INTO charges (day, zone, held_at, job_id, n, task, upstream, model, runner, hold) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        (new.day, new.zone, now, new.job_id, new.n, new.task, new.upstream, new.model, new.runner, new.hold),
+    ).fetchone()
+    return int(row[0])
+
+
+def settle(db: sqlite3.Connection, id: int, *, cost: MicroUsd, usage: str, now: UnixMs, note: str | None = None) -> bool:
+    """Replace the hold by the true cost; False when the charge had ended already, and nothing changed."""
+    return bool(
+        db.execute(
+            "UPDATE charges SET state = 'settled', cost = ?, usage = ?, note = ?, ended_at = ? "
+            "WHERE id = ? AND state = 'held'",
+            (cost, usage, note, now, id),
+        ).rowcount
+    )
+
+
+def release(db: sqlite3.Connection, id: int, *, note: str, now: UnixMs) -> bool:
+    """Give the hold back: the call cost nothing; False when the charge had ended already."""
+    return bool(
+        db.execute(
+            "UPDATE charges SET state = 'released', note = ?, ended_at = ? WHERE id = ? AND state = 'held'",
+            (note, now, id),
+        ).rowcount
+    )
+
+
+def let_stand(db: sqlite3.Connection, id: int, *, note: str, now: UnixMs) -> bool:
+    """The call ended and nobody knows its cost: the hold goes on counting."""
+    return bool(
+        db.execute(
+            "UPDATE charges SET note = ?, ended_at = ? WHERE id = ? AND state = 'held' AND ended_at IS NULL",
+            (note, now, id),
+        ).rowcount
+    )
+
+
+def refine(db: sqlite3.Connection, id: int, *, hold: MicroUsd) -> bool:
+    """Lower an open hold, as part of the bound became exact; never raises it."""
+    return bool(
+        db.execute(
+            "UPDATE charges SET hold = ? WHERE id = ? AND state = 'held' AND hold > ?", (hold, id, hold)
+        ).rowcount
+    )
+
+
+def orphans(db: sqlite3.Connection, *, runner: str) -> list[tuple[int, str, MicroUsd]]:
+    """Calls in flight of runners that are gone: id, model, hold. They go on counting."""
+    rows = db.execute(
+        "SELECT id, model, hold FROM charges WHERE state = 'held' AND ended_at IS NULL AND runner <> ?", (runner,)
+    )
+    return [(row[0], row[1], MicroUsd(row[2])) for row in rows]
+
+
+def spent_since_day(db: sqlite3.Connection, day: str, *, task: str | None = None) -> Spend:
+    """Spend of a day and all later ones: a clock set back must free nothing. Of one task when given."""
+    where, values = ("AND task = ?", (day, task)) if task is not None else ("", (day,))
+    row = db.execute(
+        f"SELECT coalesce(sum(settled), 0), coalesce(sum(held), 0) FROM spend_totals WHERE day >= ? {where}",  # noqa: S608
+        values,
+    ).fetchone()
+    return Spend(settled=MicroUsd(row[0]), held=MicroUsd(row[1]))
+
+
+def committed_since(db: sqlite3.Connection, at: UnixMs) -> MicroUsd:
+    """What was committed by calls held at or after an instant, the future included."""
+    return MicroUsd(
+        db.execute("SELECT coalesce(sum(counted), 0) FROM charges WHERE held_at >= ?", (at,)).fetchone()[0]
+    )
+
+
+def spent_on_job(db: sqlite3.Connection, job_id: int) -> Spend:
+    """Spend of all attempts of a job."""
+    row = db.execute("SELECT settled, held FROM jobs WHERE id = ?", (job_id,)).fetchone() or (0, 0)
+    return Spend(settled=MicroUsd(row[0]), held=MicroUsd(row[1]))

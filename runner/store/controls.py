@@ -1,0 +1,95 @@
+"""The switches a person sets, pauses among them, and what the runner was configured with.
+
+Runs in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from runner.units import UnixMs
+
+OFF, STOP, STOP_NOW = "0", "1", "2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRow:
+    """The control row `stop`."""
+
+    value: str
+    """`0` off, `1` stop, `2` stop without grace."""
+    seq: int
+    """How often it was set or cleared; a runner says which one it has acted on."""
+    reason: str | None
+    by: str | None
+    at: UnixMs | None
+
+    @property
+    def is_set(self) -> bool:
+        """Anything but a plain `0` is a stop: a hand that typed something meant something."""
+        return self.value != OFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A task that takes no new work, until a person says otherwise."""
+
+    name: str
+    reason: str
+    by: str
+    at: UnixMs
+
+
+def stop_row(db: sqlite3.Connection) -> StopRow:
+    """The stop switch. A missing row counts as set: somebody removed what says we may run."""
+    row = db.execute("SELECT value, seq, reason, by, at FROM control WHERE key = 'stop'").fetchone()
+    if row is None:
+        return StopRow(value=STOP, seq=0, reason="the stop row is missing from the control table", by=None, at=None)
+    return StopRow(value=row[0], seq=row[1], reason=row[2], by=row[3], at=row[4])
+
+
+def set_stop(db: sqlite3.Connection, value: str, *, reason: str | None, by: str, now: UnixMs) -> StopRow:
+    """Turn the stop switch; gives it as it is then."""
+    db.execute(
+        "INSERT INTO control (key, value, seq, reason, by, at) VALUES ('stop', ?, 1, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET value = excluded.value, seq = seq + 1, reason = excluded.reason, "
+        "by = excluded.by, at = excluded.at",
+        (value, reason, by, now),
+    )
+    return stop_row(db)
+
+
+def settings(db: sqlite3.Connection) -> dict[str, str]:
+    """What the last runner wrote down of its configuration: `timezone`, `daily_usd`, `workers`, ..."""
+    return dict(db.execute("SELECT substr(key, 8), value FROM control WHERE key LIKE 'config:%'").fetchall())
+
+
+def put_settings(db: sqlite3.Connection, values: dict[str, str], *, now: UnixMs) -> None:
+    """Write down the configuration that is in force from now on."""
+    db.execute("DELETE FROM control WHERE key LIKE 'config:%'")
+    db.executemany(
+        "INSERT INTO control (key, value, at) VALUES (?, ?, ?)",
+        [(f"config:{name}", value, now) for name, value in values.items()],
+    )
+
+
+def pause(db: sqlite3.Connection, *, name: str, reason: str, by: str, now: UnixMs) -> bool:
+    """Pause a task; False when it was paused already."""
+    return bool(
+        db.execute(
+            "INSERT INTO pauses (name, reason, by, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (name, reason, by, now),
+        ).rowcount
+    )
+
+
+def unpause(db: sqlite3.Connection, *, name: str) -> bool:
+    """Lift a pause; False when there was none."""
+    return bool(db.execute("DELETE FROM pauses WHERE name = ?", (name,)).rowcount)
+
+
+def paused(db: sqlite3.Connection, name: str) -> Pause | None:
+    """The pause of one task."""
+    row = db.execute("SELECT name, reason, by, at FROM pauses WHERE name = ?", (name,)).fetchone()
+    return Pause(name=row[0], reason=row[1], by=row[2], at=row[3]) if row else None

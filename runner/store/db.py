@@ -1,0 +1,248 @@
+"""Opening the one SQLite file, and the only way to write to it.
+
+Every write of every process passes `Database.write`: the turnstile, then BEGIN IMMEDIATE. Checkpoints happen inside
+such a commit or in upkeep, which takes the same turn; readers are read-only. That keeps clear of the WAL-reset bug
+(a checkpoint beside another connection's commit can lose it, SQLite before 3.51.3).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from runner.errors import (
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreMissing,
+    StoreNewer,
+    StoreReadOnly,
+)
+from runner.store.turnstile import Turnstile
+
+APPLICATION_ID = 0x41464B31
+"""`AFK1` in the file's header: tells our database from somebody else's."""
+
+WRITE_WAIT_S = 5.0
+"""How long a write waits for its turn; after it the database counts as unusable, and the gate refuses."""
+
+_ERRORS: dict[int, type[StoreError]] = {
+    sqlite3.SQLITE_BUSY: StoreBusy,
+    sqlite3.SQLITE_LOCKED: StoreBusy,
+    sqlite3.SQLITE_FULL: StoreFull,
+    sqlite3.SQLITE_READONLY: StoreReadOnly,
+    sqlite3.SQLITE_CANTOPEN: StoreReadOnly,
+    sqlite3.SQLITE_CORRUPT: StoreCorrupt,
+    sqlite3.SQLITE_NOTADB: StoreCorrupt,
+}
+_SAYS: dict[type[StoreError], str] = {
+    StoreBusy: "is locked by another process",
+    StoreFull: "cannot grow: the disk is full",
+    StoreReadOnly: "or its folder cannot be written",
+    StoreCorrupt: "is not a sound database; keep it, and restore the last backup beside it",
+}
+
+
+def translate(error: sqlite3.Error, path: Path) -> StoreError:
+    """The error of ours that says what an SQLite error means for a person."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    kind = _ERRORS.get(code & 0xFF, StoreError)
+    said = _SAYS.get(kind)
+    return kind(f"{path} {said}" if said else f"{path}: {error}")
+
+
+class Database:
+    """The one writer connection of a process. Use it from one thread at a time."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, turnstile: Turnstile | None) -> None:
+        self.path = path
+        self.connection = connection
+        self._turnstile = turnstile
+        self._inode = os.stat(path).st_ino
+        self._poke = path.parent / "runner.fifo"
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool = False) -> Database:
+        """Open the file for writing, bringing its schema up to date.
+
+        Raises StoreMissing, StoreNewer, StoreCorrupt, StoreReadOnly, StoreBusy.
+        """
+        if not create and not path.exists():
+            raise StoreMissing(f"there is no database at {path}; `afk-runner init` makes one")
+        try:
+            if create:
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        except sqlite3.Error as error:
+            raise translate(error, path) from error
+        except OSError as error:
+            raise StoreReadOnly(f"{path} cannot be opened: {error.strerror}") from error
+        try:
+            turnstile = Turnstile(path.with_name(path.name + "-turn-a"), path.with_name(path.name + "-turn-b"))
+        except OSError as error:
+            sys.stderr.write(f"warning: writes do not take turns, {error.filename}: {error.strerror}\n")
+            turnstile = None
+        database = cls(path, connection, turnstile)
+        try:
+            database._prepare()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _prepare(self) -> None:
+        try:
+            _check_header(self.connection, self.path)
+            self.connection.execute(f"PRAGMA busy_timeout = {int(WRITE_WAIT_S * 1000)}")
+            self.connection.execute("PRAGMA foreign_keys = ON")
+            self.connection.execute("PRAGMA synchronous = FULL")
+            if sys.platform == "darwin":  # plain fsync there stops at the drive's cache
+                self.connection.execute("PRAGMA fullfsync = ON")
+                self.connection.execute("PRAGMA checkpoint_fullfsync = ON")
+            if self.connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                self.connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        if schema_version(self.connection) < len(_migrations()):
+            self._migrate()
+
+    def _migrate(self) -> None:
+        with self.write() as db:
+            for number, script in _migrations()[schema_version(db) :]:
+                for statement in _statements(script):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {number}")
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed when the body ends, rolled back when it raises.
+
+        Raises StoreError when it could not be had or made durable; then nothing was recorded.
+        """
+        if self._turnstile is None:
+            yield from self._transaction()
+            return
+        with self._turnstile.turn(WRITE_WAIT_S):
+            yield from self._transaction()
+
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._still_there()
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self.connection.execute("ROLLBACK")
+                raise
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+
+    def _still_there(self) -> None:
+        # A connection goes on writing into a deleted or replaced file without a word.
+        try:
+            same = os.stat(self.path).st_ino == self._inode
+        except OSError:
+            same = False
+        if not same:
+            raise StoreMissing(f"{self.path} was moved, deleted or replaced while in use")
+
+    def poke(self) -> None:
+        """Wake the runner of this home, if one listens. Never waits, never fails."""
+        with suppress(OSError):
+            fd = os.open(self._poke, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.write(fd, b".")
+            finally:
+                os.close(fd)
+
+    def checkpoint(self, *, truncate: bool) -> None:
+        """Move the log into the file, in its turn. Does what it can; a reader in the way only leaves work for later."""
+        mode = "TRUNCATE" if truncate else "PASSIVE"
+        if self._turnstile is None:
+            self.connection.execute(f"PRAGMA wal_checkpoint({mode})")
+            return
+        with self._turnstile.turn(WRITE_WAIT_S):
+            self.connection.execute(f"PRAGMA wal_checkpoint({mode})")
+
+    def close(self) -> None:
+        """Let go of the file and the turnstile."""
+        with suppress(sqlite3.Error):
+            self.connection.close()
+        if self._turnstile is not None:
+            self._turnstile.close()
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A read-only connection. Broken text decodes with replacement characters, so that a screen can always show it.
+
+    Raises StoreMissing, StoreNewer, StoreCorrupt, StoreBusy.
+    """
+    if not path.exists():
+        raise StoreMissing(f"there is no database at {path}; `afk-runner init` makes one")
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=0.25
+        )
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    try:
+        _check_header(connection, path)
+        if schema_version(connection) == 0:
+            raise StoreCorrupt(f"{path} holds no schema; `afk-runner init` makes one")
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error, path) from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+def schema_version(db: sqlite3.Connection) -> int:
+    """The number of the last migration the file has seen; 0 for an empty file."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_header(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse a newer database and a file that is somebody else's. Changes nothing."""
+    version = schema_version(db)
+    theirs = int(db.execute("PRAGMA application_id").fetchone()[0])
+    tables = int(db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+    if tables and theirs != APPLICATION_ID:
+        raise StoreCorrupt(f"{path} is a database of another program; name a home of ours with --home")
+    newest = len(_migrations())
+    if version > newest:
+        raise StoreNewer(
+            f"{path} has schema {version}, this program knows {newest}; install the newer version or restore a backup"
+        )
+
+
+@cache
+def _migrations() -> list[tuple[int, str]]:
+    """Number and SQL of every migration, in order. A fresh file takes the same way as an old one."""
+    folder = resources.files("runner.store") / "migrations"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [(number, (folder / name).read_text("utf-8")) for number, name in enumerate(names, start=1)]
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The single statements of a script; triggers hold semicolons, so SQLite itself says where one ends."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

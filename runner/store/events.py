@@ -1,0 +1,92 @@
+"""What happened, as rows a console can tail. Bounded; runs in the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from runner.units import UnixMs
+
+INFO, WARN, ERROR = "info", "warn", "error"
+KEEP = 50_000
+"""Rows kept; older ones are in the rotated log files."""
+TEXT_LIMIT = 2_000
+"""Characters of one event's text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened."""
+
+    id: int
+    at: UnixMs
+    level: str
+    event: str
+    """A stable word such as `job.dead` or `stop.set`."""
+    task: str | None
+    job: str | None
+    """Its key."""
+    attempt: int | None
+    text: str
+
+
+def record(
+    db: sqlite3.Connection,
+    *,
+    now: UnixMs,
+    level: str,
+    event: str,
+    text: str,
+    task: str | None = None,
+    job: str | None = None,
+    attempt: int | None = None,
+) -> None:
+    """Add one event. The text must be free of secrets already."""
+    db.execute(
+        "INSERT INTO events (at, level, event, task, job, attempt, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (now, level, event, task, job, attempt, text[:TEXT_LIMIT]),
+    )
+
+
+def after(db: sqlite3.Connection, id: int, *, limit: int) -> list[Event]:
+    """Events newer than `id`, oldest first."""
+    rows = db.execute(
+        "SELECT id, at, level, event, task, job, attempt, text FROM events WHERE id > ? ORDER BY id LIMIT ?",
+        (id, limit),
+    )
+    return [_event(row) for row in rows]
+
+
+def newest(
+    db: sqlite3.Connection, *, limit: int, levels: tuple[str, ...] = (INFO, WARN, ERROR), job: str | None = None
+) -> list[Event]:
+    """The last events of these levels, oldest first; of one job when `job` is given."""
+    marks = ", ".join("?" * len(levels))
+    where, values = ("AND job = ?", [job]) if job is not None else ("", [])
+    rows = db.execute(
+        f"SELECT id, at, level, event, task, job, attempt, text FROM events WHERE level IN ({marks}) {where} "  # noqa: S608 - marks only
+        "ORDER BY id DESC LIMIT ?",
+        (*levels, *values, limit),
+    ).fetchall()
+    return [_event(row) for row in reversed(rows)]
+
+
+def prune(db: sqlite3.Connection, *, keep: int = KEEP, batch: int = 500) -> int:
+    """Delete the oldest rows beyond `keep`, at most `batch`; how many went."""
+    return db.execute(
+        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id <= (SELECT max(id) FROM events) - ? LIMIT ?)",
+        (keep, batch),
+    ).rowcount
+
+
+def _event(row: tuple[int, int, str, str, str | None, str | None, int | None, str]) -> Event:
+    return Event(
+        id=row[0],
+        at=UnixMs(row[1]),
+        level=row[2],
+        event=row[3],
+        task=row[4],
+        job=row[5],
+        attempt=row[6],
+        text=row[7],
+    )

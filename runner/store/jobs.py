@@ -1,0 +1,380 @@
+"""The queue: one row a job. Every write of a running job names its lease token; a lost token changes nothing.
+
+All functions run in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from runner.errors import LeaseLost
+from runner.units import MicroUsd, UnixMs
+
+MAX_RESCUES = 3
+"""A job whose runner vanished under it more often than this is a poison pill."""
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    HALTED = "halted"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+
+FINISHED = (JobStatus.DONE, JobStatus.HALTED, JobStatus.CANCELLED)
+"""What may be pruned; a dead job waits for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """What enqueueing writes down."""
+
+    key: str
+    task: str
+    payload: str
+    """JSON text."""
+    not_before: UnixMs
+    max_attempts: int
+    priority: int = 0
+    max_usd: MicroUsd | None = None
+    max_seconds_ms: int | None = None
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A runner's time-limited claim."""
+
+    runner: str
+    token: str
+    until: UnixMs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One unit of work as it stands in the table."""
+
+    id: int
+    key: str
+    task: str
+    payload: str
+    status: JobStatus
+    priority: int
+    not_before: UnixMs
+    attempts: int
+    """Attempts that ended and counted; a snooze leaves it as it was."""
+    starts: int
+    """Every start, counted or not; the number of the last attempt row."""
+    rescues: int
+    max_attempts: int
+    max_usd: MicroUsd | None
+    max_seconds_ms: int | None
+    max_output_tokens: int | None
+    lease: str | None
+    lease_until: UnixMs | None
+    runner: str | None
+    cancel: bool
+    settled: MicroUsd
+    held: MicroUsd
+    waiting_gate: str | None
+    """Which gate it was put back for; None: never put back since it was queued."""
+    waiting_on: str | None
+    result: str | None
+    error: str | None
+    fingerprint: str | None
+    created_at: UnixMs
+    finished_at: UnixMs | None
+
+
+COLUMNS = (
+    "id, key, task, payload, status, priority, not_before, attempts, starts, rescues, max_attempts, max_usd, "
+    "max_seconds_ms, max_output_tokens, lease, lease_until, runner, cancel, settled, held, waiting_gate, waiting_on, "
+    "result, error, fingerprint, created_at, finished_at"
+)
+_NAMES = COLUMNS.split(", ")
+
+
+def job_of(row: Sequence[Any]) -> Job:
+    """The value of one row selected as `COLUMNS`."""
+    values = dict(zip(_NAMES, row, strict=True))
+    values["status"] = JobStatus(values["status"])
+    values["cancel"] = bool(values["cancel"])
+    return Job(**values)
+
+
+def content_key(task: str, payload: str) -> str:
+    """The key of a job that was given none: the same task and canonical payload are the same job."""
+    return f"{task}-{hashlib.sha256(f'{task}\n{payload}'.encode()).hexdigest()[:16]}"
+
+
+def canonical(payload: object) -> str:
+    """JSON text in which equal payloads are equal. Raises ValueError for NaN and infinities."""
+    return json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(error: str) -> str:
+    """Eight hex digits that errors of one kind share: the first line without its numbers, hex runs and quoted parts."""
+    first = error.strip().split("\n", 1)[0][:400]
+    plain = re.sub(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8,}\b|\d+|'[^']*'|\"[^\"]*\"", "#", first)
+    return hashlib.sha256(plain.encode()).hexdigest()[:8]
+
+
+INSERT = """
+INSERT INTO jobs (key, task, payload, priority, not_before, max_attempts, max_usd, max_seconds_ms, max_output_tokens,
+                  created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING RETURNING id
+"""
+
+
+def insert(db: sqlite3.Connection, new: NewJob, *, now: UnixMs) -> int | None:
+    """Write one pending job; its id, or None when the key exists already."""
+    row = db.execute(
+        INSERT,
+        (
+            new.key,
+            new.task,
+            new.payload,
+            new.priority,
+            new.not_before,
+            new.max_attempts,
+            new.max_usd,
+            new.max_seconds_ms,
+            new.max_output_tokens,
+            now,
+        ),
+    ).fetchone()
+    return int(row[0]) if row else None
+
+
+def by_key(db: sqlite3.Connection, key: str) -> Job | None:
+    """The job of that key."""
+    row = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE key = ?", (key,)).fetchone()  # noqa: S608 - our own constant
+    return job_of(row) if row else None
+
+
+# One seek a priority in use, so that urgent jobs of next week do not slow down the claims of today.
+CLAIM = f"""
+WITH RECURSIVE step (priority) AS (
+    SELECT max(priority) FROM jobs WHERE status = 'pending'
+    UNION ALL
+    SELECT (SELECT max(priority) FROM jobs WHERE status = 'pending' AND priority < step.priority)
+      FROM step WHERE step.priority IS NOT NULL
+)
+UPDATE jobs SET status = 'running', lease = :token, lease_until = :until, runner = :runner, starts = starts + 1,
+                waiting_gate = NULL, waiting_on = NULL
+ WHERE id = (SELECT (SELECT id FROM jobs WHERE status = 'pending' AND priority = step.priority AND not_before <= :now
+                     ORDER BY not_before, id LIMIT 1) AS due
+               FROM step WHERE due IS NOT NULL LIMIT 1)
+RETURNING {COLUMNS}
+"""  # noqa: S608 - our own constant
+
+
+def claim(db: sqlite3.Connection, *, now: UnixMs, lease: Lease) -> Job | None:
+    """Lease the most urgent due job (priority, due time, id) to the caller; None when nothing is due.
+
+    Picking and taking are one statement, so two runners cannot leave with the same job.
+    """
+    row = db.execute(
+        CLAIM, {"now": now, "token": lease.token, "until": lease.until, "runner": lease.runner}
+    ).fetchone()
+    return job_of(row) if row else None
+
+
+def renew(db: sqlite3.Connection, *, runner: str, until: UnixMs) -> int:
+    """Move the lease end of all a runner's jobs; how many."""
+    return db.execute(
+        "UPDATE jobs SET lease_until = ? WHERE status = 'running' AND runner = ?", (until, runner)
+    ).rowcount
+
+
+FINISH = """
+UPDATE jobs SET status = :status, finished_at = :now, attempts = attempts + :counted, result = :result, error = :error,
+                fingerprint = :fingerprint, lease = NULL, lease_until = NULL, runner = NULL,
+                waiting_gate = NULL, waiting_on = NULL
+ WHERE id = :id AND status = 'running' AND lease = :token
+"""
+
+
+def finish(
+    db: sqlite3.Connection,
+    *,
+    id: int,
+    token: str,
+    status: JobStatus,
+    now: UnixMs,
+    counted: bool = True,
+    result: str | None = None,
+    error: str | None = None,
+) -> None:
+    """End a job for good. Raises LeaseLost, and changes nothing, when the token is not the job's any more."""
+    changed = db.execute(
+        FINISH,
+        {
+            "id": id,
+            "token": token,
+            "status": status,
+            "now": now,
+            "counted": int(counted),
+            "result": result,
+            "error": error,
+            "fingerprint": fingerprint(error) if error else None,
+        },
+    ).rowcount
+    if not changed:
+        raise LeaseLost(f"job {id} is not leased under this token any more; its outcome {status} was not written")
+
+
+PUT_BACK = """
+UPDATE jobs SET status = 'pending', not_before = :not_before, attempts = attempts + :counted,
+                rescues = rescues + :rescued, error = coalesce(:error, error), fingerprint = :fingerprint,
+                lease = NULL, lease_until = NULL, runner = NULL, waiting_gate = :gate, waiting_on = :fact
+ WHERE id = :id AND status = 'running' AND lease = :token
+"""
+
+
+def put_back(
+    db: sqlite3.Connection,
+    *,
+    id: int,
+    token: str,
+    not_before: UnixMs,
+    gate: str,
+    fact: str,
+    counted: bool,
+    rescued: bool = False,
+    error: str | None = None,
+) -> None:
+    """Return a job to the queue with the reason and the time it lifts. `counted`: this was an attempt.
+
+    Raises LeaseLost, and changes nothing, when the token is not the job's any more.
+    """
+    changed = db.execute(
+        PUT_BACK,
+        {
+            "id": id,
+            "token": token,
+            "not_before": not_before,
+            "counted": int(counted),
+            "rescued": int(rescued),
+            "error": error,
+            "fingerprint": fingerprint(error) if error else None,
+            "gate": gate,
+            "fact": fact,
+        },
+    ).rowcount
+    if not changed:
+        raise LeaseLost(f"job {id} is not leased under this token any more; it was not put back")
+
+
+def park(db: sqlite3.Connection, *, id: int, not_before: UnixMs, gate: str, fact: str) -> None:
+    """Move a pending job behind a gate without starting it."""
+    db.execute(
+        "UPDATE jobs SET not_before = ?, waiting_gate = ?, waiting_on = ? WHERE id = ? AND status = 'pending'",
+        (not_before, gate, fact, id),
+    )
+
+
+def wake(db: sqlite3.Connection, *, gate: str, now: UnixMs, limit: int = 500) -> int:
+    """Make jobs that wait for a gate due at once, as a person lifted it; how many. Call again while it is `limit`."""
+    return db.execute(
+        "UPDATE jobs SET not_before = ?, waiting_gate = NULL, waiting_on = NULL WHERE id IN "
+        "(SELECT id FROM jobs WHERE status = 'pending' AND waiting_gate = ? LIMIT ?)",
+        (now, gate, limit),
+    ).rowcount
+
+
+def orphans(db: sqlite3.Connection, *, runner: str) -> list[Job]:
+    """Running jobs that no live runner works on, given that `runner` holds the home's lock."""
+    rows = db.execute(
+        f"SELECT {COLUMNS} FROM jobs WHERE status = 'running' AND runner <> ?",  # noqa: S608 - our own constant
+        (runner,),
+    ).fetchall()
+    return [job_of(row) for row in rows]
+
+
+def cancel(db: sqlite3.Connection, *, id: int, now: UnixMs) -> JobStatus | None:
+    """Cancel a pending job, or ask for the end of a running one; its status after, None when it has finished."""
+    row = db.execute(
+        "UPDATE jobs SET status = 'cancelled', finished_at = ?, waiting_gate = NULL, waiting_on = NULL "
+        "WHERE id = ? AND status IN ('pending') RETURNING status",
+        (now, id),
+    ).fetchone()
+    if row is None:
+        row = db.execute(
+            "UPDATE jobs SET cancel = 1 WHERE id = ? AND status = 'running' RETURNING status", (id,)
+        ).fetchone()
+    return JobStatus(row[0]) if row else None
+
+
+def remove(db: sqlite3.Connection, *, id: int) -> bool:
+    """Delete a finished or dead job with its attempts and steps; False when it is unfinished or gone."""
+    return bool(
+        db.execute("DELETE FROM jobs WHERE id = ? AND status NOT IN ('pending', 'running')", (id,)).rowcount
+    )
+
+
+def replay(db: sqlite3.Connection, *, id: int, now: UnixMs) -> bool:
+    """Give a dead job a new life: attempts to 0, history and steps kept; False when it is not dead."""
+    return bool(
+        db.execute(
+            "UPDATE jobs SET status = 'pending', attempts = 0, rescues = 0, cancel = 0, not_before = ?, "
+            "finished_at = NULL, waiting_gate = NULL, waiting_on = NULL WHERE id = ? AND status = 'dead'",
+            (now, id),
+        ).rowcount
+    )
+
+
+def cancel_requests(db: sqlite3.Connection, *, runner: str) -> list[int]:
+    """Ids of running jobs of this runner that a person asked to end."""
+    rows = db.execute("SELECT id FROM jobs WHERE status = 'running' AND cancel = 1 AND runner = ?", (runner,))
+    return [int(row[0]) for row in rows]
+
+
+def next_due(db: sqlite3.Connection, *, after: UnixMs) -> UnixMs | None:
+    """When the earliest pending job that is not due yet becomes due. One seek a priority in use."""
+    row = db.execute(
+        """
+        WITH RECURSIVE step (priority) AS (
+            SELECT max(priority) FROM jobs WHERE status = 'pending'
+            UNION ALL
+            SELECT (SELECT max(priority) FROM jobs WHERE status = 'pending' AND priority < step.priority)
+              FROM step WHERE step.priority IS NOT NULL)
+        SELECT min((SELECT min(not_before) FROM jobs WHERE status = 'pending' AND priority = step.priority
+                    AND not_before > ?)) FROM step
+        """,
+        (after,),
+    ).fetchone()
+    return UnixMs(row[0]) if row and row[0] is not None else None
+
+
+def prune(db: sqlite3.Connection, *, before: UnixMs, keep: int, after_id: int, batch: int) -> tuple[int, int | None]:
+    """Delete finished jobs older than `before` or beyond the newest `keep`, one batch.
+
+    Looks at `batch` ids after `after_id`; gives how many went and the id to go on from, None at the end. Jobs that
+    are unfinished, dead, or have a call whose hold is open are left.
+    """
+    finished = db.execute("SELECT done + halted + cancelled FROM board").fetchone()[0]
+    rows = db.execute(
+        "SELECT id, status IN ('done', 'halted', 'cancelled') AND held = 0, finished_at FROM jobs "
+        "WHERE id > ? ORDER BY id LIMIT ?",
+        (after_id, batch),
+    ).fetchall()
+    over = max(0, finished - keep)
+    gone = []
+    for id, ended, finished_at in rows:
+        if ended and (finished_at < before or over > 0):
+            gone.append((id,))
+            over -= 1
+    db.executemany("DELETE FROM jobs WHERE id = ?", gone)
+    return len(gone), rows[-1][0] if len(rows) == batch else None

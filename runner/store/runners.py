@@ -1,0 +1,131 @@
+"""Who runs, or ran. A description only: the truth of who holds the home is the lock file."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runner.units import UnixMs
+
+
+class RunState(StrEnum):
+    """Run states; the same words everywhere."""
+
+    STARTING = "starting"
+    STANDBY = "standby"
+    RUNNING = "running"
+    DRAINING = "draining"
+    PARKED = "parked"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """One runner process."""
+
+    id: str
+    pid: int
+    pid_started: str
+    """Start time of the pid as the system tells it; tells a recycled pid."""
+    boot: str
+    host: str
+    version: str
+    state: RunState
+    reason: str | None
+    """Why it is parked or draining."""
+    started_at: UnixMs
+    heartbeat_at: UnixMs
+    stop_seq: int
+    """The last turn of the stop switch it has acted on."""
+    ended: str | None
+    """How it went; None: it did not say."""
+
+
+_COLUMNS = "id, pid, pid_started, boot, host, version, state, reason, started_at, heartbeat_at, stop_seq, ended"
+
+
+def announce(db: sqlite3.Connection, runner: Runner) -> None:
+    """Write a new runner down."""
+    db.execute(
+        f"INSERT INTO runners ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - our own constant
+        (
+            runner.id,
+            runner.pid,
+            runner.pid_started,
+            runner.boot,
+            runner.host,
+            runner.version,
+            runner.state,
+            runner.reason,
+            runner.started_at,
+            runner.heartbeat_at,
+            runner.stop_seq,
+            runner.ended,
+        ),
+    )
+
+
+def beat(db: sqlite3.Connection, id: str, *, now: UnixMs) -> None:
+    """The runner's loop turns."""
+    db.execute("UPDATE runners SET heartbeat_at = ? WHERE id = ?", (now, id))
+
+
+def move(
+    db: sqlite3.Connection, id: str, *, state: RunState, reason: str | None, stop_seq: int, now: UnixMs
+) -> None:
+    """Say what the runner is doing."""
+    db.execute(
+        "UPDATE runners SET state = ?, reason = ?, stop_seq = ?, heartbeat_at = ? WHERE id = ?",
+        (state, reason, stop_seq, now, id),
+    )
+
+
+def leave(db: sqlite3.Connection, id: str, *, ended: str, now: UnixMs) -> None:
+    """Say how it went."""
+    db.execute(
+        "UPDATE runners SET state = 'stopped', ended = ?, heartbeat_at = ? WHERE id = ?", (ended, now, id)
+    )
+
+
+def bury(db: sqlite3.Connection, *, but: str) -> int:
+    """Mark runners that did not say goodbye, given that `but` holds the lock; standby ones say so themselves."""
+    return db.execute(
+        "UPDATE runners SET state = 'stopped', ended = 'lost' WHERE ended IS NULL AND id <> ? AND state <> 'standby'",
+        (but,),
+    ).rowcount
+
+
+def latest(db: sqlite3.Connection) -> Runner | None:
+    """The runner that holds or last held the home; a standby only when there was never another."""
+    row = db.execute(
+        f"SELECT {_COLUMNS} FROM runners ORDER BY state = 'standby', ended IS NOT NULL, started_at DESC LIMIT 1"  # noqa: S608
+    ).fetchone()
+    return runner_of(row) if row else None
+
+
+def prune(db: sqlite3.Connection, *, keep: int = 200) -> int:
+    """Forget the oldest ended runners beyond `keep`."""
+    return db.execute(
+        "DELETE FROM runners WHERE ended IS NOT NULL AND id NOT IN "
+        "(SELECT id FROM runners ORDER BY started_at DESC LIMIT ?)",
+        (keep,),
+    ).rowcount
+
+
+def runner_of(row: tuple[str, int, str, str, str, str, str, str | None, int, int, int, str | None]) -> Runner:
+    """The value of one row."""
+    return Runner(
+        id=row[0],
+        pid=row[1],
+        pid_started=row[2],
+        boot=row[3],
+        host=row[4],
+        version=row[5],
+        state=RunState(row[6]),
+        reason=row[7],
+        started_at=UnixMs(row[8]),
+        heartbeat_at=UnixMs(row[9]),
+        stop_seq=row[10],
+        ended=row[11],
+    )
