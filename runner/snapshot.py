@@ -296,7 +296,9 @@ class Reader:
                 why=_why(db, job, runner, _stop(db, self.home, settings, runner), now=now),
             )
 
-    def events(self, *, after: int | None = None, limit: int = 200, levels: tuple[str, ...] = (), job: str | None = None) -> tuple[Event, ...]:
+    def events(
+        self, *, after: int | None = None, limit: int = 200, levels: tuple[str, ...] = (), job: str | None = None
+    ) -> tuple[Event, ...]:
         """Events after an id, or the newest; oldest first."""
         chosen = levels or (events.INFO, events.WARN, events.ERROR)
         with self._reading() as db:

@@ -44,9 +44,7 @@ class Attempt:
 
 def start(db: sqlite3.Connection, *, job_id: int, n: int, runner: str, now: UnixMs) -> None:
     """Write down that an attempt began."""
-    db.execute(
-        "INSERT INTO attempts (job_id, n, runner, started_at) VALUES (?, ?, ?, ?)", (job_id, n, runner, now)
-    )
+    db.execute("INSERT INTO attempts (job_id, n, runner, started_at) VALUES (?, ?, ?, ?)", (job_id, n, runner, now))
 
 
 def end(

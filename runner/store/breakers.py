@@ -152,9 +152,7 @@ def reset(db: sqlite3.Connection, name: str, *, reason: str, now: UnixMs) -> boo
 
 def forget_trials(db: sqlite3.Connection, *, now: UnixMs) -> None:
     """The runner that sent the trials is gone: the next caller may try."""
-    db.execute(
-        "UPDATE breakers SET trial = NULL, trial_until = NULL, changed_at = ? WHERE trial IS NOT NULL", (now,)
-    )
+    db.execute("UPDATE breakers SET trial = NULL, trial_until = NULL, changed_at = ? WHERE trial IS NOT NULL", (now,))
 
 
 def _open(

@@ -52,7 +52,9 @@ def hold(db: sqlite3.Connection, new: NewCharge, *, now: UnixMs) -> int:
     return int(row[0])
 
 
-def settle(db: sqlite3.Connection, id: int, *, cost: MicroUsd, usage: str, now: UnixMs, note: str | None = None) -> bool:
+def settle(
+    db: sqlite3.Connection, id: int, *, cost: MicroUsd, usage: str, now: UnixMs, note: str | None = None
+) -> bool:
     """Replace the hold by the true cost; False when the charge had ended already, and nothing changed."""
     return bool(
         db.execute(
@@ -112,9 +114,7 @@ def spent_since_day(db: sqlite3.Connection, day: str, *, task: str | None = None
 
 def committed_since(db: sqlite3.Connection, at: UnixMs) -> MicroUsd:
     """What was committed by calls held at or after an instant, the future included."""
-    return MicroUsd(
-        db.execute("SELECT coalesce(sum(counted), 0) FROM charges WHERE held_at >= ?", (at,)).fetchone()[0]
-    )
+    return MicroUsd(db.execute("SELECT coalesce(sum(counted), 0) FROM charges WHERE held_at >= ?", (at,)).fetchone()[0])
 
 
 def spent_on_job(db: sqlite3.Connection, job_id: int) -> Spend:

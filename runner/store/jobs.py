@@ -115,7 +115,8 @@ def job_of(row: Sequence[Any]) -> Job:
 
 def content_key(task: str, payload: str) -> str:
     """The key of a job that was given none: the same task and canonical payload are the same job."""
-    return f"{task}-{hashlib.sha256(f'{task}\n{payload}'.encode()).hexdigest()[:16]}"
+    digest = hashlib.sha256(f"{task}\n{payload}".encode()).hexdigest()
+    return f"{task}-{digest[:16]}"
 
 
 def canonical(payload: object) -> str:
@@ -185,9 +186,7 @@ def claim(db: sqlite3.Connection, *, now: UnixMs, lease: Lease) -> Job | None:
 
     Picking and taking are one statement, so two runners cannot leave with the same job.
     """
-    row = db.execute(
-        CLAIM, {"now": now, "token": lease.token, "until": lease.until, "runner": lease.runner}
-    ).fetchone()
+    row = db.execute(CLAIM, {"now": now, "token": lease.token, "until": lease.until, "runner": lease.runner}).fetchone()
     return job_of(row) if row else None
 
 
@@ -319,9 +318,7 @@ def cancel(db: sqlite3.Connection, *, id: int, now: UnixMs) -> JobStatus | None:
 
 def remove(db: sqlite3.Connection, *, id: int) -> bool:
     """Delete a finished or dead job with its attempts and steps; False when it is unfinished or gone."""
-    return bool(
-        db.execute("DELETE FROM jobs WHERE id = ? AND status NOT IN ('pending', 'running')", (id,)).rowcount
-    )
+    return bool(db.execute("DELETE FROM jobs WHERE id = ? AND status NOT IN ('pending', 'running')", (id,)).rowcount)
 
 
 def replay(db: sqlite3.Connection, *, id: int, now: UnixMs) -> bool:

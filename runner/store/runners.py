@@ -71,9 +71,7 @@ def beat(db: sqlite3.Connection, id: str, *, now: UnixMs) -> None:
     db.execute("UPDATE runners SET heartbeat_at = ? WHERE id = ?", (now, id))
 
 
-def move(
-    db: sqlite3.Connection, id: str, *, state: RunState, reason: str | None, stop_seq: int, now: UnixMs
-) -> None:
+def move(db: sqlite3.Connection, id: str, *, state: RunState, reason: str | None, stop_seq: int, now: UnixMs) -> None:
     """Say what the runner is doing."""
     db.execute(
         "UPDATE runners SET state = ?, reason = ?, stop_seq = ?, heartbeat_at = ? WHERE id = ?",
@@ -83,9 +81,7 @@ def move(
 
 def leave(db: sqlite3.Connection, id: str, *, ended: str, now: UnixMs) -> None:
     """Say how it went."""
-    db.execute(
-        "UPDATE runners SET state = 'stopped', ended = ?, heartbeat_at = ? WHERE id = ?", (ended, now, id)
-    )
+    db.execute("UPDATE runners SET state = 'stopped', ended = ?, heartbeat_at = ? WHERE id = ?", (ended, now, id))
 
 
 def bury(db: sqlite3.Connection, *, but: str) -> int:

@@ -8,9 +8,7 @@ from runner.errors import LeaseLost
 from runner.units import UnixMs
 
 
-def record(
-    db: sqlite3.Connection, *, job_id: int, n: int, token: str, name: str, result: str, now: UnixMs
-) -> None:
+def record(db: sqlite3.Connection, *, job_id: int, n: int, token: str, name: str, result: str, now: UnixMs) -> None:
     """Keep the JSON text a step gave; the first record of a name stands.
 
     Raises LeaseLost, and changes nothing, when the job is not leased under `token`.

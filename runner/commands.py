@@ -1,0 +1,482 @@
+"""THE WRITE DOOR: everything a person may do, each in one short transaction, each leaving an event that says who.
+
+A `Door` works whether or not a runner lives. Acts name job ids or keys, never positions, and say what they refused.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from runner.config import TaskConfig
+from runner.errors import NotFound, Refused, StoreError, UsageError
+from runner.home import Home
+from runner.settings import nearest
+from runner.store import breakers, controls, events, jobs
+from runner.store.db import Database
+from runner.store.jobs import Job, JobStatus, NewJob
+from runner.units import Clock, MicroUsd, SystemClock, UnixMs
+
+T = TypeVar("T")
+
+MAX_PAYLOAD_BYTES = 1_000_000
+"""Larger inputs belong in a file that the payload names."""
+MAX_KEY_CHARS = 200
+BATCH = 200
+"""Jobs a bulk act changes in one transaction, so that nobody waits long for the write lock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """A job somebody asks for."""
+
+    task: str
+    payload: object
+    """Any JSON value."""
+    key: str | None = None
+    """None: made from task and payload, so that asking twice gives one job."""
+    again: bool = False
+    """Make a fresh key on purpose."""
+    priority: int | None = None
+    not_before: UnixMs | None = None
+    max_usd: MicroUsd | None = None
+    max_seconds_ms: int | None = None
+    max_attempts: int | None = None
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueued:
+    """What became of a request."""
+
+    key: str
+    created: bool
+    """False: the key existed, and nothing was added."""
+    status: JobStatus
+    """Of the job with that key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    """What a kill left behind. It is in force when any source is."""
+
+    sources: tuple[str, ...]
+    """Of `file`, `row`: what is set now."""
+    already: bool
+    """It was stopped before."""
+    failed: tuple[str, ...] = ()
+    """What could not be set, and why; one of them is still enough."""
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """What a resume cleared, and what it could not."""
+
+    cleared: tuple[str, ...]
+    remaining: tuple[str, ...]
+    """Sources still set, each with what to do; empty: the runner goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bulk:
+    """What an act on several jobs did."""
+
+    done: tuple[str, ...]
+    """Keys."""
+    refused: tuple[tuple[str, str], ...]
+    """Key or id, and why not."""
+
+
+class Door:
+    """The write door of one home, opened on first use and then kept."""
+
+    def __init__(
+        self, home: Home, *, db: Path | None = None, clock: Clock | None = None, by: str | None = None
+    ) -> None:
+        self.home = home
+        self.path = db or home.db
+        self._clock = clock or SystemClock()
+        self._by = by or who("cli")
+        self._database: Database | None = None
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _transact(self, act: Callable[[sqlite3.Connection, UnixMs], T]) -> T:
+        if self._database is None:
+            self._database = Database.open(self.path)
+        try:
+            with self._database.write() as db:
+                given = act(db, self._clock.now())
+        except StoreError:
+            self.close()  # the file may have been replaced; the next act opens it anew
+            raise
+        self._database.poke()
+        return given
+
+    # --- the switch ---------------------------------------------------------------------------------------------
+
+    def kill(self, *, now: bool = False, reason: str | None = None) -> Killed:
+        """Stop everything: the STOP file first, for it works on a locked or broken database, then the row.
+
+        Raises StoreError only when neither could be set: then nothing is stopped.
+        """
+        said = reason or "asked by a person"
+        already = self.home.stop_set()
+        done: list[str] = []
+        failed: list[str] = []
+        try:
+            _write_stop_file(self.home.stop, f"{said}\nby {self._by}\n")
+            done.append("file")
+        except OSError as error:
+            if self.home.stop_set():
+                done.append("file")
+            else:
+                failed.append(f"{self.home.stop}: {error.strerror}")
+        seq = None
+        try:
+            seq, was = self._transact(lambda db, at: self._set_stop(db, at, now=now, reason=said))
+            already = already or was
+            done.append("row")
+        except StoreError as error:
+            failed.append(str(error))
+        if not done:
+            raise StoreError(f"NOT STOPPED: {'; '.join(failed)}; end the runner with `kill {self._pid_hint()}`")
+        return Killed(sources=tuple(done), already=already, failed=tuple(failed), seq=seq)
+
+    def _set_stop(self, db: sqlite3.Connection, at: UnixMs, *, now: bool, reason: str) -> tuple[int, bool]:
+        before = controls.stop_row(db)
+        value = controls.STOP_NOW if now or before.value == controls.STOP_NOW else controls.STOP
+        if before.value == value:
+            return before.seq, True
+        row = controls.set_stop(
+            db,
+            value,
+            reason=before.reason if before.is_set else reason,
+            by=before.by or self._by if before.is_set else self._by,
+            now=at,
+        )
+        word = "without grace" if value == controls.STOP_NOW else "with grace for calls in flight"
+        self._event(db, at, "stop.set", f"stopped {word} by {self._by}: {reason}", level=events.WARN)
+        return row.seq, before.is_set
+
+    def _pid_hint(self) -> str:
+        with suppress(OSError):
+            return self.home.lock.read_text("utf-8").split("\n", 1)[0] or "PID"
+        return "PID"
+
+    def resume(self) -> Resumed:
+        """Clear every source of a stop that can be cleared from here, and name what remains."""
+        cleared: list[str] = []
+        remaining: list[str] = []
+        row_was_set = self._transact(self._clear_stop)
+        if row_was_set:
+            cleared.append("row")
+        if self.home.stop_set():
+            try:
+                _remove_stop_file(self.home.stop)
+                cleared.append("file")
+            except OSError as error:
+                remaining.append(f"file: {self.home.stop} cannot be removed ({error.strerror}); remove it by hand")
+        if self._transact(lambda db, _: controls.settings(db).get("stop_env")) == "1":
+            remaining.append("env: AFK_STOP is set in the runner's environment; unset it and restart the runner")
+        self._transact(lambda db, _: None)  # pokes the runner once the file is gone
+        return Resumed(cleared=tuple(cleared), remaining=tuple(remaining))
+
+    def _clear_stop(self, db: sqlite3.Connection, at: UnixMs) -> bool:
+        row = controls.stop_row(db)
+        if row.is_set:
+            controls.set_stop(db, controls.OFF, reason=None, by=self._by, now=at)
+        self._event(db, at, "stop.cleared", f"resumed by {self._by}")
+        return row.is_set
+
+    # --- jobs -----------------------------------------------------------------------------------------------------
+
+    def enqueue(
+        self, tasks: Mapping[str, TaskConfig], requests: Sequence[JobRequest], *, max_attempts: int
+    ) -> list[Enqueued]:
+        """Add jobs, all or none, in one transaction; a key that exists adds nothing and says what became of it.
+
+        Raises UsageError for a request that cannot be a job, naming its place when there are several.
+        """
+        new = []
+        for place, request in enumerate(requests, start=1):
+            try:
+                new.append(self._new_job(tasks, request, max_attempts=max_attempts))
+            except UsageError as error:
+                raise UsageError(
+                    f"job {place} of {len(requests)}: {error}" if len(requests) > 1 else str(error)
+                ) from None
+        return self._transact(lambda db, now: insert_jobs(db, new, now=now, by=self._by))
+
+    def _new_job(self, tasks: Mapping[str, TaskConfig], request: JobRequest, *, max_attempts: int) -> NewJob:
+        return new_job(tasks, request, now=self._clock.now(), max_attempts=max_attempts)
+
+    def cancel(self, keys: Sequence[str]) -> Bulk:
+        """Cancel pending jobs, and ask for the end of running ones. Attempts and charges are kept."""
+
+        def one(db: sqlite3.Connection, job: Job, now: UnixMs) -> str | None:
+            status = jobs.cancel(db, id=job.id, now=now)
+            if status is None:
+                return f"it is {job.status} already"
+            self._event(db, now, "job.cancel", f"cancelled by {self._by}", job=job)
+            return None
+
+        return self._each(keys, one)
+
+    def remove(self, keys: Sequence[str]) -> Bulk:
+        """Delete finished or dead jobs with their history; what they cost stays in the ledger."""
+
+        def one(db: sqlite3.Connection, job: Job, now: UnixMs) -> str | None:
+            if job.held:
+                return "a call of it is not settled"
+            if not jobs.remove(db, id=job.id):
+                return f"it is {job.status}; cancel it first"
+            self._event(db, now, "job.remove", f"removed by {self._by}, it was {job.status}", job=job)
+            return None
+
+        return self._each(keys, one)
+
+    def replay(self, keys: Sequence[str]) -> Bulk:
+        """Give dead jobs a new life, attempts from 0, their history and recorded steps kept."""
+
+        def one(db: sqlite3.Connection, job: Job, now: UnixMs) -> str | None:
+            if not jobs.replay(db, id=job.id, now=now):
+                return f"it is {job.status}, not dead"
+            self._event(db, now, "job.replay", f"replayed by {self._by} after {job.attempts} attempts", job=job)
+            return None
+
+        return self._each(keys, one)
+
+    def replay_ids(self, ids: Sequence[int]) -> Bulk:
+        """The same for a set of ids that was frozen when it was shown."""
+        keys: list[str] = []
+        missing: list[tuple[str, str]] = []
+        for start in range(0, len(ids), BATCH):
+            chunk = ids[start : start + BATCH]
+            found = self._transact(lambda db, _, chunk=chunk: _keys_of(db, chunk))
+            keys += [found[id] for id in chunk if id in found]
+            missing += [(str(id), "it was removed") for id in chunk if id not in found]
+        bulk = self.replay(keys)
+        return Bulk(done=bulk.done, refused=(*bulk.refused, *missing))
+
+    def _each(self, keys: Sequence[str], one: Callable[[sqlite3.Connection, Job, UnixMs], str | None]) -> Bulk:
+        done: list[str] = []
+        refused: list[tuple[str, str]] = []
+        for start in range(0, len(keys), BATCH):
+            chunk = keys[start : start + BATCH]
+
+            def act(db: sqlite3.Connection, now: UnixMs, chunk: Sequence[str] = chunk) -> list[tuple[str, str | None]]:
+                answers = []
+                for key in chunk:
+                    job = jobs.by_key(db, key)
+                    answers.append((key, one(db, job, now) if job else "there is no such job"))
+                return answers
+
+            for key, reason in self._transact(act):
+                if reason is None:
+                    done.append(key)
+                else:
+                    refused.append((key, reason))
+        return Bulk(done=tuple(done), refused=tuple(refused))
+
+    # --- pauses and breakers --------------------------------------------------------------------------------------
+
+    def pause(self, name: str, *, reason: str | None = None) -> bool:
+        """Take no new work of a task, its schedule included; False when it was paused already."""
+
+        def act(db: sqlite3.Connection, now: UnixMs) -> bool:
+            changed = controls.pause(db, name=name, reason=reason or "asked by a person", by=self._by, now=now)
+            if changed:
+                self._event(
+                    db, now, "task.pause", f"{name} paused by {self._by}: {reason or 'no reason given'}", task=name
+                )
+            return changed
+
+        return self._transact(act)
+
+    def unpause(self, name: str) -> bool:
+        """Lift a pause and wake the jobs that waited for it; False when there was none."""
+
+        def act(db: sqlite3.Connection, now: UnixMs) -> bool:
+            changed = controls.unpause(db, name=name)
+            if changed:
+                self._event(db, now, "task.unpause", f"{name} unpaused by {self._by}", task=name)
+            return changed
+
+        changed = self._transact(act)
+        self._wake(f"pause:{name}")
+        return changed
+
+    def trip(self, name: str, *, reason: str) -> None:
+        """Open a breaker by hand; only a person closes it again."""
+
+        def act(db: sqlite3.Connection, now: UnixMs) -> None:
+            breakers.trip(db, name, reason=reason, retry_at=None, now=now)
+            self._event(db, now, "breaker.open", f"breaker {name} tripped by {self._by}: {reason}", level=events.WARN)
+
+        self._transact(act)
+
+    def reset(self, name: str, *, reason: str) -> None:
+        """Close a breaker by hand and wake the jobs that waited for it. Raises NotFound."""
+
+        def act(db: sqlite3.Connection, now: UnixMs) -> None:
+            known = [breaker.name for breaker in breakers.all_of(db)]
+            if not breakers.reset(db, name, reason=reason, now=now):
+                raise NotFound(f"there is no breaker {name!r}{nearest(name, known)}")
+            self._event(db, now, "breaker.closed", f"breaker {name} reset by {self._by}: {reason}")
+
+        self._transact(act)
+        self._wake(f"breaker:{name}")
+
+    def _wake(self, gate: str) -> None:
+        while self._transact(lambda db, now: jobs.wake(db, gate=gate, now=now, limit=BATCH)) == BATCH:
+            pass
+
+    def _event(
+        self,
+        db: sqlite3.Connection,
+        now: UnixMs,
+        event: str,
+        text: str,
+        *,
+        level: str = events.INFO,
+        job: Job | None = None,
+        task: str | None = None,
+    ) -> None:
+        events.record(
+            db,
+            now=now,
+            level=level,
+            event=event,
+            text=text,
+            task=job.task if job else task,
+            job=job.key if job else None,
+        )
+
+
+def who(program: str) -> str:
+    """The person at this end, for the events: `ada@console`, `ada@cli`."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid {os.getuid()}"
+    over = "ssh " if os.environ.get("SSH_CONNECTION") else ""
+    return f"{name}@{over}{program}"
+
+
+def new_job(tasks: Mapping[str, TaskConfig], request: JobRequest, *, now: UnixMs, max_attempts: int) -> NewJob:
+    """The row a request asks for. Raises UsageError with one sentence."""
+    task = tasks.get(request.task)
+    if task is None:
+        raise UsageError(f"there is no task {request.task!r}{nearest(request.task, list(tasks))}")
+    try:
+        payload = jobs.canonical(request.payload)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UsageError(f"the payload of {request.task} is not JSON: {error}") from None
+    if (size := len(payload.encode("utf-8", "surrogatepass"))) > MAX_PAYLOAD_BYTES:
+        raise UsageError(
+            f"the payload of {request.task} has {size:,} bytes, {MAX_PAYLOAD_BYTES:,} are the most; "
+            "put it in a file and name the file"
+        )
+    try:
+        payload.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"the payload of {request.task} holds half a surrogate pair, which is not text") from None
+    key = request.key or jobs.content_key(request.task, payload)
+    if request.again:
+        key = f"{key}-{os.urandom(4).hex()}"
+    if not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable() or key != key.strip():
+        raise UsageError(f"the key {key[:40]!r} is not 1 to {MAX_KEY_CHARS} printable characters without outer spaces")
+    priority = task.priority if request.priority is None else request.priority
+    if not -9 <= priority <= 9:
+        raise UsageError(f"priority {priority} is not between -9 (last) and 9 (first)")
+    attempts = request.max_attempts or task.max_attempts or max_attempts
+    return NewJob(
+        key=key,
+        task=request.task,
+        payload=payload,
+        not_before=request.not_before if request.not_before is not None else now,
+        max_attempts=attempts,
+        priority=priority,
+        max_usd=request.max_usd,
+        max_seconds_ms=request.max_seconds_ms,
+        max_output_tokens=request.max_output_tokens,
+    )
+
+
+def insert_jobs(db: sqlite3.Connection, new: Sequence[NewJob], *, now: UnixMs, by: str) -> list[Enqueued]:
+    """Insert in the caller's transaction, telling of each key what became of it."""
+    answers = []
+    created = 0
+    for job in new:
+        if jobs.insert(db, job, now=now) is not None:
+            created += 1
+            answers.append(Enqueued(key=job.key, created=True, status=JobStatus.PENDING))
+        else:
+            first = jobs.by_key(db, job.key)
+            if first is None:  # pragma: no cover - the insert just met it
+                raise Refused(f"key {job.key} vanished while it was looked at")
+            answers.append(Enqueued(key=job.key, created=False, status=first.status))
+    if created == 1:
+        made = next(job for job, answer in zip(new, answers, strict=True) if answer.created)
+        events.record(
+            db, now=now, level=events.INFO, event="job.queued", text=f"queued by {by}", task=made.task, job=made.key
+        )
+    elif created:
+        events.record(db, now=now, level=events.INFO, event="job.queued", text=f"{created} jobs queued by {by}")
+    return answers
+
+
+def parse_payload(text: str) -> object:
+    """The JSON value of a payload. Raises UsageError naming where it breaks."""
+    if len(text) > MAX_PAYLOAD_BYTES:
+        raise UsageError(
+            f"the payload has {len(text):,} characters, {MAX_PAYLOAD_BYTES:,} are the most; put it in a file and name the file"
+        )
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"the payload is not JSON at line {error.lineno} column {error.colno}: {error.msg}; "
+            'write it as \'{"name": "value"}\''
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise UsageError(f"the payload is not JSON: {error}") from None
+
+
+def _no_constant(word: str) -> object:
+    raise ValueError(f"{word} is not a JSON value")
+
+
+def _keys_of(db: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]:
+    marks = ", ".join("?" * len(ids))
+    return dict(db.execute(f"SELECT id, key FROM jobs WHERE id IN ({marks})", list(ids)).fetchall())  # noqa: S608 - marks only
+
+
+def _write_stop_file(path: Path, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, text.encode("utf-8", "replace"))
+    except OSError:
+        pass  # the file exists, which is what stops; its words are a courtesy
+    finally:
+        os.close(fd)
+
+
+def _remove_stop_file(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink()
