@@ -9,7 +9,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from runner.errors import NotFound, StoreMissing
+from runner.errors import NotFound, StoreMissing, StoreNewer
 from runner.home import Home
 from runner.store import attempts, breakers, charges, controls, events, jobs, runners, schedules, steps
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker, BreakerState
-from runner.store.db import open_reader, translate
+from runner.store.db import open_reader, schema_version, translate
 from runner.store.events import Event
 from runner.store.jobs import Job, JobStatus
 from runner.store.runners import Runner, RunState
@@ -55,6 +55,9 @@ LATE_MS = 5_000
 """A heartbeat older than this is late: two beats were missed."""
 SILENT_MS = 10_000
 """A heartbeat older than this, with the lock still held, is a runner that hangs."""
+CUT = 500
+"""Characters of a long text that a list shows."""
+NOTHING = MicroUsd(0)
 
 
 class Health(StrEnum):
@@ -108,11 +111,11 @@ class SpendView:
     zone: str
     cap: MicroUsd | None
     """None: no runner has told its configuration yet."""
-    settled: MicroUsd = MicroUsd(0)
-    held: MicroUsd = MicroUsd(0)
-    last_hour: MicroUsd = MicroUsd(0)
+    settled: MicroUsd = NOTHING
+    held: MicroUsd = NOTHING
+    last_hour: MicroUsd = NOTHING
     """Committed in the last 60 minutes: the burn rate per hour."""
-    resets_at: UnixMs = UnixMs(0)
+    resets_at: UnixMs
     reached_at: UnixMs | None = None
     """When the cap is reached at the burn rate of the last hour; None: not before it resets."""
 
@@ -189,15 +192,24 @@ class Reader:
         self._connection = open_reader(self.path)
         self._inode = os.stat(self.path).st_ino
         self._version = -1
+        self._schema = schema_version(self._connection)
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
 
     def changed(self) -> bool:
-        """True when another process committed since the last call; costs 3 us. Raises StoreMissing when replaced."""
+        """True when another process committed since the last call; costs 3 us.
+
+        Raises StoreMissing when the file was replaced, StoreNewer when its schema was changed: open it anew.
+        """
         self._same_file()
-        version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        try:
+            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            if version != self._version and schema_version(self._connection) != self._schema:
+                raise StoreNewer(f"{self.path} was upgraded by another program; open it anew")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
         seen, self._version = self._version, version
         return version != seen
 
@@ -244,17 +256,33 @@ class Reader:
                 workers=int(settings["workers"]) if settings.get("workers", "").isdigit() else None,
             )
 
-    def jobs(self, *, status: JobStatus | None = None, task: str | None = None, limit: int = 50) -> tuple[Job, ...]:
-        """The newest jobs, newest first."""
-        where = [clause for clause, given in (("status = ?", status), ("task = ?", task)) if given is not None]
-        values = [given for given in (status, task) if given is not None]
-        sql = f"SELECT {jobs.COLUMNS} FROM jobs {'WHERE ' + ' AND '.join(where) if where else ''} ORDER BY id DESC LIMIT ?"  # noqa: S608
-        with self._reading() as db:
-            return tuple(jobs.job_of(row) for row in db.execute(sql, (*values, limit)))
+    def jobs(
+        self,
+        *,
+        status: JobStatus | None = None,
+        task: str | None = None,
+        upto: int | None = None,
+        after: int | None = None,
+        limit: int = 50,
+        cut: bool = False,
+    ) -> tuple[Job, ...]:
+        """The newest jobs, newest first: a page of them, whatever their number.
 
-    def running(self, *, limit: int = 200) -> tuple[tuple[Job, Attempt], ...]:
-        """Running jobs, oldest first, each with the attempt in progress."""
-        sql = f"SELECT {jobs.COLUMNS} FROM jobs WHERE status = 'running' ORDER BY id LIMIT ?"  # noqa: S608
+        `upto`: the newest of those with this id or an older one. `after`: the oldest of those newer than this id.
+        `cut`: long texts shortened to CUT characters, as a list needs no more.
+        """
+        wanted = (("status = ?", status), ("task = ?", task), ("id <= ?", upto), ("id > ?", after))
+        where = " AND ".join(["TRUE", *(clause for clause, given in wanted if given is not None)])
+        values = [given for _, given in wanted if given is not None]
+        order = "DESC" if after is None else "ASC"
+        sql = f"SELECT {_columns(cut=cut)} FROM jobs WHERE {where} ORDER BY id {order} LIMIT ?"  # noqa: S608
+        with self._reading() as db:
+            found = [jobs.job_of(row) for row in db.execute(sql, (*values, limit))]
+        return tuple(found if after is None else reversed(found))
+
+    def running(self, *, limit: int = 200, cut: bool = False) -> tuple[tuple[Job, Attempt], ...]:
+        """Running jobs, oldest first, each with the attempt in progress. `cut` as in `jobs`."""
+        sql = f"SELECT {_columns(cut=cut)} FROM jobs WHERE status = 'running' ORDER BY id LIMIT ?"  # noqa: S608
         with self._reading() as db:
             found = [jobs.job_of(row) for row in db.execute(sql, (limit,)).fetchall()]
             pairs = []
@@ -264,9 +292,9 @@ class Reader:
                     pairs.append((job, history[-1]))
             return tuple(pairs)
 
-    def dead(self, *, limit: int = 200) -> tuple[Job, ...]:
-        """Dead letters, the newest first."""
-        sql = f"SELECT {jobs.COLUMNS} FROM jobs WHERE status = 'dead' ORDER BY finished_at DESC, id DESC LIMIT ?"  # noqa: S608
+    def dead(self, *, limit: int = 200, cut: bool = False) -> tuple[Job, ...]:
+        """Dead letters, the newest first. `cut` as in `jobs`."""
+        sql = f"SELECT {_columns(cut=cut)} FROM jobs WHERE status = 'dead' ORDER BY finished_at DESC, id DESC LIMIT ?"  # noqa: S608
         with self._reading() as db:
             return tuple(jobs.job_of(row) for row in db.execute(sql, (limit,)))
 
@@ -281,12 +309,22 @@ class Reader:
                 ).fetchall()
         return tuple(int(row[0]) for row in rows)
 
-    def job(self, key: str, *, now: UnixMs) -> JobDetail:
-        """One job. Raises NotFound."""
+    def recorded_steps(self, ids: Sequence[int]) -> int:
+        """How many of these jobs have recorded steps: effects a replay does not do again."""
+        marks = ", ".join("?" * len(ids))
+        sql = f"SELECT count(DISTINCT job_id) FROM steps WHERE job_id IN ({marks})"  # noqa: S608 - marks only
         with self._reading() as db:
-            job = jobs.by_key(db, key)
-            if job is None:
+            return int(db.execute(sql, list(ids)).fetchone()[0])
+
+    def job(self, key: str | int, *, now: UnixMs) -> JobDetail:
+        """One job by its key, or by its id, which no other job ever gets. Raises NotFound."""
+        column = "id" if isinstance(key, int) else "key"
+        sql = f"SELECT {jobs.COLUMNS} FROM jobs WHERE {column} = ?"  # noqa: S608
+        with self._reading() as db:
+            row = db.execute(sql, (key,)).fetchone()
+            if row is None:
                 raise NotFound(f"there is no job {key!r}; `afk-runner jobs` lists them")
+            job = jobs.job_of(row)
             runner = _runner(db, self.home, now=now)
             settings = controls.settings(db)
             return JobDetail(
@@ -330,6 +368,13 @@ class Reader:
         with self._reading() as db:
             rows = db.execute("SELECT day, settled, held FROM spend ORDER BY day DESC LIMIT ?", (days,))
             return tuple((row[0], MicroUsd(row[1]), MicroUsd(row[2])) for row in rows)
+
+
+def _columns(*, cut: bool) -> str:
+    if not cut:
+        return jobs.COLUMNS
+    long = {"payload", "result", "error", "waiting_on"}
+    return ", ".join(f"substr({name}, 1, {CUT})" if name in long else name for name in jobs.COLUMNS.split(", "))
 
 
 def lock_is_held(lock: Path) -> bool:
