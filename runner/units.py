@@ -62,7 +62,7 @@ def parse_usd(text: str) -> MicroUsd:
 
 
 def usd(amount: int, *, places: int = 2) -> str:
-    """Dollars for eyes, rounded to the nearest. Small amounts keep as many decimals as they need to not read as zero."""
+    """Dollars for eyes, rounded. Small amounts keep as many decimals as they need to not read as zero."""
     if amount and abs(amount) < 10_000:
         places = max(places, 4 if abs(amount) >= 100 else 6)
     sign = "-" if amount < 0 else ""
@@ -93,7 +93,7 @@ def duration(ms: int) -> str:
 
 
 def iso(at: int | None) -> str | None:
-    """UTC ISO 8601 with milliseconds, as every JSON answer carries it. None for none, and outside the years 1 to 9999."""
+    """UTC ISO 8601 with milliseconds, as every JSON answer carries it. None outside the years 1 to 9999."""
     if at is None:
         return None
     try:
