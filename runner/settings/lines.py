@@ -49,7 +49,7 @@ class _Walk:
 
     def _document(self) -> None:
         table: KeyPath = ()
-        while self._skip_blank() and self.at < len(self.text):
+        while self._inside(None):
             line = bisect.bisect_right(self._starts, self.at)
             if self._take("[["):
                 array = self._below((), self._dotted())
@@ -76,14 +76,14 @@ class _Walk:
     def _value(self, path: KeyPath) -> None:
         if self._take("["):
             index = 0
-            while self._skip_blank() and not self._take("]"):
+            while self._inside("]"):
                 self._note((*path, index), bisect.bisect_right(self._starts, self.at))
                 self._value((*path, index))
                 self._skip_blank()
                 self._take(",")
                 index += 1
         elif self._take("{"):
-            while self._skip_blank() and not self._take("}"):
+            while self._inside("}"):
                 self._pair(path)
                 self._skip_blank()
                 self._take(",")
@@ -123,11 +123,15 @@ class _Walk:
         for length in range(1, len(path) + 1):
             self.lines.setdefault(path[:length], line)
 
-    def _skip_blank(self) -> bool:
+    def _inside(self, close: str | None) -> bool:
+        """Whether more stands before the closing bracket, which is stepped over; None: before the end of the text."""
+        self._skip_blank()
+        return self.at < len(self.text) and not (close and self._take(close))
+
+    def _skip_blank(self) -> None:
         match = _BLANK.match(self.text, self.at)
         if match:
             self.at = match.end()
-        return True
 
     def _take(self, word: str) -> bool:
         if not self.text.startswith(word, self.at):

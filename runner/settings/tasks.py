@@ -1,0 +1,210 @@
+"""The `[tasks.*]` tables: prompt and command tasks and when they are due."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from runner.config import ScheduleConfig, TaskConfig, TaskKind
+from runner.settings.sections import OFFLINE, given
+from runner.settings.table import NAME, Table, nearest, quoted
+from runner.units import DAY_MS, SECOND_MS, UnixMs, parse_time
+
+_KEYS_OF_KIND = {
+    TaskKind.PROMPT: ("model", "prompt", "inputs"),
+    TaskKind.COMMAND: ("command", "cwd", "env"),
+}
+_UNSERVED = ("tools", "criteria", "max_tool_calls", "max_lateness", "overlap", "domains")
+_LONGEST_NAMED_TIME = 200
+
+# What the runner tells its children. An owner's value would lead calls past the gate, or show a payload a key.
+_RUNNERS_OWN = re.compile(r"AFK_.*|(ANTHROPIC|OPENAI)_(API_KEY|AUTH_TOKEN|BASE_URL)", re.DOTALL)
+
+
+def read_tasks(table: Table, *, home: Path, zone: ZoneInfo, models: Mapping[str, str]) -> dict[str, TaskConfig]:
+    tasks = {}
+    for name in table:
+        if not NAME.fullmatch(name):
+            table.refuse(name, "must be named with up to 64 letters, digits, dots, dashes and underscores")
+        tasks[name] = _task(table.table(name), name, home=home, zone=zone, models=models)
+    return tasks
+
+
+def _task(table: Table, name: str, *, home: Path, zone: ZoneInfo, models: Mapping[str, str]) -> TaskConfig:
+    kind = _kind(table)
+    fields = given(
+        model=_model(table, models),
+        prompt=table.text("prompt"),
+        inputs=_inputs(table),
+        command=_command(table),
+        cwd=_cwd(table, home),
+        env=_env(table.table("env")),
+        schedule=_schedule(table, zone),
+        priority=table.count("priority", -9, 9),
+        max_usd=table.money("max_usd"),
+        daily_usd=table.money("daily_usd"),
+        max_seconds_ms=table.span("max_seconds", SECOND_MS, 30 * DAY_MS),
+        on_timeout=table.choice("on_timeout", ("halt", "retry")),
+        max_attempts=table.count("max_attempts", 1, 100),
+        max_output_tokens=table.count("max_output_tokens", 1),
+        hours_saved=_hours(table),
+    )
+    table.irreversible()
+    if kind:
+        _check_kind(table, kind)
+    table.close(unserved=_UNSERVED)
+    return TaskConfig(name=name, kind=kind or TaskKind.COMMAND, **fields)
+
+
+def _kind(table: Table) -> TaskKind | None:
+    value = table.take("kind")
+    if value is None:
+        table.refuse("kind", 'is missing; write "prompt" or "command"')
+    elif value == TaskKind.PYTHON:
+        table.refuse("kind", 'is "python": a Python task is declared by its @task decorator in tasks/*.py, not here')
+    else:
+        word = table.choice("kind", (TaskKind.PROMPT, TaskKind.COMMAND))
+        return TaskKind(word) if word else None
+    return None
+
+
+def _check_kind(table: Table, kind: TaskKind) -> None:
+    """A prompt task has model and prompt, a command task has command, and neither has what is the other's."""
+    needed = ("model", "prompt") if kind is TaskKind.PROMPT else ("command",)
+    for key in needed:
+        if key not in table:
+            table.refuse(key, f"is missing; a {kind} task needs it")
+    for other, keys in _KEYS_OF_KIND.items():
+        for key in keys:
+            if other is not kind and key in table:
+                table.refuse(key, f"means nothing to a {kind} task; only a {other} task has it")
+
+
+def _model(table: Table, models: Mapping[str, str]) -> str | None:
+    model = table.text("model", such_as="claude-haiku-4-5")
+    if model is None or model.startswith(f"{OFFLINE}/") or _routed(model, models):
+        return model
+    near = nearest(model, [route for route in models if not route.endswith("*")])
+    table.refuse("model", f"is {quoted(model)}, which no line of [models] leads to an upstream{near}")
+    return None
+
+
+def _routed(model: str, models: Iterable[str]) -> bool:
+    return any(model.startswith(route[:-1]) if route.endswith("*") else model == route for route in models)
+
+
+def _inputs(table: Table) -> str | None:
+    inputs = table.text("inputs", such_as="inputs/*.md")
+    if inputs is not None and (inputs.startswith(("/", "~")) or ".." in PurePosixPath(inputs).parts):
+        table.refuse("inputs", "must stay below the home: no leading / or ~, and no ..")
+        return None
+    return inputs
+
+
+def _command(table: Table) -> tuple[str, ...] | None:
+    command = table.strings("command")
+    if command is None:
+        return None
+    if not command.get(0, "").strip():
+        table.refuse("command", 'must begin with a program, such as ["claude", "-p", "…"]')
+    return tuple(command.values())
+
+
+def _cwd(table: Table, home: Path) -> Path | None:
+    cwd = table.text("cwd")
+    if cwd is None:
+        return None
+    if cwd.startswith("~"):
+        table.refuse("cwd", "must be written out; ~ is not expanded here")
+        return None
+    return Path(os.path.abspath(home / cwd))
+
+
+def _env(table: Table) -> Mapping[str, str]:
+    variables = {}
+    for name in table:
+        value = table.take(name)
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            table.refuse(name, "is not the name of an environment variable")
+        elif _RUNNERS_OWN.fullmatch(name):
+            table.refuse(name, "is set by the runner and cannot be set here")
+        elif not isinstance(value, str) or "\0" in value:
+            table.refuse(name, "must be a string without NUL characters")
+        elif re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", value):
+            table.refuse(name, "names a secret; a command is given no secrets")
+        else:
+            variables[name] = value
+    return MappingProxyType(variables)
+
+
+def _schedule(table: Table, zone: ZoneInfo) -> ScheduleConfig | None:
+    zone = table.zone("timezone") or zone
+    catch_up = _catch_up(table)
+    cron = _cron(table)
+    every_ms = table.span("every", SECOND_MS, 366 * DAY_MS)
+    at = _at(table, zone)
+
+    written = [key for key in ("schedule", "every", "at") if key in table]
+    for key in written[1:]:
+        table.refuse(key, f"cannot stand beside {written[0]}; a task has one of schedule, every and at")
+    if cron is None and every_ms is None and at is None:
+        return None
+    return ScheduleConfig(cron=cron, every_ms=every_ms, at=at, zone=zone, **given(catch_up=catch_up))
+
+
+def _catch_up(table: Table) -> str | None:
+    if table.take("catch_up") == "all":
+        table.refuse("catch_up", 'is "all", which this version does not serve; write "latest" or "none"')
+        return None
+    return table.choice("catch_up", ("latest", "none"))
+
+
+def _cron(table: Table) -> str | None:
+    line = table.text("schedule", such_as="0 6 * * *")
+    if line is None:
+        return None
+    fields = line.split()
+    if len(fields) != 5 or len(line) > _LONGEST_NAMED_TIME:
+        table.refuse("schedule", f'must be the five fields of a cron line such as "0 6 * * *", not {quoted(line)}')
+        return None
+    try:
+        # From a leap year's start, so that the answer is the same whenever it is asked.
+        next(CronSim(line, datetime(2024, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        table.refuse("schedule", f"is {quoted(line)}, which is not a cron line: {str(error).lower()}")
+    except StopIteration:
+        table.refuse("schedule", f"is {quoted(line)}, which never comes due")
+    return " ".join(fields)
+
+
+def _at(table: Table, zone: ZoneInfo) -> UnixMs | None:
+    text = table.text("at", such_as="2027-01-01T06:00")
+    if text is None:
+        return None
+    try:
+        return parse_time(text, zone)
+    except ValueError as error:
+        table.refuse("at", f"is refused: {error}")
+        return None
+
+
+def _hours(table: Table) -> Decimal | None:
+    value = table.take("hours_saved")
+    if value is None:
+        return None
+    try:
+        hours = Decimal(value) if isinstance(value, int | str | Decimal) and not isinstance(value, bool) else None
+    except InvalidOperation:
+        hours = None
+    if hours is None or not hours.is_finite() or not 0 <= hours <= 10_000:
+        table.refuse("hours_saved", "must be a number of hours from 0 to 10000, such as 0.5")
+        return None
+    return hours
