@@ -1,0 +1,321 @@
+"""What a model's tokens cost, in whole pico-dollars, and what one call cost, in whole micro-dollars.
+
+Ids are compared whole: the package's own matching goes by prefix and would give `claude-opus-4-6-fast` the price of the
+slow one. A model without a price is refused by the caller, so None here never means free.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING
+
+from runner.config import PriceConfig
+from runner.gate.usage import Usage
+from runner.units import MicroUsd, UnixMs
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice
+
+PICO_PER_MICRO = 1_000_000
+REGION_TENTHS = 11
+"""Inference pinned to a region costs 11 tenths. Source: spend.md § 3, `geo`."""
+
+_DATE = re.compile(r"-\d{8}\Z")
+_VENDORS = ("anthropic", "openai")
+_UNMETERED = frozenset({"web_searches_kcount", "storage_searches_kcount"})  # server tools, which are refused unsent
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a token of one class costs, in pico-dollars."""
+
+    base: int
+    tiers: tuple[tuple[int, int], ...] = ()
+    """(start, rate) pairs: a prompt longer than `start` pays `rate` for every token, not only for those above."""
+
+    def at(self, prompt_tokens: int) -> int:
+        """The rate of a prompt of that length; it never falls as the prompt grows."""
+        return max(self.base, *(rate for start, rate in self.tiers if prompt_tokens > start), 0)
+
+    def times(self, numerator: int, denominator: int) -> Rate:
+        """A fixed multiple, rounded up."""
+        return Rate(
+            -(-self.base * numerator // denominator),
+            tuple((start, -(-rate * numerator // denominator)) for start, rate in self.tiers),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What the tokens of one model cost, by class."""
+
+    input: Rate
+    output: Rate
+    cache_read: Rate
+    cache_write_5m: Rate
+    cache_write_1h: Rate
+    context: int | None = None
+    """The most tokens a prompt can have; None: not known."""
+    source: str
+    """Where it came from, for people."""
+
+    @property
+    def free(self) -> bool:
+        """Whether no call can cost anything."""
+        rates = (self.input, self.output, self.cache_read, self.cache_write_5m, self.cache_write_1h)
+        return all(rate.base == 0 and all(each == 0 for _, each in rate.tiers) for rate in rates)
+
+
+FREE = Price(
+    input=Rate(0),
+    output=Rate(0),
+    cache_read=Rate(0),
+    cache_write_5m=Rate(0),
+    cache_write_1h=Rate(0),
+    source="local, free of charge",
+)
+
+
+class PriceList:
+    """Finds a model's price: the owner's, else nothing for local models, else the price list's."""
+
+    def __init__(self, owner: Mapping[str, PriceConfig]) -> None:
+        self._owner = owner
+
+    def lookup(self, model: str, *, local: bool, now: UnixMs | None = None) -> Price | None:
+        """The dearest price that can apply to the exact id, or to it without its date; None: not known.
+
+        `local` says that the upstream's models cost nothing; so does the built-in `offline/*`. With `now`, prices that
+        a later one has replaced by then are left out. The first answer from the list loads it: 0.2 s and 30 MB.
+        """
+        owner = self._owner.get(model)
+        if owner is not None:
+            return _owners(owner, window=None if local or owner.context else _window(model))
+        if local or model.startswith("offline/"):
+            return FREE
+        return _listed(model, now)
+
+    def price_age_days(self, now: UnixMs) -> int | None:  # noqa: ARG002 - the day a list with a date arrives
+        """Days since the price list was made; None: the list does not say.
+
+        genai-prices 0.2 carries no date. The start dates of its prices are no substitute: they are announced months
+        ahead, so an old list would look fresh on the day one of them begins.
+        """
+        return None
+
+
+def cost(price: Price, usage: Usage) -> MicroUsd:
+    """What a call cost, rounded up once. Where several models worked on it, `price` is their `dearest`."""
+    prompt = usage.prompt
+    pico = (
+        usage.input * price.input.at(prompt)
+        + usage.output * price.output.at(prompt)
+        + usage.cache_read * price.cache_read.at(prompt)
+        + usage.cache_write_5m * price.cache_write_5m.at(prompt)
+        + usage.cache_write_1h * price.cache_write_1h.at(prompt)
+    )
+    return micro(pico, region=usage.us_only)
+
+
+def micro(pico: int, *, region: bool) -> MicroUsd:
+    """Pico-dollars as micro-dollars, rounded up, with the surcharge of a region if there is one."""
+    return MicroUsd(-(-pico * (REGION_TENTHS if region else 10) // (10 * PICO_PER_MICRO)))
+
+
+def dearest(prices: Iterable[Price]) -> Price:
+    """A price that no call can pass with any of these."""
+    several = list(prices)
+    if len(several) == 1:
+        return several[0]
+    windows = [price.context for price in several if price.context is not None]
+    return Price(
+        input=_dearest([price.input for price in several]),
+        output=_dearest([price.output for price in several]),
+        cache_read=_dearest([price.cache_read for price in several]),
+        cache_write_5m=_dearest([price.cache_write_5m for price in several]),
+        cache_write_1h=_dearest([price.cache_write_1h for price in several]),
+        context=max(windows) if len(windows) == len(several) else None,
+        source="dearest of " + ", ".join(dict.fromkeys(price.source for price in several)),
+    )
+
+
+def _dearest(rates: Sequence[Rate]) -> Rate:
+    starts = sorted({start for rate in rates for start, _ in rate.tiers})
+    return Rate(
+        max(rate.base for rate in rates),
+        tuple((start, max(rate.at(start + 1) for rate in rates)) for start in starts),
+    )
+
+
+def _complete(
+    source: str,
+    context: int | None,
+    *,
+    plain: Rate,
+    output: Rate,
+    read: Rate | None,
+    write_5m: Rate | None,
+    write_1h: Rate | None,
+) -> Price:
+    """Fill in the cache rates nobody stated: a read costs as input, writes 1.25 and 2 times as much.
+
+    Source: the vendor's multiples, as the one-hour comments of genai-prices and spend.md § 3 give them.
+    """
+    write_5m = write_5m or plain.times(5, 4)
+    return Price(
+        input=plain,
+        output=output,
+        cache_read=read or plain,
+        cache_write_5m=write_5m,
+        cache_write_1h=write_1h or _dearest([plain.times(2, 1), write_5m]),
+        context=context,
+        source=source,
+    )
+
+
+def _owners(owner: PriceConfig, *, window: int | None) -> Price:
+    return _complete(
+        "afk.toml",
+        owner.context or window,
+        plain=Rate(_pico(owner.input)),
+        output=Rate(_pico(owner.output)),
+        read=None if owner.cache_read is None else Rate(_pico(owner.cache_read)),
+        write_5m=None if owner.cache_write is None else Rate(_pico(owner.cache_write)),
+        write_1h=None if owner.cache_write_1h is None else Rate(_pico(owner.cache_write_1h)),
+    )
+
+
+def _listed(model: str, now: UnixMs | None) -> Price | None:
+    found: list[Price] = []
+    for name, info in _entries(model):
+        for terms in _applicable(info, now):
+            if terms.input_mtok is None or terms.output_mtok is None:
+                continue  # listed without a price, as free trials are: not a promise that it costs nothing
+            price = _price(f"genai-prices, {name} {info.id}", info.context_window, terms)
+            if price is None:
+                return None
+            found.append(price)
+    return dearest(found) if found else None
+
+
+def _window(model: str) -> int | None:
+    windows = [info.context_window for _, info in _entries(model)]
+    return max((each for each in windows if each is not None), default=None)
+
+
+def _entries(model: str) -> list[tuple[str, ModelInfo]]:
+    """What the list has under the id: its maker's own entry, else those of everybody who resells it."""
+    names = _names()
+    entries = names.get(model) or names.get(_DATE.sub("", model)) or []
+    for vendor in _VENDORS:
+        own = [entry for entry in entries if entry[0] == vendor]
+        if own:
+            return own
+    return entries
+
+
+@cache
+def _names() -> dict[str, list[tuple[str, ModelInfo]]]:
+    """Every exact name in the list, with its provider and entry."""
+    # Imported here, for it costs 30 MB that a runner of local models never needs.
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415
+
+    names: dict[str, list[tuple[str, ModelInfo]]] = {}
+    for provider in get_snapshot().providers:
+        for info in provider.models:
+            for name in dict.fromkeys([info.id, *_equals(info.match)]):
+                names.setdefault(name, []).append((provider.id, info))
+    return names
+
+
+def _equals(clause: object) -> list[str]:
+    """The whole names a match clause accepts; its prefixes, suffixes and patterns are left out."""
+    from genai_prices.types import ClauseEquals, ClauseOr  # noqa: PLC0415 - loaded by the caller already
+
+    if isinstance(clause, ClauseEquals):
+        return [clause.equals]
+    return [name for part in clause.or_ for name in _equals(part)] if isinstance(clause, ClauseOr) else []
+
+
+def _applicable(info: ModelInfo, now: UnixMs | None) -> list[ModelPrice]:
+    """The terms that can be in force: later entries replace earlier ones from their start date on, in UTC.
+
+    A start within a day of `now` counts neither way, and hours of the day are not trusted: clocks differ.
+    """
+    from genai_prices.types import ModelPrice, StartDateConstraint  # noqa: PLC0415 - loaded by the caller already
+
+    if isinstance(info.prices, ModelPrice):
+        return [info.prices]
+    if now is None:
+        return [entry.prices for entry in info.prices]
+    moment, day = datetime.fromtimestamp(now / 1000, UTC), timedelta(days=1)
+    terms = []
+    for entry in reversed(info.prices):
+        rule = entry.constraint
+        if isinstance(rule, StartDateConstraint) and not rule.active(moment + day):
+            continue
+        terms.append(entry.prices)
+        if rule is None or (isinstance(rule, StartDateConstraint) and rule.active(moment - day)):
+            break
+    return terms or [info.prices[0].prices]
+
+
+def _price(source: str, context: int | None, terms: ModelPrice) -> Price | None:
+    """The list's terms as ours; None if it charges for something we do not count, such as whole requests."""
+    classes: dict[str, list[Rate]] = {"input": [], "output": [], "read": [], "5m": [], "1h": []}
+    for key, value in vars(terms).items():
+        if value is None or key in _UNMETERED:
+            continue
+        group = _group(key)
+        rate = _rate(value)
+        if group is None or rate is None:
+            return None
+        classes[group].append(rate)
+    return _complete(
+        source,
+        context,
+        plain=_dearest(classes["input"]),
+        output=_dearest(classes["output"]),
+        read=_dearest(classes["read"]) if classes["read"] else None,
+        write_5m=_dearest(classes["5m"]) if classes["5m"] else None,
+        write_1h=_dearest(classes["1h"]) if classes["1h"] else None,
+    )
+
+
+def _group(key: str) -> str | None:
+    """The class whose rate a price key raises: sound and pictures count as the input or output they are."""
+    if key == "cache_write_mtok":
+        return "5m"
+    if key == "cache_write_1h_mtok":
+        return "1h"
+    if not key.endswith("_mtok"):
+        return None
+    if key.startswith("cache_") and key.endswith("read_mtok"):
+        return "read"
+    head = key.split("_", maxsplit=1)[0]
+    return head if head in ("input", "output") else None
+
+
+def _rate(value: object) -> Rate | None:
+    from genai_prices.types import TieredPrices  # noqa: PLC0415 - loaded by the caller already
+
+    if isinstance(value, TieredPrices):
+        amounts: list[object] = [value.base, *(tier.price for tier in value.tiers)]
+        starts = [tier.start for tier in value.tiers]
+    else:
+        amounts, starts = [value], []
+    if not all(isinstance(amount, Decimal) and amount.is_finite() and amount >= 0 for amount in amounts):
+        return None
+    base, *rest = [_pico(amount) for amount in amounts if isinstance(amount, Decimal)]
+    return Rate(base, tuple(zip(starts, rest, strict=True)))
+
+
+def _pico(usd_per_million: Decimal) -> int:
+    """Dollars per million tokens as pico-dollars per token, rounded up."""
+    return math.ceil(usd_per_million * 1_000_000)

@@ -1,0 +1,286 @@
+"""What an Anthropic Messages answer says it used, or None when it does not say all of it.
+
+None is not zero: the hold of the call then stands. Everything read here came from outside and may be of any shape.
+Source: `usage` of the Messages API as the anthropic SDK 2.11 types it; `iterations` is the beta's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+MOST_TOKENS = 1_000_000_000
+"""A count above it is a fault of the upstream, not a bill."""
+
+MOST_LINE = 8 * 1024 * 1024
+"""Bytes of one line, and of one event's data, beyond which a stream is given up."""
+
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_ITERATIONS = frozenset({"message", "compaction", "advisor_message", "fallback_message"})
+_CONTENT = frozenset({"ping", "content_block_start", "content_block_delta", "content_block_stop"})
+_HOME_GEO = frozenset({None, "", "global", "not_available"})
+_DATE = re.compile(r"-\d{8}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The tokens one call is billed for. The classes do not overlap."""
+
+    model: str
+    """As the answer names it."""
+    input: int
+    """Neither read from a cache nor written to one."""
+    output: int
+    """Thinking included."""
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    """Also those whose lifetime the answer leaves open: it is the dearest."""
+    us_only: bool = False
+    """Pinned to a region, which costs a tenth more."""
+    other_models: tuple[str, ...] = ()
+    """Models other than the requested one that worked on it; the call costs what the dearest of all would."""
+
+    @property
+    def prompt(self) -> int:
+        """All input, whatever its class: what a price tier looks at."""
+        return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
+
+
+class _Unclear(ValueError):
+    """The answer does not say what it used."""
+
+
+def same_model(left: str, right: str) -> bool:
+    """Whether two ids name one model: equal, or one is the other with its date, `-YYYYMMDD`."""
+    short, long = sorted((left, right), key=len)
+    return short == long or (long.startswith(short) and _DATE.fullmatch(long, len(short)) is not None)
+
+
+def from_message(body: object, requested_model: str) -> Usage | None:
+    """The usage of a whole (not streamed) answer; None if any part of it is missing or makes no sense."""
+    if not isinstance(body, dict) or body.get("type", "message") != "message":
+        return None
+    try:
+        return _read(body.get("usage"), body.get("model"), requested_model)
+    except _Unclear:
+        return None
+
+
+class StreamUsage:
+    """Reads the usage of a streamed answer from its bytes as they pass, wherever the chunks are cut.
+
+    Keeps counts, never content: at most one line and the data of one event that is not content.
+    """
+
+    started = False
+    """`message_start` was seen and made sense."""
+    stopped = False
+    """`message_stop` was seen."""
+    error_type: str | None = None
+    """Of the `error` event, if one came: `overloaded_error` and its like."""
+    broken = False
+    """The bytes are no Messages stream, or say impossible things; nothing is read from there on."""
+    opening: Usage | None = None
+    """From `message_start`: the exact input, an output of 0."""
+
+    def __init__(self, requested_model: str) -> None:
+        self._requested = requested_model
+        self._events = _Events()
+        self._model: object = None
+        self._usage: dict[str, Any] = {}
+        self._final = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body, already decoded from any content encoding. Never raises."""
+        if self.broken:
+            return
+        try:
+            for name, data in self._events.feed(chunk):
+                self._event(name, data)
+        except _Unclear:
+            self.broken = True
+            self._events = _Events()
+
+    def complete(self) -> Usage | None:
+        """The final usage; None until start, final counts and stop were all seen, and for ever after an error."""
+        if self.broken or self.error_type is not None or not (self.started and self._final and self.stopped):
+            return None
+        try:
+            return _read(self._usage, self._model, self._requested)
+        except _Unclear:
+            return None
+
+    def _event(self, name: str, data: bytes) -> None:
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            if name == "error":
+                self.error_type = "error"
+                return
+            if data == b"[DONE]" or self.stopped:
+                return
+            raise _Unclear from None
+        if not isinstance(event, dict):
+            raise _Unclear
+        kind = event.get("type") or name
+        if name and kind != name:
+            raise _Unclear
+        if kind == "error":
+            error = event.get("error")
+            named = error.get("type") if isinstance(error, dict) else None
+            self.error_type = named if isinstance(named, str) else "error"
+        elif kind == "message_start":
+            self._start(event.get("message"))
+        elif kind == "message_delta":
+            self._delta(event.get("usage"))
+        elif kind == "message_stop":
+            if not self.started:
+                raise _Unclear
+            self.stopped = True
+
+    def _start(self, message: object) -> None:
+        if self.started or not isinstance(message, dict) or not isinstance(message.get("usage"), dict):
+            raise _Unclear
+        self._model, self._usage = message.get("model"), dict(message["usage"])
+        # The output of a start is a stub of 1 that must never be settled.
+        self._usage["output_tokens"] = 0
+        self.opening = replace(_read(self._usage, self._model, self._requested), output=0)
+        self.started = True
+
+    def _delta(self, usage: object) -> None:
+        """Counts of a delta are cumulative and may leave out what the start already said."""
+        if not self.started or self.stopped:
+            raise _Unclear
+        if usage is None:
+            return
+        if not isinstance(usage, dict):
+            raise _Unclear
+        _count(usage, "output_tokens", required=True)
+        merged = self._usage | {key: value for key, value in usage.items() if value is not None}
+        for key in _COUNTS:
+            merged[key] = max(_count(self._usage, key), _count(usage, key))
+        _check_extras(usage)
+        self._usage, self._final = merged, True
+
+
+class _Events:
+    """Cuts bytes into server-sent events. Source: the WHATWG HTML standard, § 9.2.6."""
+
+    def __init__(self) -> None:
+        self._line = bytearray()
+        self._name = ""
+        self._data = bytearray()
+        self._after_cr = False
+        self._first = True
+
+    def feed(self, chunk: bytes) -> Iterator[tuple[str, bytes]]:
+        """Events completed by the chunk, as (name, data); those of content are dropped here, unread."""
+        if self._after_cr and chunk[:1] == b"\n":
+            chunk = chunk[1:]
+            self._after_cr = False
+        for piece in chunk.splitlines(keepends=True):  # bytes end lines at \n, \r and \r\n alone, as SSE does
+            self._after_cr = piece.endswith(b"\r")
+            self._line += piece.rstrip(b"\r\n")
+            if len(self._line) > MOST_LINE:
+                raise _Unclear
+            if piece.endswith((b"\r", b"\n")):
+                line = bytes(self._line)
+                self._line.clear()
+                if self._first:
+                    self._first = False
+                    line = line.removeprefix(b"\xef\xbb\xbf")
+                yield from self._take(line)
+
+    def _take(self, line: bytes) -> Iterator[tuple[str, bytes]]:
+        if not line:
+            name, data = self._name, bytes(self._data.removesuffix(b"\n"))
+            self._name = ""
+            self._data.clear()
+            if data and name not in _CONTENT:
+                yield name, data
+            return
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"event":
+            self._name = value.decode("utf-8", "replace")
+        elif field == b"data" and self._name not in _CONTENT:
+            self._data += value + b"\n"
+            if len(self._data) > MOST_LINE:
+                raise _Unclear
+
+
+def _read(usage: object, model: object, requested: str) -> Usage:
+    if not isinstance(usage, dict) or not isinstance(model, str) or not model:
+        raise _Unclear
+    _check_extras(usage)
+    classes = _classes(usage)
+    models = [model]
+    iterations = usage.get("iterations")
+    if iterations is not None:
+        if not isinstance(iterations, list):
+            raise _Unclear
+        sums = [0] * len(classes)
+        for part in iterations:
+            if not isinstance(part, dict) or str(part.get("type")) not in _ITERATIONS:
+                raise _Unclear
+            sums = [total + count for total, count in zip(sums, _classes(part), strict=True)]
+            named = part.get("model")
+            if named is not None and not isinstance(named, str):
+                raise _Unclear
+            models.append(named or model)
+        # The totals leave compaction out, and nothing leaves out what the totals hold.
+        classes = [max(pair) for pair in zip(classes, sums, strict=True)]
+    if max(classes) > MOST_TOKENS:
+        raise _Unclear
+    plain, output, read, write_5m, write_1h = classes
+    return Usage(
+        model=model,
+        input=plain,
+        output=output,
+        cache_read=read,
+        cache_write_5m=write_5m,
+        cache_write_1h=write_1h,
+        us_only=usage.get("inference_geo") not in _HOME_GEO,
+        other_models=tuple(dict.fromkeys(each for each in models if not same_model(each, requested))),
+    )
+
+
+def _classes(usage: Mapping[str, Any]) -> list[int]:
+    """Input, output, cache read, 5 minute write, 1 hour write."""
+    plain = _count(usage, "input_tokens", required=True)
+    output = _count(usage, "output_tokens", required=True)
+    read = _count(usage, "cache_read_input_tokens")
+    writes = _count(usage, "cache_creation_input_tokens")
+    split = usage.get("cache_creation")
+    if split is None:
+        split = {}
+    if not isinstance(split, dict):
+        raise _Unclear
+    write_5m, write_1h = _count(split, "ephemeral_5m_input_tokens"), _count(split, "ephemeral_1h_input_tokens")
+    return [plain, output, read, write_5m, write_1h + max(0, writes - write_5m - write_1h)]
+
+
+def _check_extras(usage: Mapping[str, Any]) -> None:
+    """What tokens alone do not pay for: searches of the server, fast mode."""
+    tools = usage.get("server_tool_use")
+    if tools is not None:
+        if not isinstance(tools, dict):
+            raise _Unclear
+        if any(_count(tools, key) > 0 for key in tools):
+            raise _Unclear
+    geo = usage.get("inference_geo")
+    if usage.get("speed") not in (None, "standard") or not (geo is None or isinstance(geo, str)):
+        raise _Unclear
+
+
+def _count(usage: Mapping[str, Any], key: str, *, required: bool = False) -> int:
+    value = usage.get(key)
+    if value is None and not required:
+        return 0
+    if type(value) is not int or not 0 <= value <= MOST_TOKENS:  # a bool is an int to isinstance
+        raise _Unclear
+    return value

@@ -1,0 +1,338 @@
+"""A hold is never less than the call can cost, and what nobody can bound is refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+import time
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.gate.estimate import MOST_DEPTH, Bound, Unbounded, bound
+from runner.gate.prices import FREE, Price, Rate, cost
+from runner.gate.usage import Usage
+
+MILLION = 1_000_000
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
+
+
+def make_price(*, context: int | None = 200_000, tiers: tuple[tuple[int, int], ...] = (), factor: int = 5) -> Price:
+    """A dollar per million tokens in, five out, with the vendor's multiples for caching."""
+
+    def rate(micro: int) -> Rate:
+        return Rate(micro, tuple((start, micro * factor) for start, _ in tiers))
+
+    return Price(
+        input=rate(1_000_000),
+        output=rate(5_000_000),
+        cache_read=rate(100_000),
+        cache_write_5m=rate(1_250_000),
+        cache_write_1h=rate(2_000_000),
+        context=context,
+        source="test",
+    )
+
+
+PRICE = make_price()
+
+
+def make_body(content: Any = "Hello", **fields: Any) -> dict[str, Any]:
+    return {
+        "model": "claude-haiku-4-5",
+        "max_tokens": 100,
+        "inference_geo": "global",
+        "messages": [{"role": "user", "content": content}],
+        **fields,
+    }
+
+
+def held(body: object, *, price: Price = PRICE, limit: int | None = None) -> Bound:
+    found = bound(body, price=price, max_output_tokens=limit)
+    assert isinstance(found, Bound), found
+    return found
+
+
+def refused(body: object, *, price: Price = PRICE, limit: int | None = None) -> str:
+    found = bound(body, price=price, max_output_tokens=limit)
+    assert isinstance(found, Unbounded), found
+    return found.reason
+
+
+def test_text_is_bounded_by_its_bytes_and_what_the_vendor_adds() -> None:
+    body = make_body("x" * 5_000)
+
+    found = held(body)
+
+    size = len(json.dumps(body).encode())
+    assert found.input_tokens == size + 1_000 + 64
+    assert found.output_tokens == 100
+    assert found.hold == found.input_tokens * 1 + 100 * 5
+    assert found.body == body
+
+
+def test_a_prompt_is_never_longer_than_the_window() -> None:
+    assert held(make_body("x" * 900_000)).input_tokens == 200_000
+
+
+def test_signs_that_unfold_count_in_full() -> None:
+    """One U+FDFA of 3 bytes was 15 tokens to a tokenizer that folds to NFKC."""
+    text = "\ufdfa" * 1_000
+
+    assert held(make_body(text)).input_tokens >= len(unicodedata.normalize("NFKC", text).encode()) + 1_064
+
+
+@given(st.text(alphabet=st.characters(codec=None), max_size=600))
+def test_folding_piece_by_piece_never_hides_bytes(text: str) -> None:
+    folded = unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass")
+    plain = text.encode("utf-8", "surrogatepass")
+
+    assert held(make_body(text)).input_tokens >= max(len(folded), len(plain)) + 1_064
+
+
+def test_a_long_run_of_accents_is_bounded_in_time_proportional_to_it() -> None:
+    """Folding such a run whole takes minutes."""
+    begun = time.perf_counter()
+
+    held(make_body("a" + "\u0301\u0327" * 250_000))
+
+    assert time.perf_counter() - begun < 5
+
+
+def test_a_lone_surrogate_is_counted_too() -> None:
+    assert held(make_body("\ud800")).input_tokens > 1_064
+
+
+def test_a_picture_counts_by_its_kind_and_not_by_its_bytes() -> None:
+    small = held(make_body([IMAGE, {"type": "tool_result", "tool_use_id": "t", "content": [IMAGE]}]))
+    large = {**IMAGE, "source": {**IMAGE["source"], "data": PIXEL * 1_000}}  # type: ignore[dict-item]
+
+    assert 12_000 < small.input_tokens < 14_000
+    assert held(make_body([large])).input_tokens == held(make_body([IMAGE])).input_tokens
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PIXEL}},
+        {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
+        {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
+        {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
+        {"type": "image"},
+        {"type": "compaction", "content": "..."},
+        {"type": "something_new"},
+        {"type": 7},
+        {},
+        {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "document", "source": {}}]},
+    ],
+)
+def test_what_bytes_do_not_bound_takes_the_whole_window(block: dict[str, Any]) -> None:
+    assert held(make_body([block])).input_tokens == 200_000
+    assert '"context" under [prices]' in refused(make_body([block]), price=make_price(context=None))
+
+
+def test_a_cache_entry_is_held_at_the_dearest_lifetime() -> None:
+    def per_token(ttl: str | None) -> float:
+        control = {"type": "ephemeral"} if ttl is None else {"type": "ephemeral", "ttl": ttl}
+        found = held(make_body([{"type": "text", "text": "x" * 9_000, "cache_control": control}], max_tokens=0))
+        return found.hold / found.input_tokens
+
+    assert [round(per_token(ttl), 2) for ttl in (None, "5m", "1h", "9h")] == [1.25, 1.25, 2.0, 2.0]
+    tool = {"name": "t", "input_schema": {}, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    plain = held(make_body(max_tokens=0))
+    assert plain.hold == plain.input_tokens
+    found = held(make_body(max_tokens=0, tools=[tool], cache_control={"type": "ephemeral"}))
+    assert found.hold == 2 * found.input_tokens
+
+
+def test_a_region_that_may_be_pinned_is_held_a_tenth_dearer() -> None:
+    pinned, free_to_choose = held(make_body()), held(make_body(inference_geo=None))
+
+    assert free_to_choose.input_tokens < pinned.input_tokens
+    assert free_to_choose.hold == -(-(free_to_choose.input_tokens + 500) * 11 // 10)
+    assert held(make_body(inference_geo="us")).hold > pinned.hold
+
+
+def test_the_tier_of_the_bound_is_paid_for_every_token() -> None:
+    cheap, dear = make_price(context=MILLION, tiers=((100_000, 0),)), make_body("x" * 100_001)
+
+    found = held(dear, price=cheap)
+
+    assert found.hold == 5 * (found.input_tokens + 500)
+
+
+@pytest.mark.parametrize(("asked", "limit", "sent"), [(100, None, 100), (100, 50, 50), (100, 200, 100), (0, 50, 0)])
+def test_output_is_clamped(asked: int, limit: int | None, sent: int) -> None:
+    body = make_body(max_tokens=asked)
+
+    found = held(body, limit=limit)
+
+    assert (found.output_tokens, found.body["max_tokens"], body["max_tokens"]) == (sent, sent, asked)
+
+
+def test_a_clamp_never_goes_below_the_thinking_budget() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 31_999}
+    body = make_body(max_tokens=32_000, thinking=thinking)
+
+    assert "31999" in refused(body, limit=31_999)
+    assert held(body, limit=32_000).output_tokens == 32_000
+    assert held(body).output_tokens == 32_000
+    assert "thinking" in refused(make_body(thinking={"budget_tokens": "all"}), limit=10)
+
+
+@pytest.mark.parametrize("wrong", [None, -1, 1.5, "100", True, 10**12, [], float("nan")])
+def test_an_answer_without_a_sensible_limit_is_refused(wrong: object) -> None:
+    assert '"max_tokens"' in refused(make_body(max_tokens=wrong))
+    assert '"max_tokens"' in refused(make_body(max_tokens=wrong), limit=100) or wrong is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"tools": [{"type": "web_search_20260318", "name": "web_search"}]}, "web_search_20260318"),
+        ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "bash_20250124"),
+        ({"tools": [{"type": ["custom"]}]}, "custom"),
+        ({"tools": {"a": 1}}, '"tools"'),
+        ({"tools": ["a"]}, '"tools"'),
+        ({"mcp_servers": [{"type": "url", "url": "https://example.org"}]}, '"mcp_servers"'),
+        ({"container": "c_1"}, '"container"'),
+        ({"thread": {"type": "create"}}, '"thread"'),
+        ({"fallbacks": "default"}, '"fallbacks"'),
+        ({"compaction": {"type": "summarize"}}, '"compaction"'),
+        ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "compact_20260112"),
+        ({"context_management": {"edits": "all"}}, '"context_management"'),
+        ({"context_management": {"edits": [], "more": 1}}, '"context_management"'),
+        ({"context_management": 5}, '"context_management"'),
+        ({"speed": "fast"}, '"speed"'),
+        ({"speed": {}}, '"speed"'),
+        ({"service_tier": "priority"}, '"service_tier"'),
+        ({"inference_geo": 5}, '"inference_geo"'),
+        ({"requests": [{}]}, '"requests"'),
+        ({"custom_id": "a"}, '"custom_id"'),
+        ({"betas": ["x"]}, '"betas"'),
+        ({"billing_policy": {}}, '"billing_policy"'),
+        ({"n": 4}, '"n"'),
+        ({"stream": "yes"}, '"stream"'),
+        ({"model": None}, '"model"'),
+        ({"model": ""}, '"model"'),
+        ({"system": 5}, '"system"'),
+        ({"system": ["a"]}, '"system"'),
+        ({"messages": None}, '"messages"'),
+        ({"messages": []}, '"messages"'),
+        ({"messages": {"role": "user"}}, '"messages"'),
+        ({"messages": ["a"]}, "message"),
+        ({"messages": [{"role": "user", "content": 5}]}, "content"),
+        ({"messages": [{"role": "user"}]}, "content"),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_addition", "tool": {}}]}]}, "tool_addition"),
+        ({"messages": [{"role": "user", "content": [{"type": "container_upload"}]}]}, "container_upload"),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_result", "content": 4}]}]}, "result"),
+    ],
+)
+def test_what_cannot_be_bounded_is_refused_by_name(fields: dict[str, Any], named: str) -> None:
+    """The free model included: what it may do is not a matter of price."""
+    assert named in refused(make_body(**fields))
+    assert named in refused(make_body(**fields), price=FREE)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mcp_servers": [], "container": None, "thread": None, "fallbacks": None, "context_management": None},
+        {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}, {"type": "clear_thinking_20251015"}]}},
+        {"speed": "standard", "service_tier": "auto"},
+        {"service_tier": "standard_only", "stream": True, "metadata": {"user_id": "u"}, "stop_sequences": ["x"]},
+        {"tools": [{"name": "t", "input_schema": {"type": "object"}}, {"type": "custom", "name": "u"}]},
+        {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}, "temperature": 1, "tool_choice": {}},
+        {"system": [{"type": "text", "text": "Be brief."}], "diagnostics": {"previous_message_id": None}},
+    ],
+)
+def test_ordinary_requests_pass(fields: dict[str, Any]) -> None:
+    assert held(make_body(**fields)).hold > 0
+
+
+@pytest.mark.parametrize("body", [None, 5, "x", [], [1], True])
+def test_what_is_no_request_is_refused(body: object) -> None:
+    assert "not a JSON object" in refused(body)
+
+
+def test_nesting_is_bounded() -> None:
+    deep: Any = "x"
+    for _ in range(100_000):
+        deep = [deep]
+
+    assert f"{MOST_DEPTH} levels" in refused(make_body(deep))
+
+
+def test_a_number_too_long_to_write_is_refused() -> None:
+    assert "JSON" in refused(make_body(metadata={"n": 10**5_000}))
+
+
+def test_a_free_model_is_bounded_at_nothing() -> None:
+    """Whatever is in it, and with no limit of its own."""
+    body = make_body([{"type": "document"}])
+    del body["max_tokens"]
+
+    found = held(body, price=FREE)
+
+    assert (found.hold, found.output_tokens, found.body) == (0, 0, body)
+    assert held(body, price=FREE, limit=70).body["max_tokens"] == 70
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
+names = st.text(max_size=8) | st.just("type")
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4), max_leaves=15
+)
+KEYS = st.sampled_from(
+    [
+        *("model", "messages", "max_tokens", "system", "tools", "thinking", "cache_control", "context_management"),
+        *("inference_geo", "speed", "stream", "service_tier", "content", "source", "mcp_servers"),
+    ]
+)
+
+
+@given(body=json_values | st.dictionaries(KEYS, json_values), limit=st.none() | st.integers(0, 10**6))
+def test_no_body_of_any_shape_raises(body: Any, limit: int | None) -> None:
+    for price in (PRICE, FREE):
+        found = bound(body, price=price, max_output_tokens=limit)
+        assert isinstance(found, Unbounded) or found.hold >= 0
+
+
+@given(key=KEYS, value=json_values, content=json_values)
+def test_no_field_of_any_shape_raises(key: str, value: Any, content: Any) -> None:
+    bound(make_body(**{key: value}), price=PRICE, max_output_tokens=None)
+    bound(make_body([{"type": "tool_result", "content": content}, content]), price=PRICE, max_output_tokens=None)
+
+
+@given(
+    data=st.data(), text=st.text(max_size=2_000), window=st.none() | st.integers(1, 10_000), tier=st.integers(1, 4_000)
+)
+def test_no_usage_within_the_bound_costs_more_than_the_hold(
+    data: st.DataObject, text: str, window: int | None, tier: int
+) -> None:
+    """Whichever way the prompt is spread over the classes it may use, at any tier, in any region."""
+    ttl = data.draw(st.sampled_from([None, "5m", "1h"]))
+    geo = data.draw(st.sampled_from([None, "us", "global"]))
+    control = {"cache_control": {"type": "ephemeral", "ttl": ttl}} if ttl else {}
+    price = make_price(context=window, tiers=((tier, 0),))
+    found = held(make_body([{"type": "text", "text": text, **control}], inference_geo=geo), price=price)
+
+    left = found.input_tokens
+    spread = []
+    for allowed in (True, True, ttl is not None, ttl == "1h"):
+        spread.append(data.draw(st.integers(0, left)) if allowed else 0)
+        left -= spread[-1]
+    usage = Usage(
+        model="m",
+        input=spread[0],
+        output=data.draw(st.integers(0, found.output_tokens)),
+        cache_read=spread[1],
+        cache_write_5m=spread[2],
+        cache_write_1h=spread[3],
+        us_only=geo != "global" and data.draw(st.booleans()),
+    )
+
+    assert cost(price, usage) <= found.hold

@@ -1,0 +1,304 @@
+"""What counts as complete usage, and that the cut of a stream's bytes never changes the answer."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.gate import usage as usage_module
+from runner.gate.usage import MOST_TOKENS, StreamUsage, Usage, from_message, same_model
+
+MODEL = "claude-haiku-4-5"
+
+
+def make_message(*, model: object = MODEL, **counts: Any) -> dict[str, Any]:
+    return {
+        "type": "message",
+        "model": model,
+        "content": [{"type": "text", "text": "Hello"}],
+        "usage": {"input_tokens": 10, "output_tokens": 5, **counts},
+    }
+
+
+def event(name: str, **fields: Any) -> bytes:
+    return f"event: {name}\ndata: {json.dumps({'type': name, **fields}, ensure_ascii=False)}\n\n".encode()
+
+
+def start(*, model: str = MODEL, **counts: Any) -> bytes:
+    return event("message_start", message=make_message(model=model, **{"output_tokens": 1, **counts}))
+
+
+def delta(**counts: Any) -> bytes:
+    return event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 42, **counts})
+
+
+CONTENT = (
+    event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+    + event("ping")
+    + event("content_block_delta", index=0, delta={"type": "text_delta", "text": "grün 漢字 🎉"})
+    + event("content_block_stop", index=0)
+)
+STOP = event("message_stop")
+
+
+def read(*parts: bytes, requested: str = MODEL) -> StreamUsage:
+    reader = StreamUsage(requested)
+    for part in parts:
+        reader.feed(part)
+    return reader
+
+
+def test_a_whole_answer_counts_every_class_once() -> None:
+    body = make_message(
+        cache_read_input_tokens=300,
+        cache_creation_input_tokens=70,
+        cache_creation={"ephemeral_5m_input_tokens": 50, "ephemeral_1h_input_tokens": 20},
+    )
+
+    found = from_message(body, MODEL)
+
+    assert found == Usage(model=MODEL, input=10, output=5, cache_read=300, cache_write_5m=50, cache_write_1h=20)
+    assert found.prompt == 380
+
+
+def test_cache_writes_of_unknown_lifetime_count_as_the_dearest() -> None:
+    """Also the part that a breakdown leaves unexplained."""
+    unsplit = from_message(make_message(cache_creation_input_tokens=70), MODEL)
+    partly = from_message(
+        make_message(cache_creation_input_tokens=70, cache_creation={"ephemeral_5m_input_tokens": 50}), MODEL
+    )
+
+    assert unsplit is not None
+    assert (unsplit.cache_write_5m, unsplit.cache_write_1h) == (0, 70)
+    assert partly is not None
+    assert (partly.cache_write_5m, partly.cache_write_1h) == (50, 20)
+
+
+@pytest.mark.parametrize("bad", [None, -1, 1.5, "7", True, MOST_TOKENS + 1, [], {}])
+@pytest.mark.parametrize("key", ["input_tokens", "output_tokens"])
+def test_a_count_that_makes_no_sense_leaves_the_hold_standing(key: str, bad: object) -> None:
+    assert from_message(make_message(**{key: bad}), MODEL) is None
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"server_tool_use": {"web_search_requests": 1}},
+        {"server_tool_use": {"something_new": 1}},
+        {"server_tool_use": "yes"},
+        {"speed": "fast"},
+        {"inference_geo": 7},
+        {"cache_creation": []},
+        {"cache_read_input_tokens": -1},
+        {"iterations": {}},
+        {"iterations": [{"type": "unheard_of", "input_tokens": 1, "output_tokens": 1}]},
+        {"iterations": [{"type": ["message"], "input_tokens": 1, "output_tokens": 1}]},
+        {"iterations": [{"type": "message", "input_tokens": 1}]},
+        {"iterations": [{"type": "message", "input_tokens": 1, "output_tokens": 1, "model": 5}]},
+    ],
+)
+def test_usage_that_tokens_alone_do_not_price_is_not_complete(extra: dict[str, Any]) -> None:
+    assert from_message(make_message(**extra), MODEL) is None
+
+
+@pytest.mark.parametrize("body", [None, [], "x", 3, {}, {"usage": {}}, {"type": "error", "error": {}}])
+def test_what_is_no_message_has_no_usage(body: object) -> None:
+    assert from_message(body, MODEL) is None
+
+
+@pytest.mark.parametrize("model", [None, "", 5, ["claude"]])
+def test_an_answer_without_a_model_is_not_complete(model: object) -> None:
+    assert from_message(make_message(model=model), MODEL) is None
+
+
+def test_harmless_extras_are_nothing() -> None:
+    body = make_message(
+        server_tool_use={"web_search_requests": 0}, speed="standard", service_tier="priority", iterations=[]
+    )
+
+    assert from_message(body, MODEL) == Usage(model=MODEL, input=10, output=5)
+
+
+@pytest.mark.parametrize(("geo", "pinned"), [(None, False), ("global", False), ("not_available", False), ("us", True)])
+def test_a_pinned_region_is_told(geo: str | None, pinned: bool) -> None:
+    found = from_message(make_message(inference_geo=geo), MODEL)
+
+    assert found is not None
+    assert found.us_only is pinned
+
+
+def test_iterations_count_what_the_totals_leave_out() -> None:
+    """Compaction is billed and is not in the totals; a fallback names its own model."""
+    body = make_message(
+        input_tokens=100,
+        output_tokens=20,
+        iterations=[
+            {"type": "compaction", "input_tokens": 900, "output_tokens": 50},
+            {"type": "message", "input_tokens": 100, "output_tokens": 20, "model": f"{MODEL}-20251001"},
+            {"type": "fallback_message", "input_tokens": 1, "output_tokens": 1, "model": "claude-opus-5"},
+        ],
+    )
+
+    found = from_message(body, MODEL)
+
+    assert found is not None
+    assert (found.input, found.output) == (1001, 71)
+    assert found.other_models == ("claude-opus-5",)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        (MODEL, MODEL, True),
+        (MODEL, f"{MODEL}-20251001", True),
+        (f"{MODEL}-20251001", MODEL, True),
+        (f"{MODEL}-20251001", f"{MODEL}-20260101", False),
+        ("claude-opus-4-6", "claude-opus-4-6-fast", False),
+        ("claude-opus-5", "claude-opus-5-5", False),
+        (MODEL, f"{MODEL}-2025100", False),
+        (MODEL, f"{MODEL}-20251001-x", False),
+    ],
+)
+def test_an_id_is_the_same_with_its_date_and_with_nothing_else(left: str, right: str, same: bool) -> None:
+    assert same_model(left, right) is same
+
+
+def test_another_model_in_the_answer_is_reported() -> None:
+    found = from_message(make_message(model="claude-opus-5"), MODEL)
+
+    assert found is not None
+    assert found.other_models == ("claude-opus-5",)
+
+
+def test_a_stream_is_complete_with_start_final_counts_and_stop() -> None:
+    reader = read(start(cache_read_input_tokens=8), CONTENT, delta(), STOP)
+
+    assert reader.complete() == Usage(model=MODEL, input=10, output=42, cache_read=8)
+    assert reader.opening == Usage(model=MODEL, input=10, output=0, cache_read=8)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (start(), CONTENT, delta()),
+        (start(), CONTENT, STOP),
+        (CONTENT, delta(), STOP),
+        (delta(), start(), STOP),
+        (start(), start(), delta(), STOP),
+        (start(), delta(), STOP, delta()),
+        (start(), delta(output_tokens=None), STOP),
+        (start(), delta(output_tokens=-3), STOP),
+        (start(), delta(input_tokens="many"), STOP),
+        (start(), delta(server_tool_use={"web_fetch_requests": 2}), STOP),
+        (start(), delta(), b"event: message_stop\ndata: {broken\n\n"),
+        (start(), delta(), b"event: ping\ndata: x\n\nevent: message_stop\n\n"),
+        (start(), delta(), b"event: other\ndata: " + STOP.split(b"data: ")[1]),
+        (start(), delta(), STOP.removesuffix(b"\n")),
+        (b"event: message_start\ndata: []\n\n", delta(), STOP),
+        (start(), delta(), STOP, event("error", error={"type": "overloaded_error"})),
+    ],
+)
+def test_a_stream_with_anything_missing_or_odd_is_not_complete(parts: tuple[bytes, ...]) -> None:
+    assert read(*parts).complete() is None
+
+
+def test_the_stub_output_of_a_start_is_never_settled() -> None:
+    assert read(start(output_tokens=1), delta(output_tokens=0), STOP).complete() == Usage(
+        model=MODEL, input=10, output=0
+    )
+
+
+def test_repeated_counts_are_cumulative_and_never_added() -> None:
+    """The largest seen holds; what a delta leaves out is as the start said."""
+    reader = read(
+        start(cache_creation_input_tokens=70, cache_creation={"ephemeral_5m_input_tokens": 70}),
+        delta(output_tokens=20),
+        delta(output_tokens=42, input_tokens=12, cache_creation_input_tokens=90, cache_read_input_tokens=None),
+        STOP,
+    )
+
+    assert reader.complete() == Usage(model=MODEL, input=12, output=42, cache_write_5m=70, cache_write_1h=20)
+
+
+def test_an_error_event_is_told_and_ends_the_hope() -> None:
+    reader = read(start(), CONTENT, event("error", error={"type": "overloaded_error", "message": "busy"}))
+
+    assert reader.error_type == "overloaded_error"
+    assert reader.complete() is None
+
+
+def test_other_line_ends_comments_and_split_data_are_the_same_stream() -> None:
+    plain = start() + CONTENT + delta() + STOP
+    data = delta().split(b"data: ")[1]
+    half = data.index(b",") + 1
+    folded = b"event: message_delta\n: a comment\nid: 7\ndata: " + data[:half] + b"\ndata:" + data[half:]
+
+    for stream in (
+        plain.replace(b"\n", b"\r\n"),
+        plain.replace(b"\n", b"\r"),
+        b"\xef\xbb\xbf" + plain,
+        start() + CONTENT + folded + STOP,
+        plain + b"data: [DONE]\n\n",
+    ):
+        assert read(stream).complete() == Usage(model=MODEL, input=10, output=42)
+
+
+STREAM = start(cache_read_input_tokens=8) + CONTENT + b": keep-alive\r\n" + delta() + STOP
+
+
+@given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=40), ends=st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_any_cut_of_the_bytes_reads_the_same(cuts: list[int], ends: bytes) -> None:
+    stream = STREAM.replace(b"\r\n", b"\n").replace(b"\n", ends)
+    places = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
+
+    reader = read(*(stream[left:right] for left, right in pairwise(places)))
+
+    assert reader.complete() == Usage(model=MODEL, input=10, output=42, cache_read=8)
+
+
+@given(noise=st.binary(max_size=300), place=st.integers(0, len(STREAM)), cut=st.integers(0, len(STREAM)))
+def test_noise_never_raises_and_reads_the_same_however_it_is_cut(noise: bytes, place: int, cut: int) -> None:
+    stream = STREAM[:place] + noise + STREAM[place:]
+
+    whole, parts, drops = read(stream), read(stream[:cut], stream[cut:]), read(*(bytes([each]) for each in stream))
+
+    for other in (parts, drops):
+        assert (whole.complete(), whole.error_type, whole.broken) == (other.complete(), other.error_type, other.broken)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list("ab")) | st.text(), inner),
+        max_leaves=12,
+    )
+)
+def test_usage_of_any_shape_never_raises(junk: Any) -> None:
+    from_message({"type": "message", "model": MODEL, "usage": junk}, MODEL)
+    from_message(make_message(iterations=junk, cache_creation=junk, server_tool_use=junk, speed=junk), MODEL)
+    read(event("message_start", message=junk), event("message_delta", usage=junk))
+    read(start(), event("message_delta", usage=junk), event("error", error=junk))
+
+
+def test_a_line_too_long_to_keep_makes_the_stream_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it comes: in one piece, in many, or as many lines of one event."""
+    monkeypatch.setattr(usage_module, "MOST_LINE", 1_000)
+    long = b"data: " + b"x" * 1_200
+
+    for parts in ([long + b"\n\n"], [long[at : at + 7] for at in range(0, len(long), 7)], [b"data: yyyyyyyy\n"] * 120):
+        reader = read(start(), *parts, delta(), STOP)
+        assert reader.broken
+        assert reader.complete() is None
+
+
+def test_content_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many lines of content in one event pass where the same of another event would not."""
+    monkeypatch.setattr(usage_module, "MOST_LINE", 1_000)
+    content = b"event: content_block_delta\n" + b"data: yyyyyyyyyyyyyyyy\n" * 500 + b"\n"
+
+    assert read(start(), content, delta(), STOP).complete() is not None
