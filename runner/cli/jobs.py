@@ -1,0 +1,126 @@
+"""The verbs that look at jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runner.cli.rows import cost_of, detail_json, job_json
+from runner.cli.shell import (
+    AsJson,
+    HomeDir,
+    Limit,
+    OneKey,
+    example,
+    first_line,
+    reading,
+    remark,
+    say,
+    say_json,
+    say_table,
+    stamp,
+)
+from runner.snapshot import Attempt, Job, JobDetail, JobStatus, clock_ms
+from runner.units import duration, usd
+
+SHOWS_CHARS = 4_000
+"""Of a payload, a result or a tail on the terminal; `--json` gives them whole."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("afk-runner jobs --status pending --task digest"))(jobs)
+    app.command(epilog=example("afk-runner job digest-4f2a90c1d2e3b4a5"))(job)
+    app.command(epilog=example("afk-runner why digest-4f2a90c1d2e3b4a5"))(why)
+
+
+def jobs(
+    home: HomeDir = None,
+    status: Annotated[JobStatus | None, typer.Option("--status", help="Only these.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="T", help="Only of this task.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, the newest first."""
+    with reading(home) as reader:
+        found = reader.jobs(status=status, task=task, limit=limit)
+    if as_json:
+        say_json([job_json(each) for each in found])
+        return
+    if not found:
+        remark("no jobs")
+        return
+    now = clock_ms()
+    rows = [
+        (
+            *(each.key, each.task, each.status.value, f"{each.attempts}/{each.max_attempts}", cost_of(each)),
+            *(duration(max(now - each.created_at, 1_000)), _note(each, now=now)),
+        )
+        for each in found
+    ]
+    say_table(("KEY", "TASK", "STATUS", "TRIES", "COST", "AGE", "NOTE"), rows)
+    if len(found) == limit:
+        remark(f"the newest {limit}; --limit shows more")
+
+
+def job(key: OneKey, home: HomeDir = None, as_json: AsJson = False) -> None:
+    """Show one job with all that is kept of it."""
+    with reading(home) as reader:
+        detail = reader.job(key, now=clock_ms())
+    if as_json:
+        say_json(detail_json(detail))
+    else:
+        _say_detail(detail)
+
+
+def why(key: OneKey, home: HomeDir = None) -> None:
+    """Say why a job is not running: every gate that holds it, and when each lifts."""
+    with reading(home) as reader:
+        say(reader.job(key, now=clock_ms()).why)
+
+
+def _note(job: Job, *, now: int) -> str:
+    if job.status is JobStatus.PENDING and job.not_before > now:
+        return f"{job.waiting_on or 'asked for later'}, until {stamp(job.not_before)}"
+    if job.status is JobStatus.RUNNING and job.cancel:
+        return "is being cancelled"
+    return first_line(job.error) if job.status is not JobStatus.DONE else ""
+
+
+def _say_detail(detail: JobDetail) -> None:
+    job = detail.job
+    say(detail.why)
+    held = f", of it {usd(job.held)} held" if job.held else ""
+    cap = f" of {usd(job.max_usd)}" if job.max_usd is not None else ""
+    for name, value in (
+        ("task", job.task),
+        ("status", job.status.value),
+        ("attempts", f"{job.attempts} of {job.max_attempts} counted, {job.starts} starts, {job.rescues} rescues"),
+        ("cost", f"{usd(job.settled + job.held)}{cap}{held}"),
+        ("priority", f"{job.priority}"),
+        ("created", stamp(job.created_at)),
+        ("finished", stamp(job.finished_at)),
+        ("payload", _short(job.payload)),
+    ):
+        say(f"{name:<9} {value}")
+    for attempt in detail.attempts:
+        _say_attempt(attempt)
+    for name, result in detail.steps.items():
+        say(f"step      {name}: {_short(result, 300)}")
+    if job.result is not None:
+        say("result")
+        say(_short(job.result))
+
+
+def _say_attempt(attempt: Attempt) -> None:
+    took = duration(attempt.ended_at - attempt.started_at) if attempt.ended_at is not None else "so far"
+    outcome = attempt.outcome.value if attempt.outcome else "running"
+    error = f": {first_line(attempt.error)}" if attempt.error else ""
+    say(f"attempt {attempt.n} {outcome}, {stamp(attempt.started_at)}, {took}, {usd(attempt.cost)}{error}")
+    if attempt.tail and attempt.tail.strip():
+        for line in attempt.tail.strip().splitlines()[-5:]:
+            say(f"  | {_short(line, 300)}")
+
+
+def _short(text: str, limit: int = SHOWS_CHARS) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters; --json shows them all)"

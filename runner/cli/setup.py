@@ -1,0 +1,135 @@
+"""The verbs around a home: make it, check it, run it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runner.cli.shell import AsJson, HomeDir, example, find_home, remark, say, say_json
+from runner.errors import Exit
+
+
+class Supervisor(StrEnum):
+    """Who starts the runner again when it ends."""
+
+    LAUNCHD = "launchd"
+    SYSTEMD = "systemd"
+    DOCKER = "docker"
+    FLY = "fly"
+    NONE = "none"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("afk-runner init --home ~/.afk"))(init)
+    app.command(epilog=example("afk-runner demo", "afk-runner demo --headless"))(demo)
+    app.command(epilog=example("afk-runner doctor", "afk-runner doctor --json"))(doctor)
+    app.command(epilog=example("afk-runner run", "afk-runner run --once"))(run)
+    app.command(epilog=example("afk-runner version"))(version)
+
+
+def init(home: HomeDir = None) -> None:
+    """Make a home. What stands already is kept."""
+    from runner.home import init_text  # noqa: PLC0415 - light verbs start fast
+    from runner.store.db import Database  # noqa: PLC0415
+
+    place = find_home(home)
+    place.create()
+    zone = local_zone()
+    try:
+        with open(place.config, "x", encoding="utf-8", opener=_private) as file:
+            file.write(init_text(zone))
+    except FileExistsError:
+        say(f"kept {place.config}")
+    else:
+        say(f"wrote {place.config}: timezone {zone}, at most $1.00 a day; read it before you go on")
+    there = place.db.exists()
+    Database.open(place.db, create=True).close()
+    say(f"kept {place.db}" if there else f"made {place.db}")
+    where = f" --home {home}" if home is not None else ""
+    remark(f"next: `afk-runner doctor{where}`, `afk-runner enqueue sample{where}`, `afk-runner run{where}`")
+
+
+def demo(
+    home: HomeDir = None,
+    headless: Annotated[bool, typer.Option("--headless", help="No console; print what happened.")] = False,
+) -> None:
+    """See it at work on this project's own documents.
+
+    With the built-in offline model, under a small cap, at pretend prices.
+
+    Needs no network and no key. Without --home it uses a directory of its own that it may empty.
+    """
+    from runner.demo import run_demo  # noqa: PLC0415
+
+    raise typer.Exit(run_demo(home, headless=headless))
+
+
+def doctor(home: HomeDir = None, as_json: AsJson = False) -> None:
+    """Check whether all is well set up.
+
+    Looks at configuration, database, tasks, prices and runner; each line says how to mend what it found.
+
+    Exit code 1 when a line says fail, 78 when the configuration is refused.
+    """
+    from runner.doctor import Level, examine  # noqa: PLC0415
+
+    findings = examine(find_home(home), environ=os.environ)
+    if as_json:
+        ok = all(finding.level is not Level.FAIL for finding in findings)
+        say_json({"ok": ok, "checks": [finding.document() for finding in findings]})
+    else:
+        for finding in findings:
+            say(f"{finding.level:<4}  {finding.name:<8}  {finding.text}")
+            if finding.mend:
+                say(f"{'':14}  mend: {finding.mend}")
+    failed = {finding.name for finding in findings if finding.level is Level.FAIL}
+    if failed:
+        raise typer.Exit(Exit.CONFIG if failed & {"home", "config"} else Exit.REFUSED)
+
+
+def run(
+    home: HomeDir = None,
+    once: Annotated[bool, typer.Option("--once", help="Work off what is due, then end.")] = False,
+    supervisor: Annotated[
+        Supervisor, typer.Option("--supervisor", help="Who starts it again when it ends.")
+    ] = Supervisor.NONE,
+) -> None:
+    """Run the jobs of a home until told to stop.
+
+    Exit codes: 0 asked-for stop, 1 crash or watchdog, 64 usage, 75 another runner holds the home (with --once),
+    78 configuration refused.
+    """
+    from runner import daemon  # noqa: PLC0415 - brings the gate, the scheduler and httpx along
+
+    raise typer.Exit(daemon.run(find_home(home), once=once, supervisor=supervisor.value))
+
+
+def version() -> None:
+    """Print the versions of this, Python and SQLite."""
+    say(f"afk-runner {metadata.version('afk-console')}")
+    say(f"python {platform.python_version()}, sqlite {sqlite3.sqlite_version}, {platform.system()}")
+
+
+def local_zone() -> str:
+    """The machine's time zone as an IANA name; UTC when it cannot be told."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415
+
+    link = os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
+    for name in (os.environ.get("TZ", "").removeprefix(":"), link):
+        try:
+            if name:
+                return ZoneInfo(name).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            continue
+    return "UTC"
+
+
+def _private(path: str | Path, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

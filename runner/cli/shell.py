@@ -1,0 +1,152 @@
+"""What every verb shares: its options, the way to the home, and how it speaks.
+
+Results go to stdout, remarks to stderr. Whatever comes from the database passes `visible` on its way to a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from runner.commands import Door
+from runner.errors import Exit
+from runner.home import Home
+from runner.snapshot import Reader
+from runner.text import one_line, visible
+from runner.units import iso
+
+HomeDir = Annotated[
+    Path | None,
+    typer.Option("--home", metavar="DIR", help="The home; else $AFK_HOME, else ~/.afk.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, metavar="N", help="Print at most N.")]
+Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="As `afk-runner jobs` prints them.")]
+OneKey = Annotated[str, typer.Argument(metavar="KEY", help="As `afk-runner jobs` prints it.")]
+
+
+def example(*lines: str) -> str:
+    """The end of a verb's help."""
+    # \b keeps the lines as they are; the help would otherwise wrap them into one paragraph.
+    return "\b\n" + "\n".join(["Example:", *(f"  {line}" for line in lines)])
+
+
+def find_home(option: Path | None) -> Home:
+    return Home.find(option, os.environ)
+
+
+@contextmanager
+def reading(option: Path | None) -> Iterator[Reader]:
+    """The read door of the home an option means. Raises StoreError."""
+    reader = Reader(find_home(option))
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+@contextmanager
+def writing(option: Path | None) -> Iterator[Door]:
+    """The write door of the home an option means; the database is opened by the first act."""
+    door = Door(find_home(option))
+    try:
+        yield door
+    finally:
+        door.close()
+
+
+def say(text: str = "") -> bool:
+    """A line of the result. False when nobody reads any more: `| head` has seen enough, which is no fault."""
+    return _write(sys.stdout, visible(text) + "\n")
+
+
+def say_json(document: Any) -> bool:
+    """The result as one JSON document, ASCII alone."""
+    return _write(sys.stdout, json.dumps(document, indent=2) + "\n")
+
+
+def say_json_line(document: Any) -> bool:
+    """One of many documents, a line each."""
+    return _write(sys.stdout, json.dumps(document) + "\n")
+
+
+def remark(text: str) -> None:
+    """A line beside the result."""
+    _write(sys.stderr, visible(text) + "\n")
+
+
+def flush() -> bool:
+    """Hand over what was said. False when nobody reads it any more; a full disk raises OSError."""
+    read = True
+    for stream in (sys.stderr, sys.stdout):
+        if stream is not None:
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                _forget(stream)
+                read = False
+    return read
+
+
+def _write(stream: TextIO | None, text: str) -> bool:
+    if stream is None:  # closed by the caller, `>&-`
+        return False
+    try:
+        stream.write(text)
+        if stream.line_buffering or stream.isatty():
+            stream.flush()
+    except BrokenPipeError:
+        _forget(stream)
+        return False
+    return True
+
+
+def _forget(stream: TextIO) -> None:
+    # The act goes on and its exit code stays true; Python's own flush at exit must find nothing broken.
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, stream.fileno())
+    os.close(devnull)
+
+
+def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows in columns as wide as they need; on a terminal the last one is cut at its edge."""
+    cells = [tuple(header), *(tuple(one_line(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(header))]
+    edge = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        if not say(line if edge is None else one_line(line, edge)):
+            return
+
+
+def stamp(at: int | None) -> str:
+    """An instant for eyes, to the second, in UTC."""
+    text = iso(at)
+    return f"{text[:19]}Z" if text else "-"
+
+
+def first_line(text: str | None, limit: int = 300) -> str:
+    """The first line of an error or a result."""
+    return (text or "").strip().split("\n", 1)[0][:limit]
+
+
+def say_bulk(done: Sequence[str], refused: Sequence[tuple[str, str]], *, verb: str, as_json: bool) -> None:
+    """What an act on several jobs did; ends with exit code 1 when any was refused."""
+    if as_json:
+        answers = [{"key": key, "reason": reason} for key, reason in refused]
+        say_json({verb.replace(" ", "_"): list(done), "refused": answers})
+    else:
+        for key in done:
+            say(f"{verb} {key}")
+    for key, reason in refused:
+        remark(f"not {verb} {key}: {reason}")
+    if refused:
+        raise typer.Exit(Exit.REFUSED)

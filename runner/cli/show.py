@@ -1,0 +1,208 @@
+"""The verbs that look at the whole."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from runner.cli.rows import event_json
+from runner.cli.shell import (
+    AsJson,
+    HomeDir,
+    Limit,
+    example,
+    flush,
+    reading,
+    remark,
+    say,
+    say_json,
+    say_json_line,
+    say_table,
+    stamp,
+)
+from runner.errors import StoreBusy
+from runner.snapshot import Event, Health, Reader, RunnerView, ScheduleView, StopView, Vitals, clock_ms, status_json
+from runner.units import duration, iso, usd
+
+FOLLOW_EVERY_S = 0.25
+_PAGE = 500
+
+
+class Level(StrEnum):
+    """How much an event matters."""
+
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog=example("afk-runner status", "afk-runner status --json"))(status)
+    app.command(epilog=example("afk-runner schedules"))(schedules)
+    app.command(epilog=example("afk-runner logs -f --level warn"))(logs)
+
+
+def status(home: HomeDir = None, as_json: AsJson = False) -> None:
+    """Say how things stand."""
+    with reading(home) as reader:
+        vitals = reader.vitals(now=clock_ms())
+        views = reader.schedules()
+    if as_json:
+        say_json(status_json(vitals, views))
+        return
+    for name, text in _lines(vitals, views):
+        say(f"{name:<9} {text}")
+
+
+def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, str]]:
+    counts, spend = vitals.counts, vitals.spend
+    oldest = (
+        f" (the oldest due for {duration(counts.oldest_pending_ms)})" if counts.oldest_pending_ms is not None else ""
+    )
+    cap = f" of {usd(spend.cap)}" if spend.cap is not None else " (the cap is known from the first run on)"
+    free = f", {usd(spend.free)} free" if spend.free is not None else ""
+    reached = f", reached at {stamp(spend.reached_at)} at this pace" if spend.reached_at else ""
+    lines = [
+        ("runner", _runner(vitals.runner)),
+        ("stop", _stop(vitals.stop)),
+        (
+            "queue",
+            f"{counts.pending:,} pending{oldest}, {counts.running:,} running, {counts.done:,} done, "
+            f"{counts.halted:,} halted, {counts.cancelled:,} cancelled, {counts.dead:,} dead",
+        ),
+        (
+            "spend",
+            f"{usd(spend.settled + spend.held)}{cap} on {spend.day} ({spend.zone}), "
+            f"of it {usd(spend.held)} held{free}{reached}",
+        ),
+    ]
+    for breaker in vitals.breakers:
+        if breaker.state.value != "closed":
+            until = f"trial at {stamp(breaker.retry_at)}" if breaker.retry_at else "closed by hand alone"
+            lines.append(("breaker", f"{breaker.name} {breaker.state.value}, {until}: {breaker.reason or 'no reason'}"))
+    for view in views:
+        pause = f", paused: {view.paused}" if view.paused is not None else ""
+        lines.append(("schedule", f"{view.schedule.name} next {stamp(view.schedule.next_at)}{pause}"))
+    return lines
+
+
+def _runner(view: RunnerView) -> str:
+    row = view.row
+    if row is None:
+        return "never started" if view.health is Health.NEVER else "holds the lock and has not written a word yet"
+    age = f"heartbeat {duration(view.heartbeat_age_ms or 0)} ago"
+    why = f" ({row.reason})" if row.reason else ""
+    who = f"pid {row.pid} on {row.host}, version {row.version}"
+    if view.health in (Health.LIVE, Health.LATE):
+        late = "late, " if view.health is Health.LATE else ""
+        return f"{row.state.value}{why}, {who}, {late}{age}"
+    if view.health is Health.SILENT:
+        return f"silent: {who} holds the lock, {age}; it hangs or is frozen"
+    if view.health is Health.DEAD:
+        return f"dead: {who} went without a word, last {age}; `afk-runner run` starts one"
+    return f"stopped ({row.ended or 'no reason kept'}), it was {who}"
+
+
+def _stop(stop: StopView) -> str:
+    if not stop.set:
+        return "not set"
+    by = f" by {stop.by}" if stop.by else ""
+    at = f" at {stamp(stop.at)}" if stop.at else ""
+    grace = ", without grace" if stop.now else ""
+    return f"STOPPED{by}{at} ({', '.join(stop.sources)}{grace}): {stop.reason}; `afk-runner resume` lifts it"
+
+
+def schedules(home: HomeDir = None, as_json: AsJson = False) -> None:
+    """List the schedules with their next and last due times."""
+    with reading(home) as reader:
+        views = reader.schedules()
+    if as_json:
+        say_json([_schedule_json(view) for view in views])
+    elif views:
+        rows = [
+            (
+                *(view.schedule.name, stamp(view.schedule.next_at), stamp(view.schedule.last_slot), view.schedule.spec),
+                _schedule_note(view),
+            )
+            for view in views
+        ]
+        say_table(("NAME", "NEXT", "LAST", "WHEN", "NOTE"), rows)
+    else:
+        remark("no schedules; a runner writes them down when it starts")
+
+
+def _schedule_json(view: ScheduleView) -> dict[str, object]:
+    return {
+        "name": view.schedule.name,
+        "spec": view.schedule.spec,
+        "next_at": iso(view.schedule.next_at),
+        "last_slot": iso(view.schedule.last_slot),
+        "last_skipped": view.last_skipped,
+        "paused": view.paused is not None,
+        "paused_reason": view.paused,
+    }
+
+
+def _schedule_note(view: ScheduleView) -> str:
+    if view.paused is not None:
+        return f"paused: {view.paused}"
+    return f"last one skipped: {view.last_skipped}" if view.last_skipped else ""
+
+
+def logs(  # noqa: PLR0917 - typer reads the flags from the signature
+    home: HomeDir = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what happens, until Ctrl-C.")] = False,
+    level: Annotated[Level, typer.Option("--level", help="This and worse.")] = Level.INFO,
+    job: Annotated[str | None, typer.Option("--job", metavar="KEY", help="Only of this job.")] = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Print what happened, the newest last. With -f and --json every line is a document of its own."""
+    levels = tuple(each.value for each in list(Level)[list(Level).index(level) :])
+    with reading(home) as reader:
+        # Looked up first: an event that comes in between is in the listing, or after this one and so in what follows.
+        newest = reader.events(limit=1)
+        found = reader.events(limit=limit, levels=levels, job=job)
+        if as_json and not follow:
+            say_json([event_json(event) for event in found])
+            return
+        for event in found:
+            _say_event(event, as_json=as_json)
+        if follow:
+            last = max((event.id for event in (*newest, *found)), default=0)
+            try:
+                _follow(reader, last, levels=levels, job=job, as_json=as_json)
+            except KeyboardInterrupt:
+                return
+        elif not found:
+            remark("no events")
+
+
+def _follow(reader: Reader, last: int, *, levels: tuple[str, ...], job: str | None, as_json: bool) -> None:
+    """Print events after `last` as they come; ends when nobody reads them."""
+    more = True
+    while flush():
+        try:
+            more = reader.changed() or more
+            if more:
+                # Unfiltered: a filtered page may be empty although more stands behind it.
+                page = reader.events(after=last, limit=_PAGE)
+                more = len(page) == _PAGE
+                last = page[-1].id if page else last
+                for event in page:
+                    if event.level in levels and (job is None or event.job == job):
+                        _say_event(event, as_json=as_json)
+        except StoreBusy:
+            more = True  # somebody writes; the next look comes soon
+        if not more:
+            time.sleep(FOLLOW_EVERY_S)  # the file tells nobody that it changed
+
+
+def _say_event(event: Event, *, as_json: bool) -> bool:
+    if as_json:
+        return say_json_line(event_json(event))
+    about = " ".join(word for word in (event.job or event.task, f"#{event.attempt}" if event.attempt else None) if word)
+    return say(f"{iso(event.at)} {event.level:<5} {event.event:<14} {about}{': ' if about else ''}{event.text}")

@@ -1,0 +1,241 @@
+"""Is it well set up? One finding a matter, each with the command that mends it. Changes nothing.
+
+What a finding says is what was seen, on this machine and in this environment: a key that only the service's
+environment holds is missing here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from runner.config import Config, TaskConfig
+from runner.errors import ConfigError, RunnerError, StoreError, StoreMissing
+from runner.home import Home
+from runner.settings import SettingsError, load
+from runner.snapshot import Health, Reader, RunnerView, Vitals, clock_ms
+from runner.store.db import open_reader, schema_version
+from runner.units import duration
+
+LOW_DISK_BYTES = 200_000_000
+"""Below this a busy day of logs and results may fill the disk, and then no call can be paid for."""
+
+
+class Level(StrEnum):
+    """How a finding is meant."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    name: str
+    """`home`, `config`, `database`, `tasks`, `prices`, `runner`, `stop`, `disk`."""
+    text: str
+    mend: str | None = None
+    """What to do about it; None: nothing needs to be done, or the text says it."""
+
+    def document(self) -> dict[str, Any]:
+        """As `doctor --json` carries it."""
+        return {"name": self.name, "level": self.level.value, "text": self.text, "mend": self.mend}
+
+
+def examine(home: Home, *, environ: Mapping[str, str]) -> list[Finding]:
+    """Look at everything that can be looked at; what one fault hides is left out."""
+    findings = [*_home(home)]
+    if any(finding.level is Level.FAIL for finding in findings):
+        return findings
+    config, told = _config(home, environ)
+    findings += told
+    findings += _database(home)
+    if config is not None:
+        findings += _tasks(home, config)
+    findings += _runner(home)
+    findings.append(_disk(home))
+    return findings
+
+
+def _home(home: Home) -> Iterator[Finding]:
+    try:
+        home.check()
+    except ConfigError as error:
+        mend = f"chmod 700 {home.root}" if home.root.is_dir() else f"afk-runner init --home {home.root}"
+        yield Finding(level=Level.FAIL, name="home", text=str(error), mend=mend)
+        return
+    mode = stat.S_IMODE(os.stat(home.root).st_mode)
+    if mode & 0o077:
+        text = f"{home.root} can be read by others; payloads, results and logs are in it"
+        yield Finding(level=Level.WARN, name="home", text=text, mend=f"chmod 700 {home.root}")
+    else:
+        yield Finding(level=Level.OK, name="home", text=f"{home.root} is ours alone")
+
+
+def _config(home: Home, environ: Mapping[str, str]) -> tuple[Config | None, list[Finding]]:
+    try:
+        config = load(home.root, environ=environ)
+    except SettingsError as error:
+        mend = f"edit {home.config}, then run doctor again"
+        return None, [
+            Finding(level=Level.FAIL, name="config", text=str(problem), mend=mend) for problem in error.problems
+        ]
+    except ConfigError as error:
+        mend = f"afk-runner init --home {home.root}" if not home.config.exists() else f"edit {home.config}"
+        return None, [Finding(level=Level.FAIL, name="config", text=str(error), mend=mend)]
+    named = f"{len(config.tasks)} tasks in afk.toml, {config.runner.workers} workers, days of {config.zone.key}"
+    return config, [Finding(level=Level.OK, name="config", text=named)]
+
+
+def _database(home: Home) -> Iterator[Finding]:
+    yield Finding(level=Level.OK, name="sqlite", text=_sqlite_says(sqlite3.sqlite_version_info))
+    try:
+        db = open_reader(home.db)
+    except StoreMissing as error:
+        mend = f"afk-runner init --home {home.root}"
+        yield Finding(level=Level.FAIL, name="database", text=str(error), mend=mend)
+        return
+    except StoreError as error:
+        yield Finding(level=Level.FAIL, name="database", text=str(error))
+        return
+    try:
+        said = [row[0] for row in db.execute("PRAGMA quick_check(3)")]
+        version = schema_version(db)
+    except sqlite3.Error as error:
+        said, version = [str(error)], 0
+    finally:
+        db.close()
+    if said == ["ok"]:
+        size = home.db.stat().st_size / 1_000_000
+        text = f"{home.db} is sound, schema {version}, {size:,.1f} MB"
+        yield Finding(level=Level.OK, name="database", text=text)
+    else:
+        text = f"{home.db} is damaged: {'; '.join(said)}"
+        mend = "stop the runner, keep the file, put the last backup in its place"
+        yield Finding(level=Level.FAIL, name="database", text=text, mend=mend)
+
+
+def _sqlite_says(version: tuple[int, ...]) -> str:
+    """Source: the WAL-reset bug is fixed in 3.51.3, 3.50.7 and 3.44.6."""
+    name = ".".join(str(part) for part in version[:3])
+    fixed = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+    if fixed:
+        return f"SQLite {name}"
+    return f"SQLite {name}, which has the WAL-reset bug; our writes take turns and keep clear of it"
+
+
+def _tasks(home: Home, config: Config) -> Iterator[Finding]:
+    tasks: dict[str, TaskConfig] = dict(config.tasks)
+    files = sorted(home.tasks.glob("*.py")) if home.tasks.is_dir() else []
+    if files:
+        from runner.work.declared import discover  # noqa: PLC0415 - starts a child; most homes have no task files
+
+        try:
+            found = discover(home.tasks, zone=config.zone)
+        except RunnerError as error:
+            yield from (
+                Finding(level=Level.FAIL, name="tasks", text=line, mend=f"edit the file named, below {home.tasks}")
+                for line in str(error).splitlines()
+            )
+        else:
+            tasks |= found
+            yield Finding(level=Level.OK, name="tasks", text=f"{len(found)} tasks in {len(files)} files load")
+    for task in config.tasks.values():
+        yield from _command(task)
+    yield from _prices(config, tasks)
+
+
+def _command(task: TaskConfig) -> Iterator[Finding]:
+    if task.command and shutil.which(task.command[0]) is None and not os.path.isabs(task.command[0]):
+        text = f"task {task.name}: there is no program {task.command[0]!r} on this PATH; the service's may differ"
+        yield Finding(level=Level.WARN, name="tasks", text=text, mend="write its whole path into command")
+
+
+def _prices(config: Config, tasks: Mapping[str, TaskConfig]) -> Iterator[Finding]:
+    models = sorted({task.model for task in tasks.values() if task.model})
+    if not models:
+        return
+    from runner.gate.prices import PriceList  # noqa: PLC0415 - up to 0.2 s
+    from runner.gate.upstreams import Upstreams  # noqa: PLC0415 - brings httpx along
+
+    prices = PriceList(config.prices)
+    upstreams = Upstreams(config.upstreams, config.models)
+    for model in models:
+        upstream = upstreams.serving(model)
+        if upstream is None:
+            text = f"{model}: no line of [models] leads it to an upstream"
+            yield Finding(level=Level.FAIL, name="prices", text=text, mend=f'[models] "{model}" = "an upstream"')
+            continue
+        price = prices.lookup(model, local=upstream.local, now=clock_ms())
+        if price is None:
+            text = f"{model}: its price is not known, so every call of it is refused"
+            mend = f'write [prices."{model}"] with input and output into afk.toml'
+            yield Finding(level=Level.FAIL, name="prices", text=text, mend=mend)
+        else:
+            yield Finding(level=Level.OK, name="prices", text=f"{model} at {upstream.name}: {price.source}")
+
+
+def _runner(home: Home) -> Iterator[Finding]:
+    try:
+        reader = Reader(home)
+    except StoreError:
+        return  # the database has its own finding
+    try:
+        vitals = reader.vitals(now=clock_ms())
+    except StoreError as error:
+        yield Finding(level=Level.FAIL, name="runner", text=f"its state cannot be read: {error}")
+        return
+    finally:
+        reader.close()
+    yield _health(vitals.runner, home)
+    if vitals.stop.set:
+        text = f"stopped ({', '.join(vitals.stop.sources)}): {vitals.stop.reason}"
+        mend = f"afk-runner resume --home {home.root}"
+        yield Finding(level=Level.WARN, name="stop", text=text, mend=mend)
+    yield from _cap(vitals)
+
+
+def _health(view: RunnerView, home: Home) -> Finding:
+    pid = view.row.pid if view.row else "?"
+    age = duration(view.heartbeat_age_ms or 0)
+    start = f"afk-runner run --home {home.root}"
+    match view.health:
+        case Health.LIVE if view.row is not None:
+            why = f" ({view.row.reason})" if view.row.reason else ""
+            return Finding(level=Level.OK, name="runner", text=f"pid {pid} is {view.row.state}{why}")
+        case Health.NEVER:
+            return Finding(level=Level.WARN, name="runner", text="no runner was ever started here", mend=start)
+        case Health.STOPPED:
+            return Finding(level=Level.WARN, name="runner", text=f"none runs; pid {pid} said goodbye", mend=start)
+        case Health.DEAD:
+            text = f"none runs; pid {pid} went without a word {age} ago, its jobs are taken back by the next"
+            return Finding(level=Level.WARN, name="runner", text=text, mend=start)
+        case Health.LATE:
+            return Finding(level=Level.WARN, name="runner", text=f"pid {pid} is late: last heartbeat {age} ago")
+        case _:
+            text = f"pid {pid} holds the lock and says nothing: it hangs or is frozen"
+            return Finding(level=Level.FAIL, name="runner", text=text, mend=f"kill {pid}; kill -9 {pid} after 30 s")
+
+
+def _cap(vitals: Vitals) -> Iterator[Finding]:
+    free = vitals.spend.free
+    if free == 0 and vitals.spend.cap:
+        text = f"the cap of {vitals.spend.day} is used up; jobs wait for the next day"
+        yield Finding(level=Level.WARN, name="cap", text=text, mend="raise daily_usd and restart the runner, or wait")
+
+
+def _disk(home: Home) -> Finding:
+    free = shutil.disk_usage(home.root).free
+    text = f"{free / 1_000_000:,.0f} MB free at {home.root}"
+    if free < LOW_DISK_BYTES:
+        return Finding(level=Level.WARN, name="disk", text=text, mend="make room; a full disk refuses every call")
+    return Finding(level=Level.OK, name="disk", text=text)
