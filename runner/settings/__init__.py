@@ -2,5 +2,6 @@
 
 from runner.settings.document import load
 from runner.settings.table import Problem, SettingsError, nearest
+from runner.settings.tasks import read_python_task
 
-__all__ = ["Problem", "SettingsError", "load", "nearest"]
+__all__ = ["Problem", "SettingsError", "load", "nearest", "read_python_task"]

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
 from runner.config import ScheduleConfig, TaskConfig, TaskKind
 from runner.settings.sections import OFFLINE, given
-from runner.settings.table import NAME, Table, nearest, quoted
+from runner.settings.table import NAME, Notes, SettingsError, Table, nearest, quoted
 from runner.units import DAY_MS, SECOND_MS, UnixMs, parse_time
 
 _KEYS_OF_KIND = {
@@ -47,6 +48,30 @@ def _task(table: Table, name: str, *, home: Path, zone: ZoneInfo, models: Mappin
         command=_command(table),
         cwd=_cwd(table, home),
         env=_env(table.table("env")),
+        **_common(table, zone),
+    )
+    if kind:
+        _check_kind(table, kind)
+    table.close(unserved=_UNSERVED)
+    return TaskConfig(name=name, kind=kind or TaskKind.COMMAND, **fields)
+
+
+def read_python_task(name: str, options: object, *, file: Path, line: int, zone: ZoneInfo) -> TaskConfig:
+    """A function's `@task` options, which are the keys of a `[tasks.*]` table. Raises SettingsError."""
+    notes = Notes(file, {(): line})
+    table = Table(notes, ("task", name), options)
+    if not NAME.fullmatch(name):
+        notes.add((), f"task {quoted(name)} must be named with up to 64 letters, digits, dots, dashes and underscores")
+    task = TaskConfig(name=name, kind=TaskKind.PYTHON, **_common(table, zone))
+    table.close(unserved=_UNSERVED)
+    if notes.problems:
+        raise SettingsError(notes.problems)
+    return task
+
+
+def _common(table: Table, zone: ZoneInfo) -> dict[str, Any]:
+    """What every kind of task has."""
+    fields = given(
         schedule=_schedule(table, zone),
         priority=table.count("priority", -9, 9),
         max_usd=table.money("max_usd"),
@@ -58,10 +83,7 @@ def _task(table: Table, name: str, *, home: Path, zone: ZoneInfo, models: Mappin
         hours_saved=_hours(table),
     )
     table.irreversible()
-    if kind:
-        _check_kind(table, kind)
-    table.close(unserved=_UNSERVED)
-    return TaskConfig(name=name, kind=kind or TaskKind.COMMAND, **fields)
+    return fields
 
 
 def _kind(table: Table) -> TaskKind | None:

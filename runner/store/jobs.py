@@ -197,6 +197,13 @@ def renew(db: sqlite3.Connection, *, runner: str, until: UnixMs) -> int:
     ).rowcount
 
 
+def check_lease(db: sqlite3.Connection, *, id: int, token: str) -> None:
+    """Raises LeaseLost unless the job is running under that token."""
+    row = db.execute("SELECT 1 FROM jobs WHERE id = ? AND status = 'running' AND lease = ?", (id, token)).fetchone()
+    if row is None:
+        raise LeaseLost(f"job {id} is not leased under this token any more; nothing was written")
+
+
 FINISH = """
 UPDATE jobs SET status = :status, finished_at = :now, attempts = attempts + :counted, result = :result, error = :error,
                 fingerprint = :fingerprint, lease = NULL, lease_until = NULL, runner = NULL,
@@ -276,10 +283,11 @@ def put_back(
         raise LeaseLost(f"job {id} is not leased under this token any more; it was not put back")
 
 
-def park(db: sqlite3.Connection, *, id: int, not_before: UnixMs, gate: str, fact: str) -> None:
-    """Move a pending job behind a gate without starting it."""
+def unclaim(db: sqlite3.Connection, *, id: int, not_before: UnixMs, gate: str, fact: str) -> None:
+    """Undo a claim of this very transaction: the job goes behind a gate as if it had never been started."""
     db.execute(
-        "UPDATE jobs SET not_before = ?, waiting_gate = ?, waiting_on = ? WHERE id = ? AND status = 'pending'",
+        "UPDATE jobs SET status = 'pending', lease = NULL, lease_until = NULL, runner = NULL, starts = starts - 1, "
+        "not_before = ?, waiting_gate = ?, waiting_on = ? WHERE id = ? AND status = 'running'",
         (not_before, gate, fact, id),
     )
 

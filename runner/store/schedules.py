@@ -73,3 +73,11 @@ def all_of(db: sqlite3.Connection) -> list[Schedule]:
 def get(db: sqlite3.Connection, name: str) -> Schedule | None:
     """One schedule."""
     return next((schedule for schedule in all_of(db) if schedule.name == name), None)
+
+
+def last_job(db: sqlite3.Connection, name: str) -> str | None:
+    """The key of the job that the newest fired slot became."""
+    row = db.execute(
+        "SELECT job_key FROM slots WHERE schedule = ? AND job_key IS NOT NULL ORDER BY due_at DESC LIMIT 1", (name,)
+    ).fetchone()
+    return row[0] if row else None

@@ -4,3 +4,232 @@ Loads nothing but the standard library, for every worker and every task file imp
 """
 
 from __future__ import annotations
+
+import asyncio
+import hashlib
+import http.client
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+if TYPE_CHECKING:
+    from anthropic import Anthropic, AsyncAnthropic
+
+T = TypeVar("T")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DECLARED: dict[str, Declared] = {}
+"""Every task marked so far in this process, by name."""
+
+
+class Dead(Exception):
+    """Raise it when no retry can help: the job goes to the dead letters at once."""
+
+
+class Retry(Exception):
+    """Raise it to be tried again. It counts as an attempt, as any other exception does."""
+
+    def __init__(self, message: str = "asked to be tried again", *, after_s: float = 0) -> None:
+        """`after_s`: not before this many seconds, if the backoff is shorter."""
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class GateRefused(Exception):
+    """The gate or the upstream behind it said no. `status` is the HTTP status, `code` the error code, if any."""
+
+    def __init__(self, message: str, *, status: int, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """One function marked as a task."""
+
+    name: str
+    function: Callable[..., Any]
+    options: Mapping[str, Any]
+    """The words of a task's table in `afk.toml`: `every`, `schedule`, `max_usd`, `max_seconds`, ..."""
+
+
+def task(name: str, **options: Any) -> Callable[[Function], Function]:
+    """Mark a function `(ctx, payload)` as the task `name`; `def` or `async def`.
+
+    Options are those of a `[tasks.NAME]` table, as strings and numbers: `every="1h"`, `max_usd="0.05"`.
+    Raises ValueError when the name is taken.
+    """
+
+    def mark(function: Function) -> Function:
+        if name in DECLARED:
+            raise ValueError(f"two functions are marked as task {name!r}")
+        DECLARED[name] = Declared(name=name, function=function, options=options)
+        return function
+
+    return mark
+
+
+class Context:
+    """What a task's function works with. Every call passes the gate; a recorded step is never done twice."""
+
+    def __init__(self, *, gate: str, token: str, key: str, attempt: int, task: str, steps: Mapping[str, str]) -> None:
+        self.key = key
+        """Of the job."""
+        self.attempt = attempt
+        """1 for the first start; counts every start, snoozed ones too."""
+        self.task = task
+        self._gate = gate
+        self._token = token
+        self._steps = dict(steps)
+        self._asked: dict[str, int] = {}
+        self._http: http.client.HTTPConnection | None = None
+        self._client: Anthropic | None = None
+
+    def step(self, name: str, work: Callable[[], T]) -> T:
+        """Do `work` once in the life of the job: its JSON result is recorded, and a later attempt takes the record.
+
+        Gives the result as JSON gives it back, also the first time. Raises TypeError when it is not JSON.
+        """
+        if name not in self._steps:
+            self._record(name, work())
+        return json.loads(self._steps[name])  # type: ignore[no-any-return]
+
+    def _record(self, name: str, value: object) -> None:
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"step {name!r} gave {type(value).__name__}, which is not JSON: {error}") from None
+        self._call("PUT", f"/afk/v1/steps/{quote(name, safe='')}", {"result": value})
+        self._steps[name] = text
+
+    def ask(self, prompt: str, *parts: str, model: str, max_tokens: int = 1024, system: str | None = None) -> str:
+        """One question to a model; its text. The answer is recorded: a later attempt does not buy it again.
+
+        `parts` are appended to the prompt. Raises GateRefused when the gate or the upstream says no.
+        """
+        name = self._question(prompt, parts, model, max_tokens, system)
+        return self.step(name, lambda: ask(self.anthropic(), prompt, parts, model, max_tokens, system))
+
+    def _question(self, *words: object) -> str:
+        digest = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+        self._asked[digest] = self._asked.get(digest, 0) + 1
+        return f"ask:{digest}:{self._asked[digest]}"
+
+    def anthropic(self) -> Anthropic:
+        """A ready client of the `anthropic` SDK, pointed at the gate. Retries are the queue's, not the client's."""
+        if self._client is None:
+            from anthropic import Anthropic  # noqa: PLC0415 - a second and 75 MB, for those who ask
+
+            self._client = Anthropic(base_url=self._gate, api_key=self._token, max_retries=0, timeout=3600)
+        return self._client
+
+    def enqueue(
+        self, task: str, payload: object = None, *, key: str | None = None, priority: int | None = None
+    ) -> dict[str, Any]:
+        """Add a job; `{"key", "created", "status"}`. The same key is the same job, so a retry adds nothing."""
+        asked = {"task": task, "payload": payload, "key": key, "priority": priority}
+        return self._call("POST", "/afk/v1/jobs", {name: value for name, value in asked.items() if value is not None})
+
+    def log(self, text: str) -> None:
+        """Say something in the runner's log and on the console."""
+        self._call("POST", "/afk/v1/log", {"text": str(text)})
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        data = json.dumps(body, allow_nan=False).encode()
+        headers = {"authorization": f"Bearer {self._token}", "content-type": "application/json"}
+        if self._http is None:
+            where = urlsplit(self._gate)
+            self._http = http.client.HTTPConnection(where.hostname or "127.0.0.1", where.port, timeout=60)
+        try:
+            self._http.request(method, path, body=data, headers=headers)
+            answer = self._http.getresponse()
+            status, text = answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            self._http.close()
+            self._http = None
+            raise
+        if status != http.client.OK:
+            raise refusal(status, text)
+        given = json.loads(text)
+        return given if isinstance(given, dict) else {}
+
+
+class AsyncContext:
+    """The same for an `async def` task: every call is awaited."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.key = context.key
+        self.attempt = context.attempt
+        self.task = context.task
+        self._client: AsyncAnthropic | None = None
+
+    async def step(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """See `Context.step`; `work` is awaited."""
+        context = self._context
+        if name not in context._steps:
+            value = await work()
+            await asyncio.to_thread(context._record, name, value)
+        return json.loads(context._steps[name])  # type: ignore[no-any-return]
+
+    async def ask(self, prompt: str, *parts: str, model: str, max_tokens: int = 1024, system: str | None = None) -> str:
+        """See `Context.ask`."""
+        context = self._context
+        name = context._question(prompt, parts, model, max_tokens, system)
+        client = context.anthropic()
+        return await self.step(name, lambda: asyncio.to_thread(ask, client, prompt, parts, model, max_tokens, system))
+
+    def anthropic(self) -> AsyncAnthropic:
+        """See `Context.anthropic`."""
+        if self._client is None:
+            from anthropic import AsyncAnthropic  # noqa: PLC0415 - a second and 75 MB, for those who ask
+
+            context = self._context
+            self._client = AsyncAnthropic(base_url=context._gate, api_key=context._token, max_retries=0, timeout=3600)
+        return self._client
+
+    async def enqueue(
+        self, task: str, payload: object = None, *, key: str | None = None, priority: int | None = None
+    ) -> dict[str, Any]:
+        """See `Context.enqueue`."""
+        return await asyncio.to_thread(self._context.enqueue, task, payload, key=key, priority=priority)
+
+    async def log(self, text: str) -> None:
+        """See `Context.log`."""
+        await asyncio.to_thread(self._context.log, text)
+
+
+def ask(client: Anthropic, prompt: str, parts: tuple[str, ...], model: str, max_tokens: int, system: str | None) -> str:
+    """One call of the Messages API; the text of its answer. Raises GateRefused."""
+    anthropic = sys.modules["anthropic"]
+    asked: dict[str, Any] = {
+        "model": model,
+        "max_tokens": max_tokens,
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": text} for text in (prompt, *parts) if text]}
+        ],
+    }
+    if system:
+        asked["system"] = system
+    try:
+        message = client.messages.create(**asked)
+    except anthropic.APIStatusError as error:
+        raise refusal(error.status_code, error.response.content) from error
+    return "".join(block.text for block in message.content if block.type == "text")
+
+
+def refusal(status: int, body: bytes) -> GateRefused:
+    """The error of an answer that is not 200, in the words of whoever gave it."""
+    code = None
+    message = body[:300].decode("utf-8", "replace")
+    try:
+        error = json.loads(body)["error"]
+        message = str(error["message"])
+        code = (error.get("details") or {}).get("error_code")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass  # not one of ours: its own words will do
+    return GateRefused(f"HTTP {status}: {message}", status=status, code=code)

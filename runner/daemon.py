@@ -1,0 +1,543 @@
+"""The runner process: wiring, signals, heartbeat, the loop. It runs no payload and imports none."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import socket
+import sqlite3
+import stat
+import sys
+import time
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+
+from runner import schedule, upkeep
+from runner.config import Config, TaskConfig
+from runner.errors import ConfigError, Exit, LockHeld, RunnerError, StoreError
+from runner.gate.jobapi import JobApi
+from runner.gate.ledger import Policy
+from runner.gate.messages import Messages
+from runner.gate.passes import Passes
+from runner.gate.prices import PriceList
+from runner.gate.server import Gate
+from runner.gate.upstreams import Upstreams
+from runner.home import Home
+from runner.lock import HomeLock
+from runner.log import LogFile
+from runner.redact import Redactor
+from runner.settings import load
+from runner.store import controls, events, jobs, runners
+from runner.store.breakers import CoolDown
+from runner.store.controls import StopRow
+from runner.store.db import Database, open_reader
+from runner.store.runners import Runner, RunState
+from runner.store.writer import Writer
+from runner.units import Clock, SystemClock, UnixMs, duration
+from runner.work.declared import discover
+from runner.work.guard_process import GuardProcess
+from runner.work.outcome import Cut
+from runner.work.pool import LEASE_MS, Pool
+from runner.work.processes import boot_id, start_time
+
+TICK_S = 0.25
+BEAT_S = 2.0
+UPKEEP_S = 60.0
+STANDBY_S = 1.0
+JUMP_MS = 15_000
+"""Wall and monotonic clock further apart than before by this: the machine slept or the clock was set."""
+UNREADABLE_S = 5.0
+"""A database that cannot be read for so long counts as a stop."""
+CLOSE_S = 5.0
+"""For settling the ledger and ending children, after the grace."""
+
+
+def run(home: Home, *, once: bool, supervisor: str) -> int:
+    """Run until asked to stop, or with `once` until nothing is due; the exit code.
+
+    Raises RunnerError before anything is started.
+    """
+    home.check()
+    config, tasks = _configuration(home, supervisor=supervisor)
+    database = Database.open(home.db, create=True)
+    lock = HomeLock(home.lock)
+    try:
+        if once and not lock.take():
+            raise LockHeld(f"another runner (pid {lock.holder()}) holds {home.root}; nothing was done")
+        return asyncio.run(
+            Daemon(home, config, tasks, database, lock, once=once, supervised=supervisor != "none").run()
+        )
+    finally:
+        lock.close()
+
+
+def _configuration(home: Home, *, supervisor: str) -> tuple[Config, Mapping[str, TaskConfig]]:
+    """Everything declared. Under a supervisor that restarts every refusal for ever, wait for a better file instead."""
+    while True:
+        try:
+            config = load(home.root, environ=os.environ)
+            return config, {**config.tasks, **discover(home.tasks, zone=config.zone)}
+        except ConfigError as error:
+            if supervisor not in ("launchd", "fly"):
+                raise
+            sys.stderr.write(f"parked (refused), looking again when the file changes:\n{error}\n")
+            _await_change(home)
+
+
+def _await_change(home: Home) -> None:
+    def look() -> list[tuple[str, int]]:
+        found = []
+        for path in (home.config, home.env, *sorted(home.tasks.glob("*.py"))):
+            with suppress(OSError):
+                found.append((str(path), path.stat().st_mtime_ns))
+        return found
+
+    before = look()
+    while look() == before:
+        time.sleep(1)  # nothing runs yet, and a signal ends this wait as it ends any process
+
+
+class Daemon:
+    """One runner process, from its lock to its last word."""
+
+    def __init__(
+        self,
+        home: Home,
+        config: Config,
+        tasks: Mapping[str, TaskConfig],
+        database: Database,
+        lock: HomeLock,
+        *,
+        once: bool,
+        supervised: bool,
+        clock: Clock | None = None,
+    ) -> None:
+        self._home = home
+        self._config = config
+        self._tasks = tasks
+        self._database = database
+        self._lock = lock
+        self._once = once
+        self._supervised = supervised
+        self._clock = clock or SystemClock()
+        self._rng = random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self.id = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._redact = Redactor(config.secrets)
+        self._state = RunState.STARTING
+        self._reason: str | None = None
+        self._stop_seq = 0
+        self._signals = 0
+        self._asked = asyncio.Event()
+        """A signal asked us to end."""
+        self._env_stop = os.environ.get("AFK_STOP", "") not in ("", "0")
+        self._outside_stop: str | None = None
+        """Why nothing may start, as far as can be told without the database."""
+        self._cut_at: float | None = None
+        self._unreadable_since: float | None = None
+        self._tasks_of_loop: set[asyncio.Task[None]] = set()
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """The whole life; the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a lost terminal is no reason to stop
+        self._writer = Writer(self._database)
+        try:
+            self._log = LogFile(self._home.logs, self._redact)
+        except OSError as error:
+            raise StoreError(f"{self._home.logs} cannot be written: {error.strerror}") from error
+        if not self._once and not await self._stand_by():
+            await self._writer.close()
+            return Exit.OK
+        try:
+            await self._open()
+            await self._work()
+        finally:
+            await self._close()
+        return Exit.OK if self._supervised or self._signals < 2 else 130
+
+    async def _stand_by(self) -> bool:
+        """Wait for the lock; False when asked to end before it came."""
+        if self._lock.take():
+            await self._announce(RunState.STARTING)
+            return True
+        self._remark(f"another runner (pid {self._lock.holder()}) holds {self._home.root}; standing by for it to end")
+        await self._announce(RunState.STANDBY)
+        while not self._asked.is_set():
+            if self._lock.take():
+                return True
+            with suppress(StoreError):
+                await self._writer.write(lambda db: runners.beat(db, self.id, now=self._clock.now()))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), STANDBY_S)
+        await self._writer.write(lambda db: runners.leave(db, self.id, ended="signal", now=self._clock.now()))
+        return False
+
+    async def _announce(self, state: RunState) -> None:
+        self._state = state
+        now = self._clock.now()
+        me = Runner(
+            id=self.id,
+            pid=os.getpid(),
+            pid_started=start_time(os.getpid()) or "",
+            boot=boot_id(),
+            host=socket.gethostname(),
+            version=_version(),
+            state=state,
+            reason=None,
+            started_at=now,
+            heartbeat_at=now,
+            stop_seq=0,
+            ended=None,
+        )
+        await self._writer.write(lambda db: runners.announce(db, me))
+
+    async def _open(self) -> None:
+        if self._once:
+            await self._announce(RunState.STARTING)
+        loop = asyncio.get_running_loop()
+        self._guard = await loop.run_in_executor(None, GuardProcess, self._home.guard_lock)
+        self._reader = open_reader(self._home.db)
+        self._look_outside()
+        await self._writer.write(self._begin)
+        passes = Passes()
+        self._passes = passes
+        self._upstreams = Upstreams(self._config.upstreams, self._config.models)
+        self._gate = Gate(
+            messages=Messages(
+                writer=self._writer,
+                upstreams=self._upstreams,
+                price_list=PriceList(self._config.prices),
+                policy=Policy(zone=self._config.zone, budget=self._config.budget, cool_down=self._cool_down()),
+                outside_stop=self._stop_outside,
+                clock=self._clock,
+                rng=self._rng,
+            ),
+            jobs=JobApi(
+                writer=self._writer,
+                tasks=self._tasks,
+                max_attempts=self._config.retry.max_attempts,
+                redactor=self._redact,
+                clock=self._clock,
+            ),
+            passes=passes,
+            models=tuple(sorted({task.model for task in self._tasks.values() if task.model})),
+        )
+        await self._gate.start()
+        self._home.work.joinpath("home").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._pool = Pool(
+            home=self._home,
+            config=self._config,
+            tasks=self._tasks,
+            writer=self._writer,
+            passes=passes,
+            gate_url=self._gate.url,
+            runner=self.id,
+            redactor=self._redact,
+            guard=self._guard.tell,
+            may_claim=self._may_claim,
+            clock=self._clock,
+            rng=self._rng,
+        )
+        self._timer = schedule.Timer(self._tasks, self._fire)
+        self._upkeep = upkeep.Upkeep(
+            writer=self._writer,
+            config=self._config,
+            database=self._home.db,
+            outputs=self._home.attempts,
+            clock=self._clock,
+        )
+        self._fifo = _open_fifo(self._home.fifo)
+        loop.add_reader(self._fifo, self._poked)
+        self._remark(
+            f"afk-runner {_version()} works on {self._home.root} (pid {os.getpid()}, {self._config.runner.workers} "
+            f"workers); stop it with `afk-runner kill --home {self._home.root}`"
+        )
+
+    def _begin(self, db: sqlite3.Connection) -> None:
+        now = self._clock.now()
+        budget = self._config.budget
+        lost = upkeep.take_back(db, runner=self.id, now=now)
+        controls.put_settings(
+            db,
+            {
+                "timezone": self._config.zone.key,
+                "daily_usd": str(budget.daily_usd),
+                "workers": str(self._config.runner.workers),
+                "stop_env": "1" if self._env_stop else "0",
+            },
+            now=now,
+        )
+        schedule.declare(db, self._tasks, now=now)
+        found = f", {lost} jobs taken back from a runner that vanished" if lost else ""
+        events.record(db, now=now, level=events.INFO, event="runner.start", text=f"runner {_version()} started{found}")
+
+    def _cool_down(self) -> CoolDown:
+        settings = self._config.breaker
+        return CoolDown(failures=settings.failures, first_ms=settings.cooldown_ms, longest_ms=settings.max_cooldown_ms)
+
+    async def _work(self) -> None:
+        await self._deal_all()
+        self._move(RunState.RUNNING, None)
+        self._obey()
+        self._pool.start()
+        if not self._once:
+            self._timer.start()
+        last_beat = last_upkeep = time.monotonic()
+        drift = self._drift()
+        while not self._asked.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), TICK_S)
+            self._tick()
+            now = time.monotonic()
+            if abs(self._drift() - drift) > JUMP_MS:
+                jumped = self._drift() - drift
+                drift = self._drift()
+                self._spawn(self._jumped(jumped))
+            if now - last_beat >= BEAT_S:
+                last_beat = now
+                self._spawn(self._beat())
+            if now - last_upkeep >= UPKEEP_S:
+                last_upkeep = now
+                self._spawn(self._upkeep_round())
+            if self._once and (self._pool.idle.is_set() or self._stopped()) and not self._pool.running:
+                break
+        await self._drain()
+
+    async def _drain(self) -> None:
+        """Ends: no new work, attempts in progress get the grace, then they are cut and go back unburnt."""
+        self._timer.stop()
+        self._move(RunState.DRAINING, "asked to end")
+        deadline = time.monotonic() + self._config.runner.stop_grace_ms / 1000
+        while self._pool.running and time.monotonic() < deadline and self._signals < 2:
+            self._tick()
+            await asyncio.sleep(0.05)
+        self._pool.cut_all(Cut.SHUTDOWN, at_once=self._signals >= 2)
+        deadline = time.monotonic() + CLOSE_S
+        while self._pool.running and time.monotonic() < deadline:
+            self._tick()
+            await asyncio.sleep(0.02)
+
+    async def _close(self) -> None:
+        if hasattr(self, "_pool"):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._pool.close(), CLOSE_S)
+            asyncio.get_running_loop().remove_reader(self._fifo)
+            await self._gate.close()
+            await self._upstreams.close()
+        if hasattr(self, "_guard"):
+            self._guard.close()
+        with suppress(StoreError):
+            await self._writer.write(self._leave)
+        if hasattr(self, "_reader"):
+            self._copy_events()
+            self._reader.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._writer.close(), CLOSE_S)
+        self._log.close()
+
+    def _leave(self, db: sqlite3.Connection) -> None:
+        now = self._clock.now()
+        how = "signal" if self._signals else "nothing left to do" if self._once else "fault"
+        runners.leave(db, self.id, ended=how, now=now)
+        events.record(db, now=now, level=events.INFO, event="runner.end", text=f"runner ended: {how}")
+
+    def _signalled(self) -> None:
+        self._signals += 1
+        self._asked.set()
+        if self._signals >= 2 and hasattr(self, "_pool"):
+            self._pool.cut_all(Cut.SHUTDOWN, at_once=True)
+
+    # --- the tick -------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """What must be noticed soon, four times a second and with every poke: cheap when nothing changed."""
+        self._look_outside()
+        self._pool.look()
+        if self._guard.look():
+            self._log.say(events.WARN, "guard.restarted", "the guard process had ended; another one was started")
+        try:
+            version = self._reader.execute("PRAGMA data_version").fetchone()[0]
+            if version != getattr(self, "_seen_version", None):
+                self._seen_version = version
+                self._changed()
+            self._unreadable_since = None
+        except (sqlite3.Error, StoreError) as error:
+            self._unreadable(error)
+        self._obey()
+
+    def _changed(self) -> None:
+        self._row = controls.stop_row(self._reader)
+        self._copy_events()
+        if self._pool.running:
+            asked = jobs.cancel_requests(self._reader, runner=self.id)
+            if asked:
+                self._pool.cut_jobs(asked)
+        self._pool.pump()
+
+    def _copy_events(self) -> None:
+        """Carry new rows of `events` into the log file."""
+        with suppress(sqlite3.Error):
+            if self._log.last_seq is None:
+                self._log.last_seq = 0
+            while found := events.after(self._reader, self._log.last_seq, limit=500):
+                for event in found:
+                    self._log.event(event)
+
+    def _unreadable(self, error: Exception) -> None:
+        now = time.monotonic()
+        if self._unreadable_since is None:
+            self._unreadable_since = now
+            self._log.say(events.ERROR, "database.unreadable", str(error))
+        elif now - self._unreadable_since > UNREADABLE_S:
+            self._row = StopRow(
+                value=controls.STOP,
+                seq=self._stop_seq,
+                reason=f"the database cannot be read: {error}",
+                by=None,
+                at=None,
+            )
+
+    def _poked(self) -> None:
+        with suppress(OSError):
+            os.read(self._fifo, 4096)
+        self._tick()
+
+    async def _beat(self) -> None:
+        until = UnixMs(self._clock.now() + LEASE_MS)
+        with suppress(StoreError):
+            await self._writer.write(lambda db: self._beat_in(db, until))
+
+    def _beat_in(self, db: sqlite3.Connection, until: UnixMs) -> None:
+        runners.beat(db, self.id, now=self._clock.now())
+        if self._pool.running:
+            jobs.renew(db, runner=self.id, until=until)
+
+    async def _upkeep_round(self) -> None:
+        with suppress(StoreError):
+            await self._upkeep.round(idle=not self._pool.running)
+
+    def _drift(self) -> int:
+        return self._clock.now() - int(time.monotonic() * 1000)
+
+    async def _jumped(self, by_ms: int) -> None:
+        """The machine slept or its clock was set: timers ran on another clock."""
+        self._timer.wake()
+        await self._deal_all()
+        text = f"the clock jumped by {'-' if by_ms < 0 else ''}{duration(abs(by_ms))}: a sleep, or it was set"
+        with suppress(StoreError):
+            await self._writer.write(
+                lambda db: events.record(db, now=self._clock.now(), level=events.WARN, event="clock.jump", text=text)
+            )
+
+    # --- schedules ------------------------------------------------------------------------------------------------
+
+    async def _deal_all(self) -> None:
+        for name, task in self._tasks.items():
+            if task.schedule is not None:
+                await self._fire(name)
+
+    async def _fire(self, name: str) -> None:
+        with suppress(StoreError):
+            added = await self._writer.write(
+                lambda db: schedule.deal(
+                    db,
+                    self._tasks[name],
+                    tasks=self._tasks,
+                    max_attempts=self._config.retry.max_attempts,
+                    now=self._clock.now(),
+                )
+            )
+            if added and hasattr(self, "_pool"):
+                self._pool.pump()
+
+    # --- stop -----------------------------------------------------------------------------------------------------
+
+    def _look_outside(self) -> None:
+        if self._home.stop_set():
+            self._outside_stop = "a STOP file"
+        elif self._env_stop:
+            self._outside_stop = "AFK_STOP in the environment"
+        else:
+            self._outside_stop = None
+
+    def _stop_outside(self) -> str | None:
+        """The same, looked up now: before every call. Any thread may ask."""
+        return "a STOP file" if self._home.stop_set() else self._outside_stop
+
+    def _may_claim(self) -> bool:
+        """Whether anything may start, as far as can be told without the database. Any thread may ask."""
+        return not self._asked.is_set() and self._stop_outside() is None
+
+    _row = StopRow(value=controls.OFF, seq=0, reason=None, by=None, at=None)
+
+    def _stopped(self) -> bool:
+        return self._outside_stop is not None or self._row.is_set
+
+    def _obey(self) -> None:
+        """Bring what we do in line with the stop switch."""
+        if self._asked.is_set():
+            return
+        if not self._stopped():
+            if self._state in (RunState.PARKED, RunState.DRAINING) or self._row.seq != self._stop_seq:
+                self._cut_at = None
+                self._move(RunState.RUNNING, None)
+                self._pool.grow_old()
+                self._pool.pump()
+            return
+        reason = "stop"
+        if self._cut_at is None:
+            self._cut_at = time.monotonic() + self._config.runner.stop_grace_ms / 1000
+        if self._pool.running and (self._row.value == controls.STOP_NOW or time.monotonic() >= self._cut_at):
+            self._pool.cut_all(Cut.STOP, at_once=self._row.value == controls.STOP_NOW)
+        state = RunState.DRAINING if self._pool.running else RunState.PARKED
+        if state is not self._state or self._row.seq != self._stop_seq:
+            self._move(state, reason)
+
+    def _move(self, state: RunState, reason: str | None) -> None:
+        self._state, self._reason, self._stop_seq = state, reason, self._row.seq
+        seq = self._stop_seq
+
+        async def move() -> None:
+            with suppress(StoreError):
+                await self._writer.write(
+                    lambda db: runners.move(
+                        db, self.id, state=state, reason=reason, stop_seq=seq, now=self._clock.now()
+                    )
+                )
+
+        self._spawn(move())
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks_of_loop.add(task)
+        task.add_done_callback(self._tasks_of_loop.discard)
+
+    def _remark(self, text: str) -> None:
+        sys.stderr.write(f"{self._redact(text)}\n")
+        sys.stderr.flush()
+        self._log.say(events.INFO, "runner.remark", text)
+
+
+def _open_fifo(path: Path) -> int:
+    """The pipe by which other processes wake us. Read-write, so that it never reports an end of file."""
+    with suppress(FileExistsError):
+        os.mkfifo(path, 0o600)
+    if not stat.S_ISFIFO(os.lstat(path).st_mode):
+        raise RunnerError(f"{path} is in the way: it must be a pipe of ours; move it away")
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("afk-console")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,138 @@
+"""From a request for a job to its row: what is refused, what the key is, what became of it.
+
+Used by everybody who adds work: a person, a payload, a schedule.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from runner.config import TaskConfig
+from runner.errors import Refused, UsageError
+from runner.settings import nearest
+from runner.store import events, jobs
+from runner.store.jobs import JobStatus, NewJob
+from runner.units import MicroUsd, UnixMs
+
+MAX_PAYLOAD_BYTES = 1_000_000
+"""Larger inputs belong in a file that the payload names."""
+MAX_KEY_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """A job somebody asks for."""
+
+    task: str
+    payload: object
+    """Any JSON value."""
+    key: str | None = None
+    """None: made from task and payload, so that asking twice gives one job."""
+    again: bool = False
+    """Make a fresh key on purpose."""
+    priority: int | None = None
+    not_before: UnixMs | None = None
+    max_usd: MicroUsd | None = None
+    max_seconds_ms: int | None = None
+    max_attempts: int | None = None
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueued:
+    """What became of a request."""
+
+    key: str
+    created: bool
+    """False: the key existed, and nothing was added."""
+    status: JobStatus
+    """Of the job with that key."""
+
+
+def new_job(tasks: Mapping[str, TaskConfig], request: JobRequest, *, now: UnixMs, max_attempts: int) -> NewJob:
+    """The row a request asks for. Raises UsageError with one sentence."""
+    task = tasks.get(request.task)
+    if task is None:
+        raise UsageError(f"there is no task {request.task!r}{nearest(request.task, list(tasks))}")
+    try:
+        payload = jobs.canonical(request.payload)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UsageError(f"the payload of {request.task} is not JSON: {error}") from None
+    if (size := len(payload.encode("utf-8", "surrogatepass"))) > MAX_PAYLOAD_BYTES:
+        raise UsageError(
+            f"the payload of {request.task} has {size:,} bytes, {MAX_PAYLOAD_BYTES:,} are the most; "
+            "put it in a file and name the file"
+        )
+    try:
+        payload.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"the payload of {request.task} holds half a surrogate pair, which is not text") from None
+    key = request.key or jobs.content_key(request.task, payload)
+    if request.again:
+        key = f"{key}-{os.urandom(4).hex()}"
+    if not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable() or key != key.strip():
+        raise UsageError(f"the key {key[:40]!r} is not 1 to {MAX_KEY_CHARS} printable characters without outer spaces")
+    priority = task.priority if request.priority is None else request.priority
+    if not -9 <= priority <= 9:
+        raise UsageError(f"priority {priority} is not between -9 (last) and 9 (first)")
+    attempts = request.max_attempts or task.max_attempts or max_attempts
+    return NewJob(
+        key=key,
+        task=request.task,
+        payload=payload,
+        not_before=request.not_before if request.not_before is not None else now,
+        max_attempts=attempts,
+        priority=priority,
+        max_usd=request.max_usd,
+        max_seconds_ms=request.max_seconds_ms,
+        max_output_tokens=request.max_output_tokens,
+    )
+
+
+def insert_jobs(db: sqlite3.Connection, new: Sequence[NewJob], *, now: UnixMs, by: str) -> list[Enqueued]:
+    """Insert in the caller's transaction, telling of each key what became of it."""
+    answers = []
+    created = 0
+    for job in new:
+        if jobs.insert(db, job, now=now) is not None:
+            created += 1
+            answers.append(Enqueued(key=job.key, created=True, status=JobStatus.PENDING))
+        else:
+            first = jobs.by_key(db, job.key)
+            if first is None:  # pragma: no cover - the insert just met it
+                raise Refused(f"key {job.key} vanished while it was looked at")
+            answers.append(Enqueued(key=job.key, created=False, status=first.status))
+    if created == 1:
+        made = next(job for job, answer in zip(new, answers, strict=True) if answer.created)
+        events.record(
+            db, now=now, level=events.INFO, event="job.queued", text=f"queued by {by}", task=made.task, job=made.key
+        )
+    elif created:
+        events.record(db, now=now, level=events.INFO, event="job.queued", text=f"{created} jobs queued by {by}")
+    return answers
+
+
+def parse_payload(text: str) -> object:
+    """The JSON value of a payload. Raises UsageError naming where it breaks."""
+    if len(text) > MAX_PAYLOAD_BYTES:
+        raise UsageError(
+            f"the payload has {len(text):,} characters, {MAX_PAYLOAD_BYTES:,} are the most; "
+            "put it in a file and name the file"
+        )
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"the payload is not JSON at line {error.lineno} column {error.colno}: {error.msg}; "
+            'write it as \'{"name": "value"}\''
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise UsageError(f"the payload is not JSON: {error}") from None
+
+
+def _no_constant(word: str) -> object:
+    raise ValueError(f"{word} is not a JSON value")

@@ -1,0 +1,184 @@
+"""May this call go, and if not, why. Pure: numbers in, a decision out.
+
+The order is fixed: stop, then breaker, then caps. A refusal is an answer that agents stop on at once: never 401, a
+bare 429 or 529, on which clients go on for minutes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runner.store.breakers import Breaker, BreakerState
+from runner.units import MicroUsd, UnixMs, duration, iso, usd
+
+RECHECK_MS = 60_000
+"""When a job looks again at a gate that names no time of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a call may not go."""
+
+    code: str
+    """`afk_stopped`, `afk_breaker_open`, `afk_daily_cap`, `afk_job_cap`, `afk_unknown_model`, ..."""
+    status: int
+    kind: str
+    """The error type of the Messages wire."""
+    message: str
+    """One sentence for whoever reads the client's output."""
+    gate: str
+    """What the job waits for: `stop`, `breaker:NAME`, `cap:day`, ..."""
+    fact: str
+    """The same as a sentence's worth of fact for `why`."""
+    lifts_at: UnixMs | None
+    """None: only a person lifts it."""
+
+    def body(self) -> bytes:
+        """The answer in the Messages wire's error form."""
+        return error_body(self.kind, self.message, code=self.code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """One limit and what counts against it already."""
+
+    name: str
+    """`day`, `hour`, `rolling`, `month`, `task` or `job`."""
+    limit: MicroUsd
+    committed: MicroUsd
+    lifts_at: UnixMs | None
+
+
+_CAP_CODES = {
+    "day": "afk_daily_cap",
+    "hour": "afk_hourly_cap",
+    "rolling": "afk_rolling_cap",
+    "month": "afk_monthly_cap",
+    "task": "afk_task_cap",
+    "job": "afk_job_cap",
+}
+_CAP_WORDS = {
+    "day": "today's cap",
+    "hour": "the hourly cap",
+    "rolling": "the cap of the last 24 hours",
+    "month": "the month's cap",
+    "task": "the task's cap of today",
+    "job": "the job's own cap",
+}
+
+
+def stopped(reason: str | None) -> Refusal:
+    """Everything is stopped."""
+    said = f": {reason}" if reason else ""
+    return Refusal(
+        code="afk_stopped",
+        status=503,
+        kind="api_error",
+        message=f"afk-runner is stopped{said}; no model call leaves until `afk-runner resume`",
+        gate="stop",
+        fact="everything is stopped until `afk-runner resume`",
+        lifts_at=None,
+    )
+
+
+def ledger_unusable(reason: str, *, now: UnixMs) -> Refusal:
+    """The ledger cannot record a hold, so nothing may be spent."""
+    return Refusal(
+        code="afk_ledger",
+        status=503,
+        kind="api_error",
+        message=f"the ledger cannot record this call, so it was not sent: {reason}",
+        gate="ledger",
+        fact=f"the ledger could not record a call: {reason}",
+        lifts_at=UnixMs(now + 10_000),
+    )
+
+
+def unknown_model(model: str, why: str) -> Refusal:
+    """No price or no upstream: refused, never free."""
+    return Refusal(
+        code="afk_unknown_model",
+        status=400,
+        kind="invalid_request_error",
+        message=f"model {model[:100]!r} is refused: {why}",
+        gate="config",
+        fact=f"model {model[:100]!r} is not configured: {why}",
+        lifts_at=None,
+    )
+
+
+def unbounded(reason: str) -> Refusal:
+    """A request whose cost has no upper bound."""
+    return Refusal(
+        code="afk_unbounded",
+        status=400,
+        kind="invalid_request_error",
+        message=f"the cost of this request cannot be bounded, so it was not sent: {reason}",
+        gate="config",
+        fact=f"a request could not be bounded: {reason}",
+        lifts_at=None,
+    )
+
+
+def check_breaker(breaker: Breaker | None, *, now: UnixMs) -> Refusal | None:
+    """Refuse while a breaker is open, or half-open with its one trial out. None: go, as the trial if it is not closed."""
+    if breaker is None or breaker.state is BreakerState.CLOSED:
+        return None
+    if breaker.retry_at is None:
+        lifts_at, when = None, "until a person resets it"
+    elif breaker.trial is not None and breaker.trial_until is not None and breaker.trial_until > now:
+        lifts_at, when = UnixMs(now + min(RECHECK_MS, breaker.trial_until - now)), "a trial is under way"
+    elif breaker.retry_at > now:
+        lifts_at, when = breaker.retry_at, f"until {iso(breaker.retry_at)}"
+    else:
+        return None
+    return Refusal(
+        code="afk_breaker_open",
+        status=503,
+        kind="api_error",
+        message=f"calls to {breaker.name} are stopped by its breaker ({breaker.reason}), {when}",
+        gate=f"breaker:{breaker.name}",
+        fact=f"the breaker of {breaker.name} is open ({breaker.reason}), {when}",
+        lifts_at=lifts_at,
+    )
+
+
+def check_caps(caps: Sequence[Cap], *, hold: MicroUsd, now: UnixMs) -> Refusal | None:
+    """Refuse when the hold would pass any cap; of several the one that lifts last, so that a job wakes once.
+
+    A call that costs nothing passes every cap.
+    """
+    if hold <= 0:
+        return None
+    full = [cap for cap in caps if cap.committed + hold > cap.limit]
+    if not full:
+        return None
+    cap = max(full, key=lambda one: (one.name == "job", one.lifts_at or 0))
+    when = (
+        f"lifts in {duration(cap.lifts_at - now)}, at {iso(cap.lifts_at)}"
+        if cap.lifts_at
+        else "does not lift by itself"
+    )
+    said = (
+        f"{_CAP_WORDS[cap.name]} of {usd(cap.limit)} holds: {usd(cap.committed)} is spent or held "
+        f"and this call may cost {usd(hold)}"
+    )
+    return Refusal(
+        code=_CAP_CODES[cap.name],
+        status=402,
+        kind="billing_error",
+        message=f"not sent: {said}; it {when}",
+        gate=f"cap:{cap.name}",
+        fact=said,
+        lifts_at=cap.lifts_at,
+    )
+
+
+def error_body(kind: str, message: str, *, code: str | None = None) -> bytes:
+    """An error answer in the form of the Messages wire."""
+    error: dict[str, object] = {"type": kind, "message": message}
+    if code:
+        error["details"] = {"error_code": code}
+    return json.dumps({"type": "error", "error": error}).encode()

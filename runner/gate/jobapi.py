@@ -1,0 +1,105 @@
+"""The small API a payload has at the gate: record a step, add a job, say something. Every write names its lease."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from runner.config import TaskConfig
+from runner.enqueue import Enqueued, JobRequest, insert_jobs, new_job
+from runner.gate.http import BadRequest, Request, json_object
+from runner.gate.passes import Pass
+from runner.redact import Redactor
+from runner.store import events, jobs, steps
+from runner.store.jobs import NewJob
+from runner.store.writer import Writer
+from runner.units import Clock
+
+MAX_STEP_BYTES = 1_000_000
+MAX_NAME_CHARS = 200
+
+
+class JobApi:
+    """Serves `/afk/v1/…` to the attempt whose token was sent."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        tasks: Mapping[str, TaskConfig],
+        max_attempts: int,
+        redactor: Redactor,
+        clock: Clock,
+    ) -> None:
+        self._writer = writer
+        self._tasks = tasks
+        self._max_attempts = max_attempts
+        self._redact = redactor
+        self._clock = clock
+
+    async def serve(self, request: Request, granted: Pass) -> dict[str, Any]:
+        """The answer to one request. Raises BadRequest, RunnerError."""
+        body = json_object(request.body)
+        where = (request.method, request.path)
+        if request.path.startswith("/afk/v1/steps/") and request.method == "PUT":
+            return await self._step(granted, unquote(request.path.removeprefix("/afk/v1/steps/")), body)
+        if where == ("POST", "/afk/v1/jobs"):
+            return await self._enqueue(granted, body)
+        if where == ("POST", "/afk/v1/log"):
+            return await self._log(granted, body)
+        raise BadRequest(404, f"there is no {request.method} {request.path[:100]} here")
+
+    async def _step(self, granted: Pass, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
+            raise BadRequest(400, f"a step's name has 1 to {MAX_NAME_CHARS} printable characters")
+        result = json.dumps(body.get("result"), ensure_ascii=False)
+        if len(result.encode("utf-8", "replace")) > MAX_STEP_BYTES:
+            raise BadRequest(
+                413, f"the result of step {name!r} has more than {MAX_STEP_BYTES:,} bytes; write a file instead"
+            )
+
+        def record(db: sqlite3.Connection) -> None:
+            jobs.check_lease(db, id=granted.job_id, token=granted.lease)
+            steps.record(
+                db, job_id=granted.job_id, n=granted.n, name=name, result=self._redact(result), now=self._clock.now()
+            )
+
+        await self._writer.write(record)
+        return {"recorded": name}
+
+    async def _enqueue(self, granted: Pass, body: dict[str, Any]) -> dict[str, Any]:
+        unknown = body.keys() - {"task", "payload", "key", "priority"}
+        task, key, priority = body.get("task"), body.get("key"), body.get("priority")
+        if unknown or not isinstance(task, str) or not isinstance(key, str | None):
+            raise BadRequest(400, 'a job is asked for as {"task", "payload", "key", "priority"}')
+        if priority is not None and (not isinstance(priority, int) or isinstance(priority, bool)):
+            raise BadRequest(400, "priority is a whole number")
+        wanted = JobRequest(task=task, payload=body.get("payload"), key=key, priority=priority)
+        new = new_job(self._tasks, wanted, now=self._clock.now(), max_attempts=self._max_attempts)
+        answer = await self._writer.write(lambda db: self._insert(db, granted, new))
+        return {"key": answer.key, "created": answer.created, "status": answer.status.value}
+
+    def _insert(self, db: sqlite3.Connection, granted: Pass, new: NewJob) -> Enqueued:
+        jobs.check_lease(db, id=granted.job_id, token=granted.lease)
+        return insert_jobs(db, [new], now=self._clock.now(), by=f"job {granted.job}")[0]
+
+    async def _log(self, granted: Pass, body: dict[str, Any]) -> dict[str, Any]:
+        text = body.get("text")
+        if not isinstance(text, str):
+            raise BadRequest(400, "text must be a string")
+        await self._writer.write(
+            lambda db: events.record(
+                db,
+                now=self._clock.now(),
+                level=events.INFO,
+                event="job.log",
+                text=self._redact(text),
+                task=granted.task,
+                job=granted.job,
+                attempt=granted.n,
+            )
+        )
+        return {"logged": True}

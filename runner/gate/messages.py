@@ -1,0 +1,297 @@
+"""One model call through the gate: bound, hold, send, pass the answer on, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from runner.config import UpstreamConfig
+from runner.errors import StoreError
+from runner.gate import admission, ledger, prices, usage
+from runner.gate.admission import Refusal
+from runner.gate.estimate import Unbounded, bound
+from runner.gate.http import BadRequest, Request, Responder, json_object
+from runner.gate.ledger import Call, Policy
+from runner.gate.passes import Pass
+from runner.gate.prices import Price, PriceList
+from runner.gate.upstreams import Answer, Upstreams, was_sent
+from runner.gate.usage import StreamUsage, Usage
+from runner.gate.verdict import Blow, Money, Verdict, of_status, of_stream_error, of_transport
+from runner.store.writer import Writer
+from runner.units import Clock, UnixMs
+
+DRAIN_S = 30.0
+"""How long a stream is read on for its usage after the client left."""
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_PASSED_DOWN = ("content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry")
+_PASSED_DOWN_PREFIX = "anthropic-ratelimit-"
+
+
+class Messages:
+    """Serves `POST /v1/messages`."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        upstreams: Upstreams,
+        price_list: PriceList,
+        policy: Policy,
+        outside_stop: Callable[[], str | None],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        """`outside_stop` looks for a stop outside the database: its reason, or None."""
+        self._writer = writer
+        self._upstreams = upstreams
+        self._prices = price_list
+        self._policy = policy
+        self._outside_stop = outside_stop
+        self._clock = clock
+        self._rng = rng
+
+    async def serve(self, request: Request, responder: Responder, granted: Pass) -> None:
+        """One call of one attempt."""
+        body = json_object(request.body)
+        model = body.get("model")
+        if not isinstance(model, str) or not model:
+            raise BadRequest(400, "model must be the id of a model")
+        admitted = await self._admit(granted, model, body)
+        if isinstance(admitted, Refusal):
+            await _refuse(responder, granted, admitted)
+            return
+        charge, call, upstream, price, sent = admitted
+        flight = _Flight(self, charge, call, price, granted, responder)
+        task = asyncio.ensure_future(flight.run(upstream, sent, request))
+        granted.calls.add(task)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+        finally:
+            if task.done():
+                granted.calls.discard(task)
+            else:
+                task.add_done_callback(granted.calls.discard)
+
+    async def _admit(
+        self, granted: Pass, model: str, body: dict[str, Any]
+    ) -> tuple[int, Call, UpstreamConfig, Price, dict[str, Any]] | Refusal:
+        upstream = self._upstreams.serving(model)
+        if upstream is None:
+            return admission.unknown_model(model, "no line of [models] in afk.toml leads it to an upstream")
+        now = self._clock.now()
+        price = self._prices.lookup(model, local=upstream.local, now=now)
+        if price is None:
+            return admission.unknown_model(model, f'nobody knows its price; add [prices."{model[:100]}"] to afk.toml')
+        limit = bound(body, price=price, max_output_tokens=granted.max_output_tokens)
+        if isinstance(limit, Unbounded):
+            return admission.unbounded(limit.reason)
+        held = await self._hold(granted.call(upstream=upstream.name, model=model, hold=limit.hold))
+        if isinstance(held, Refusal):
+            return held
+        return held[0], held[1], upstream, price, limit.body
+
+    async def _hold(self, call: Call) -> tuple[int, Call] | Refusal:
+        try:
+            given = await self._writer.write(
+                lambda db: ledger.admit(db, call, self._policy, stop_reason=self._outside_stop(), now=self._clock.now())
+            )
+        except StoreError as error:
+            return admission.ledger_unusable(str(error), now=self._clock.now())
+        return given if isinstance(given, Refusal) else (given, call)
+
+    async def settle(self, charge: int, call: Call, *, price: Price, used: Usage) -> None:
+        """Write the true cost down, by the dearest of the models that worked on it."""
+        rates = [price]
+        for other in used.other_models:
+            known = self._prices.lookup(other, local=price.free, now=self._clock.now())
+            if known is None:
+                await self.conclude(
+                    charge, call, _held(f"the answer names model {other[:80]!r}, whose price is unknown")
+                )
+                return
+            rates.append(known)
+        cost = prices.cost(prices.dearest(rates), used)
+        await self._write(lambda db: ledger.settle(db, charge, call, cost=cost, usage=used, now=self._clock.now()))
+
+    async def conclude(self, charge: int, call: Call, verdict: Verdict) -> None:
+        """Write down what an answer without complete usage means."""
+        await self._write(
+            lambda db: ledger.conclude(
+                db,
+                charge,
+                call,
+                verdict,
+                cool_down=self._policy.cool_down,
+                now=self._clock.now(),
+                rng=self._rng,
+            )
+        )
+
+    async def _write(self, act: Callable[[Any], None]) -> None:
+        try:
+            await self._writer.write(act)
+        except StoreError:
+            return  # the hold is in the ledger and goes on counting: never less than the truth
+
+    def now(self) -> UnixMs:
+        """Wall time."""
+        return self._clock.now()
+
+
+class _Flight:
+    """A call that was admitted: from here on its charge ends exactly once, whatever happens."""
+
+    def __init__(
+        self, room: Messages, charge: int, call: Call, price: Price, granted: Pass, responder: Responder
+    ) -> None:
+        self._room = room
+        self._charge = charge
+        self._call = call
+        self._price = price
+        self._granted = granted
+        self._responder = responder
+
+    async def run(self, upstream: UpstreamConfig, body: dict[str, Any], request: Request) -> None:
+        """Send, pass on, settle. Cancelling it cuts the call, and its hold stands."""
+        try:
+            async with self._room._upstreams.send(
+                upstream, body, headers=request.headers, query=request.query
+            ) as answer:
+                await self._pass_on(answer, streamed=body.get("stream") is True)
+        except asyncio.CancelledError:
+            # Nobody waits for this one: the write goes on by itself while the call is torn down.
+            await asyncio.shield(self._end(_held("cut in flight, its cost is not known")))
+            await self._say(503, admission.stopped("the call was cut").body())
+            raise
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            verdict = of_transport(error, sent=was_sent(error))
+            await self._end(verdict)
+            await self._say(502, admission.error_body("api_error", f"{self._call.upstream}: {verdict.note}"))
+
+    async def _pass_on(self, answer: Answer, *, streamed: bool) -> None:
+        if not 200 <= answer.status < 300:
+            await self._failed(answer)
+        elif streamed and "text/event-stream" in answer.headers.get("content-type", ""):
+            await self._stream(answer)
+        else:
+            await self._whole(answer)
+
+    async def _failed(self, answer: Answer) -> None:
+        body = await _read(answer)
+        verdict = of_status(answer.status, body, _words(answer.headers), now=self._room.now())
+        await self._end(verdict)
+        self._granted.refusal = _wait_of(verdict, self._call, now=self._room.now())
+        headers = _down(answer.headers)
+        if verdict.wait_until is not None or verdict.blow is Blow.TRIP:
+            headers["x-should-retry"] = "false"  # the wait is a row in the queue, not a client asleep
+        status = answer.status if answer.status >= 400 else 502  # a redirect is not followed with a key
+        await self._say(status, body, headers)
+
+    async def _whole(self, answer: Answer) -> None:
+        body = await _read(answer)
+        used = None
+        try:
+            used = usage.from_message(json.loads(body), self._call.model)
+        except (ValueError, RecursionError):
+            pass  # not JSON: it told no usage
+        await self._finish(used, _held("the answer told no complete usage"))
+        await self._say(answer.status, body, _down(answer.headers))
+
+    async def _stream(self, answer: Answer) -> None:
+        meter = StreamUsage(self._call.model)
+        await self._responder.begin(answer.status, _down(answer.headers))
+        left_at: float | None = None
+        loop = asyncio.get_running_loop()
+        settled = False
+        async for chunk in answer.chunks():
+            meter.feed(chunk)
+            used = None if settled else meter.complete()
+            if used is not None:  # before the client sees the end, the cost is durable
+                await self._finish(used, _held(""))
+                settled = True
+            await self._responder.chunk(chunk)
+            if self._responder.gone and left_at is None:
+                left_at = loop.time()
+            if left_at is not None and loop.time() - left_at > DRAIN_S:
+                break
+        if not settled:
+            error = meter.error_type
+            await self._end(of_stream_error(error) if error else _held("the stream ended without complete usage"))
+            self._granted.refusal = None
+        await self._responder.end()
+
+    async def _finish(self, used: Usage | None, otherwise: Verdict) -> None:
+        self._granted.refusal = None
+        if used is None:
+            await self._end(otherwise)
+        else:
+            await self._room.settle(self._charge, self._call, price=self._price, used=used)
+
+    async def _end(self, verdict: Verdict) -> None:
+        await self._room.conclude(self._charge, self._call, verdict)
+
+    async def _say(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        if not self._responder.begun:
+            await self._responder.send(status, body, headers)
+
+
+async def _refuse(responder: Responder, granted: Pass, refusal: Refusal) -> None:
+    granted.refusal = refusal
+    await responder.send(refusal.status, refusal.body(), {"x-should-retry": "false"})
+
+
+def _wait_of(verdict: Verdict, call: Call, *, now: UnixMs) -> Refusal | None:
+    """What the job waits for after an answer that names a time, or that waiting for a person alone can mend."""
+    if verdict.blow is Blow.TRIP:
+        gate, fact, lifts_at = (
+            f"breaker:{call.breaker}",
+            f"the breaker of {call.breaker} tripped ({verdict.note})",
+            None,
+        )
+    elif verdict.wait_until is not None and verdict.blow is Blow.NEUTRAL:
+        gate, fact = f"rate:{call.upstream}", f"{call.upstream} limits its rate ({verdict.note})"
+        lifts_at = max(verdict.wait_until, UnixMs(now + 1_000))
+    else:
+        return None
+    return Refusal(
+        code="afk_upstream",
+        status=503,
+        kind="api_error",
+        message=fact,
+        gate=gate,
+        fact=fact,
+        lifts_at=UnixMs(lifts_at) if lifts_at is not None else None,
+    )
+
+
+def _held(note: str) -> Verdict:
+    return Verdict(money=Money.STAND, blow=Blow.NEUTRAL, note=note)
+
+
+async def _read(answer: Answer) -> bytes:
+    body = bytearray()
+    async for chunk in answer.chunks():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise httpx.DecodingError("the answer is larger than 64 MB")
+    return bytes(body)
+
+
+def _words(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _down(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in _words(headers).items()
+        if name in _PASSED_DOWN or name.startswith(_PASSED_DOWN_PREFIX)
+    }

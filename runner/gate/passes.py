@@ -1,0 +1,81 @@
+"""Who may pass the gate: one token an attempt, good as long as the attempt lives."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field
+
+from runner.gate.admission import Refusal
+from runner.gate.ledger import Call
+from runner.units import MicroUsd
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Pass:
+    """One attempt's right to call, and what became of its calls."""
+
+    job_id: int
+    job: str
+    """The job's key."""
+    n: int
+    task: str
+    lease: str
+    runner: str
+    job_cap: MicroUsd | None
+    task_cap: MicroUsd | None
+    max_output_tokens: int | None
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    refusal: Refusal | None = None
+    """Why the last model call got no answer from a model; None when it did, or there was none."""
+    calls: set[asyncio.Task[None]] = field(default_factory=set)
+    """Calls in flight at an upstream."""
+
+    def call(self, *, upstream: str, model: str, hold: MicroUsd) -> Call:
+        """A call of this attempt for the ledger."""
+        return Call(
+            job_id=self.job_id,
+            job=self.job,
+            n=self.n,
+            task=self.task,
+            lease=self.lease,
+            job_cap=self.job_cap,
+            task_cap=self.task_cap,
+            upstream=upstream,
+            model=model,
+            runner=self.runner,
+            hold=hold,
+        )
+
+
+class Passes:
+    """The passes in force."""
+
+    def __init__(self) -> None:
+        self._by_token: dict[str, Pass] = {}
+
+    def issue(self, granted: Pass) -> None:
+        """Let an attempt through from now on."""
+        self._by_token[granted.token] = granted
+
+    def revoke(self, granted: Pass) -> None:
+        """End a pass; its calls in flight are cut and their holds stand."""
+        self._by_token.pop(granted.token, None)
+        for call in granted.calls:
+            call.cancel()
+
+    def of(self, token: str) -> Pass | None:
+        """The pass a token stands for."""
+        return self._by_token.get(token)
+
+    def cut_calls(self) -> int:
+        """Cut every call in flight; how many."""
+        calls = [call for granted in self._by_token.values() for call in granted.calls]
+        for call in calls:
+            call.cancel()
+        return len(calls)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that wait for an upstream now."""
+        return sum(len(granted.calls) for granted in self._by_token.values())

@@ -1,0 +1,116 @@
+"""What an upstream's answer means for the ledger, the breaker and the job: one table.
+
+Source: the settle and breaker tables of the design's spend reference, which follow the vendors' billing notes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+from runner.units import UnixMs
+
+MAX_RETRY_AFTER_MS = 24 * 3_600_000
+"""A longer wait than a day is not believed."""
+
+
+class Money(Enum):
+    """What becomes of a hold when no complete usage was told."""
+
+    RELEASE = "release"
+    """Nothing was sold."""
+    STAND = "stand"
+    """It may have been sold: the hold goes on counting."""
+
+
+class Blow(Enum):
+    """What the breaker learns."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    NEUTRAL = "neutral"
+    TRIP = "trip"
+    """Waiting does not mend it: open until a person resets it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The meaning of one answer."""
+
+    money: Money
+    blow: Blow
+    note: str
+    """Kept on the charge and shown as the breaker's reason."""
+    wait_until: UnixMs | None = None
+    """The upstream named a time before which it wants no call."""
+
+
+_RELEASED = frozenset({400, 401, 402, 403, 404, 413, 422, 429, 503, 529})
+_FAILURES = frozenset({500, 502, 503, 504, 529})
+_SPEND_CODES = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_reached"})
+
+
+def of_status(status: int, body: bytes, headers: dict[str, str], *, now: UnixMs) -> Verdict:
+    """The meaning of an answer that is not a 2xx."""
+    kind, code, message = _error_of(body)
+    note = f"HTTP {status} {kind}".strip()
+    money = Money.RELEASE if status in _RELEASED else Money.STAND
+    wait_until = retry_after(headers, now=now)
+    if code in _SPEND_CODES or code.startswith("linked_organization_") or "credit balance" in message.lower():
+        return Verdict(money=money, blow=Blow.TRIP, note=f"{note}: the account's own limit is reached ({code or kind})")
+    if status in (401, 403):
+        return Verdict(money=money, blow=Blow.TRIP, note=f"{note}: the key is not accepted")
+    if status == 402:
+        return Verdict(money=money, blow=Blow.TRIP, note=f"{note}: the account cannot pay")
+    if status in _FAILURES:
+        return Verdict(money=money, blow=Blow.FAILURE, note=note, wait_until=wait_until)
+    return Verdict(money=money, blow=Blow.NEUTRAL, note=note, wait_until=wait_until)
+
+
+def of_transport(error: Exception, *, sent: bool) -> Verdict:
+    """The meaning of a call that broke. `sent`: bytes of the request may have reached the upstream."""
+    note = f"{type(error).__name__}: {error}".strip().rstrip(":")[:200]
+    return Verdict(money=Money.STAND if sent else Money.RELEASE, blow=Blow.FAILURE, note=note)
+
+
+def of_stream_error(kind: str) -> Verdict:
+    """The meaning of an error event inside a 200 stream."""
+    failed = kind in ("overloaded_error", "api_error", "timeout_error")
+    return Verdict(money=Money.STAND, blow=Blow.FAILURE if failed else Blow.NEUTRAL, note=f"stream error {kind}"[:200])
+
+
+def retry_after(headers: dict[str, str], *, now: UnixMs) -> UnixMs | None:
+    """The time named by `retry-after-ms` or `retry-after` (seconds or an HTTP date), at most a day away."""
+    ms = _number(headers.get("retry-after-ms"))
+    if ms is None and (seconds := _number(headers.get("retry-after"))) is not None:
+        ms = seconds * 1000
+    if ms is None and "retry-after" in headers:
+        try:
+            ms = parsedate_to_datetime(headers["retry-after"]).timestamp() * 1000 - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    if ms is None or ms < 0:
+        return None
+    return UnixMs(now + int(min(ms, MAX_RETRY_AFTER_MS)))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        return None
+    return value if value is not None and 0 <= value < 1e12 else None
+
+
+def _error_of(body: bytes) -> tuple[str, str, str]:
+    """Type, error code and message of an error body; empty words where it has none."""
+    try:
+        error = json.loads(body)["error"]
+        details = error.get("details") or {}
+        code = details.get("error_code") if isinstance(details, dict) else None
+        words = (error.get("type"), code or error.get("code"), error.get("message"))
+        return tuple(word if isinstance(word, str) else "" for word in words)  # type: ignore[return-value]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "", "", ""

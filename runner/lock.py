@@ -1,0 +1,49 @@
+"""Who holds the home: an flock held for life. The kernel lets go of it when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from runner.errors import StoreError
+
+GLANCE_S = 0.2
+"""A screen looks at the lock by taking a shared one for an instant; whoever starts waits that out."""
+
+
+class HomeLock:
+    """The lock file of a home. It is never deleted: a deleted lock can be held twice."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file. Raises StoreError."""
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreError(f"the lock file {path} cannot be opened: {error.strerror}") from error
+        self._path = path
+
+    def take(self) -> bool:
+        """Take it for this process; False when another one has it."""
+        deadline = time.monotonic() + GLANCE_S
+        while True:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(0.01)
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        return True
+
+    def holder(self) -> str:
+        """The pid the holder wrote down, for sentences only."""
+        text = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
+        return text if text.isdigit() else "unknown"
+
+    def close(self) -> None:
+        """Let go."""
+        os.close(self._fd)

@@ -1,0 +1,88 @@
+"""The log file: one JSON object a line, rotated by size, secrets taken out by value.
+
+Events that are rows come here from the table, so that the file and the console tell one story; what cannot be a row
+(the database is not there) is said directly.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from runner.redact import Redactor
+from runner.store.events import Event
+from runner.units import iso
+
+FILE_BYTES = 10_000_000
+FILES = 5
+"""With the current one at most 60 MB in all."""
+
+
+class LogFile:
+    """`logs/runner.jsonl` of one home; one process writes it."""
+
+    def __init__(self, folder: Path, redactor: Redactor) -> None:
+        """Open it, going on where an earlier runner ended. Raises OSError."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = folder / "runner.jsonl"
+        self._redact = redactor
+        self.last_seq = _last_seq(self.path)
+        """Id of the newest event that is in the file; None: there is none."""
+        os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
+        self._handler = logging.handlers.RotatingFileHandler(
+            self.path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", errors="replace"
+        )
+        self._handler.handleError = lambda record: None  # type: ignore[method-assign] # a full disk must not stop us
+
+    def event(self, event: Event) -> None:
+        """Write one row of `events`."""
+        self._write(
+            {
+                "ts": iso(event.at),
+                "level": event.level,
+                "event": event.event,
+                "seq": event.id,
+                "task": event.task,
+                "job": event.job,
+                "attempt": event.attempt,
+                "text": event.text,
+            }
+        )
+        self.last_seq = event.id
+
+    def say(self, level: str, event: str, text: str, **fields: Any) -> None:
+        """Write a line that is no row."""
+        self._write({"ts": iso(time.time_ns() // 1_000_000), "level": level, "event": event, "text": text, **fields})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        text = self._redact(
+            json.dumps({key: value for key, value in line.items() if value is not None}, ensure_ascii=False)
+        )
+        self._handler.emit(logging.LogRecord("afk", logging.INFO, "", 0, text, None, None))
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._handler.close()
+
+
+def _last_seq(path: Path) -> int | None:
+    """The id of the last event in the file, from its end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 256 * 1024))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            seq = json.loads(line).get("seq")
+        except (ValueError, AttributeError):
+            continue
+        if isinstance(seq, int):
+            return seq
+    return None

@@ -1,0 +1,109 @@
+"""The housekeeping of a running home: taking back lost work, renewing leases, pruning, keeping the log short."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from runner.config import Config
+from runner.store import attempts, breakers, charges, events, jobs, runners
+from runner.store.attempts import Outcome
+from runner.store.jobs import MAX_RESCUES, Job, JobStatus
+from runner.store.writer import Writer
+from runner.units import Clock, UnixMs, usd
+
+PRUNE_BATCH = 200
+"""Rows looked at in one transaction, so that none takes longer than 20 ms."""
+WAL_LIMIT = 16 * 1024 * 1024
+"""Bytes of the -wal file above which it is truncated when nobody is busy."""
+KEEP_OUTPUT_FILES = 5_000
+
+
+def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs) -> int:
+    """Give the jobs of vanished runners back to the queue, in the caller's transaction; how many.
+
+    Only for the holder of the home's lock: the lock proves that no other runner lives, and the guard that none of its
+    workers does. A job that vanished too often is a poison pill and goes to the dead letters.
+    """
+    lost = jobs.orphans(db, runner=runner)
+    for job in lost:
+        _rescue(db, job, now=now)
+    for charge, model, hold in charges.orphans(db, runner=runner):
+        charges.let_stand(db, charge, note="its runner ended between hold and settle", now=now)
+        text = f"a call to {model} was in flight when its runner ended: its hold of {usd(hold)} goes on counting"
+        events.record(db, now=now, level=events.WARN, event="hold.orphan", text=text)
+    breakers.forget_trials(db, now=now)
+    runners.bury(db, but=runner)
+    return len(lost)
+
+
+def _rescue(db: sqlite3.Connection, job: Job, *, now: UnixMs) -> None:
+    token = job.lease or ""
+    if job.cancel:
+        jobs.finish(db, id=job.id, token=token, status=JobStatus.CANCELLED, now=now, counted=False)
+        what, text, level = Outcome.CANCELLED, "cancelled; its runner had vanished", events.INFO
+    elif job.rescues >= MAX_RESCUES:
+        error = f"poison pill: its runner vanished under it {job.rescues + 1} times"
+        jobs.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=False, error=error)
+        what, text, level = Outcome.RESCUED, error, events.ERROR
+    else:
+        fact = f"its runner vanished under it (rescue {job.rescues + 1} of {MAX_RESCUES})"
+        jobs.put_back(db, id=job.id, token=token, not_before=now, gate="rescue", fact=fact, counted=False, rescued=True)
+        what, text, level = Outcome.RESCUED, f"put back: {fact}", events.WARN
+    attempts.end(db, job_id=job.id, n=job.starts, outcome=what, now=now, error="its runner vanished")
+    word = "job.dead" if level == events.ERROR else "job.rescued"
+    events.record(db, now=now, level=level, event=word, text=text, task=job.task, job=job.key, attempt=job.starts)
+
+
+class Upkeep:
+    """The slow rounds; each step is one short transaction."""
+
+    def __init__(self, *, writer: Writer, config: Config, database: Path, outputs: Path, clock: Clock) -> None:
+        """`outputs`: the folder with one file an attempt."""
+        self._writer = writer
+        self._config = config
+        self._wal = database.with_name(database.name + "-wal")
+        self._outputs = outputs
+        self._clock = clock
+        self._at: int = 0
+
+    async def round(self, *, idle: bool) -> None:
+        """One round. Raises StoreError; the next round goes on where it was."""
+        await self._prune_jobs()
+        while await self._writer.write(lambda db: events.prune(db)) == 500:
+            pass
+        await self._writer.write(lambda db: runners.prune(db))
+        self._prune_outputs()
+        if idle and self._wal_bytes() > WAL_LIMIT:
+            await self._writer.checkpoint(truncate=True)
+
+    async def _prune_jobs(self) -> None:
+        settings = self._config.runner
+        after: int | None = 0
+        while after is not None:
+            start = after
+            _, after = await self._writer.write(
+                lambda db, start=start: jobs.prune(  # type: ignore[misc]
+                    db,
+                    before=UnixMs(self._clock.now() - settings.keep_finished_ms),
+                    keep=settings.keep_finished,
+                    after_id=start,
+                    batch=PRUNE_BATCH,
+                )
+            )
+
+    def _prune_outputs(self) -> None:
+        try:
+            files = sorted(self._outputs.iterdir(), key=lambda path: path.stat().st_mtime)
+        except OSError:
+            return
+        oldest = (self._clock.now() - self._config.runner.keep_finished_ms) / 1000
+        for place, path in enumerate(files):
+            if len(files) - place > KEEP_OUTPUT_FILES or path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)
+
+    def _wal_bytes(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except OSError:
+            return 0

@@ -1,0 +1,185 @@
+"""One worker process as the runner sees it: started, handed an order, listened to, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from runner.home import Home
+from runner.redact import Redactor
+from runner.work.output import Capture
+from runner.work.processes import end_tree
+
+KILL_AFTER_S = 1.0
+"""Between TERM and KILL."""
+MAX_LINE = 8 * 1024 * 1024
+"""Bytes of one answer; a worker that says more is broken."""
+
+
+class Child:
+    """A worker process. `heard` is called with each answer, and once with None when it is gone."""
+
+    def __init__(
+        self, *, home: Home, guard: Callable[[str], None], redactor: Redactor, heard: Callable[[Child, Any], None]
+    ) -> None:
+        """Start the process. `guard` is told `+PID` and `-PID`. Raises OSError."""
+        self._loop = asyncio.get_running_loop()
+        self._heard = heard
+        self._guard = guard
+        self._buffer = bytearray()
+        self._gone = False
+        self._kill: asyncio.TimerHandle | None = None
+        self.jobs_done = 0
+        self.ready = False
+        ours, theirs = socket.socketpair()
+        alive_read, self._alive = os.pipe()
+        printed, prints = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "runner.work.worker",
+                    str(theirs.fileno()),
+                    str(alive_read),
+                    str(home.tasks),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=prints,
+                stderr=prints,
+                pass_fds=(theirs.fileno(), alive_read),
+                process_group=0,
+                cwd=home.work,
+                env=worker_environment(),
+            )
+        except OSError:
+            for fd in (self._alive, printed):
+                os.close(fd)
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(alive_read)
+            os.close(prints)
+        self.pid = self._process.pid
+        guard(f"+{self.pid}")
+        self.capture = Capture(printed, redactor)
+        ours.setblocking(False)
+        self._socket = ours
+        self._loop.add_reader(ours.fileno(), self._readable)
+
+    def order(self, words: Mapping[str, Any]) -> None:
+        """Hand over an attempt. The worker must be idle."""
+        self._unsent = json.dumps(words).encode() + b"\n"
+        self._send()
+
+    def _send(self) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # it died: its end of the socket says so
+        self._unsent = self._unsent[sent:]
+        if self._unsent:
+            self._loop.add_writer(self._socket.fileno(), self._send)
+        else:
+            self._loop.remove_writer(self._socket.fileno())
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(262_144)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data or len(self._buffer) > MAX_LINE:
+            self._left()
+            return
+        self._buffer += data
+        while (end := self._buffer.find(b"\n")) >= 0:
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 1]
+            answer = _parse(line)
+            if answer is None:
+                self._left()
+                return
+            if "ready" in answer:
+                self.ready = True
+            self._heard(self, answer)
+
+    def look(self) -> None:
+        """Notice a process that ended while something else holds its socket open."""
+        if not self._gone and self._process.poll() is not None:
+            self._left()
+
+    def _left(self) -> None:
+        """The worker is gone, or talks nonsense: nothing of it may live on."""
+        if self._gone:
+            return
+        self._gone = True
+        if self._kill is not None:
+            self._kill.cancel()
+        end_tree(self.pid)
+        with suppress(OSError):
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        os.close(self._alive)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        self._guard(f"-{self.pid}")
+        self._heard(self, None)
+        self.capture.close()
+
+    @property
+    def ended_by(self) -> str:
+        """How the process ended, in words."""
+        code = self._process.returncode
+        if code is None:
+            return "it could not be ended"
+        if code < 0:
+            with suppress(ValueError):
+                return f"killed by {signal.Signals(-code).name}"
+        return f"exit code {code}"
+
+    def end(self, *, at_once: bool) -> None:
+        """End the process with its group and descendants: TERM first and KILL a second later, or KILL at once."""
+        if self._gone:
+            return
+        if at_once:
+            end_tree(self.pid)
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGTERM)
+        if self._kill is None:
+            self._kill = self._loop.call_later(KILL_AFTER_S, end_tree, self.pid)
+
+    def retire(self) -> None:
+        """Let an idle worker go: it ends when its socket closes."""
+        self.ready = False
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+
+def worker_environment() -> dict[str, str]:
+    """What a worker, and so a Python task, is given of our environment: no key, no token, no proxy."""
+    kept = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "HOME", "TMPDIR", "TZ", "USER", "LOGNAME", "SHELL")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None

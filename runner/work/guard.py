@@ -1,0 +1,43 @@
+"""The guard: a small process that outlives its runner by a moment, to end what the runner left behind.
+
+It reads `+PID` and `-PID` lines from its standard input. When the runner dies, however it dies, that pipe closes, and
+the guard kills every worker still named, with its group and its descendants. It holds `guard.lock` until that is
+done, so the next runner starts work only when nothing of the last one lives.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+
+from runner.work.processes import end_tree, start_time
+
+
+def main() -> None:
+    """Run until standard input closes."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, _ignore)  # it ends with its runner, not with a terminal or a service manager
+    lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    guarded: dict[int, str | None] = {}
+    for line in sys.stdin:
+        pid = int(line[1:])
+        if line.startswith("+"):
+            guarded[pid] = start_time(pid)
+        else:
+            guarded.pop(pid, None)
+    for pid, started in guarded.items():
+        if started is not None and start_time(pid) in (started, None):
+            end_tree(pid)
+
+
+def _ignore(*_: object) -> None:
+    """A handler rather than SIG_IGN, which children would inherit."""
+
+
+if __name__ == "__main__":
+    main()

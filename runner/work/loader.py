@@ -1,0 +1,63 @@
+"""Finding Python tasks in `tasks/*.py`: the part that imports them, which only ever runs in a child process.
+
+`runner.work.declared` is the runner's side.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from runner.work.context import DECLARED
+
+
+def import_files(folder: Path) -> list[str]:
+    """Import every task file of a folder; a sentence for each that did not load. They mark their functions themselves."""
+    problems = []
+    for path in sorted(folder.glob("*.py")) if folder.is_dir() else []:
+        name = f"afk_tasks.{path.stem}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            problems.append(f"{path}: cannot be imported")
+            continue
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:  # a task file may do anything
+            problems.append(_problem(path, error))
+    return problems
+
+
+def _problem(path: Path, error: BaseException) -> str:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    line = lines[-1] if lines else error.lineno if isinstance(error, SyntaxError) else None
+    where = f"{path}:{line}" if line else str(path)
+    said = str(error).strip().split("\n", 1)[0] or type(error).__name__
+    return f"{where}: {type(error).__name__}: {said}"
+
+
+def main() -> None:
+    """Print what the folder declares as one JSON object."""
+    out = os.dup(1)
+    os.dup2(2, 1)  # what a task file prints while it loads is not our answer
+    problems = import_files(Path(sys.argv[1]))
+    found = [
+        {
+            "name": declared.name,
+            "file": declared.function.__code__.co_filename,
+            "line": declared.function.__code__.co_firstlineno,
+            "options": dict(declared.options),
+        }
+        for declared in DECLARED.values()
+    ]
+    with os.fdopen(out, "w", encoding="utf-8") as answer:
+        json.dump({"tasks": found, "problems": problems}, answer, default=repr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What a worker prints: to one file an attempt, with a limit, and its end onto the attempt's row."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from runner.redact import Redactor
+
+FILE_LIMIT = 10_000_000
+"""Bytes kept of one attempt's output."""
+TAIL_LIMIT = 4_000
+"""Bytes of its end kept on the row."""
+CHUNK = 65_536
+FLOOD_PAUSE_S = 0.05
+"""Past the file's limit output is only thrown away, and not faster than a chunk in this time."""
+
+
+class Capture:
+    """The read end of one worker's standard output and error, read as it comes and never waited for."""
+
+    def __init__(self, fd: int, redactor: Redactor) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._redact = redactor
+        self._loop = asyncio.get_running_loop()
+        self._path: Path | None = None
+        self._file: BinaryIO | None = None
+        self._written = 0
+        self._tail = bytearray()
+        self._resume: asyncio.TimerHandle | None = None
+        self._loop.add_reader(fd, self._readable)
+
+    def begin(self, path: Path) -> None:
+        """From now on it is another attempt's output. The file is made with its first byte."""
+        self._path = path
+        self._written = 0
+        self._tail.clear()
+
+    def end(self) -> str:
+        """Take what is still in the pipe, close the file; the tail, free of secrets."""
+        for _ in range(256):  # a process that goes on printing must not keep us here
+            if not self._take():
+                break
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._path = None
+        return self._redact(bytes(self._tail).decode("utf-8", "replace").replace("\0", "\\0"))
+
+    def close(self) -> None:
+        """Let go of the pipe."""
+        if self._resume is not None:
+            self._resume.cancel()
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+
+    def _readable(self) -> None:
+        if self._take() and self._written >= FILE_LIMIT:
+            self._loop.remove_reader(self._fd)
+            self._resume = self._loop.call_later(FLOOD_PAUSE_S, self._loop.add_reader, self._fd, self._readable)
+
+    def _take(self) -> bool:
+        """Read one chunk; False when there is none now."""
+        try:
+            chunk = os.read(self._fd, CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self._loop.remove_reader(self._fd)
+            return False
+        self._tail += chunk
+        del self._tail[:-TAIL_LIMIT]
+        self._keep(chunk)
+        return True
+
+    def _keep(self, chunk: bytes) -> None:
+        room = FILE_LIMIT - self._written
+        if self._path is None or room <= 0:
+            return
+        with suppress(OSError):  # a full disk must not cost the attempt; its tail is on the row
+            if self._file is None:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                self._file = os.fdopen(fd, "wb", buffering=0)
+            self._file.write(self._redact.bytes(chunk[:room]))
+            self._written += len(chunk)
+            if self._written >= FILE_LIMIT:
+                self._file.write(f"\n[output beyond {FILE_LIMIT:,} bytes was not kept]\n".encode())

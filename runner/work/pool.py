@@ -1,0 +1,530 @@
+"""The worker pool, runner side: claims jobs for idle workers, hears how attempts end, writes both in one commit.
+
+A busy worker's finish carries its next claim. Retries are rows with a time; nothing here sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import secrets
+import sqlite3
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.config import Config, TaskConfig, TaskKind
+from runner.errors import LeaseLost, StoreError
+from runner.gate.passes import Pass, Passes
+from runner.home import Home
+from runner.redact import Redactor
+from runner.store import attempts, controls, events, jobs, steps
+from runner.store.attempts import Outcome
+from runner.store.jobs import Job, JobStatus, Lease
+from runner.store.writer import Writer
+from runner.units import Clock, UnixMs, duration
+from runner.work.child import Child
+from runner.work.outcome import FAR_MS, Cut, Decision, Ending, decide
+
+LEASE_MS = 60_000
+"""How long a silent runner keeps its jobs; renewed with each heartbeat."""
+PARKED_AT_ONCE = 64
+"""Jobs of paused tasks that one claim moves out of its way."""
+RESPAWN_S = (0.05, 0.5, 2.0, 10.0, 30.0)
+"""Waits before a worker is replaced that died before it was ready, by how often that happened in a row."""
+LEDGER_RETRY_S = 1.0
+"""Between tries to write an outcome down while the database cannot be written."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Live:
+    """An attempt in progress."""
+
+    job: Job
+    task: TaskConfig | None
+    """None: the job names a task that is declared no more."""
+    granted: Pass
+    recorded: dict[str, str]
+    """Steps of earlier attempts."""
+    cut: Cut | None = None
+    deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def max_seconds_ms(self) -> int:
+        """The time limit of the attempt."""
+        return self.job.max_seconds_ms or (self.task.max_seconds_ms if self.task else 60_000)
+
+
+@dataclass(slots=True, eq=False)
+class _Seat:
+    """A place for one worker."""
+
+    child: Child | None = None
+    live: Live | None = None
+    claiming: bool = False
+    failures: int = 0
+    """Workers that died in a row before they were ready."""
+    respawn: asyncio.TimerHandle | None = None
+    settling: bool = False
+    """The outcome of its last attempt is being written."""
+
+
+class Pool:
+    """The seats and what sits in them."""
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        config: Config,
+        tasks: Mapping[str, TaskConfig],
+        writer: Writer,
+        passes: Passes,
+        gate_url: str,
+        runner: str,
+        redactor: Redactor,
+        guard: Callable[[str], None],
+        may_claim: Callable[[], bool],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        """`may_claim` is asked right before and inside each claim; it looks for a stop outside the database."""
+        self._home = home
+        self._config = config
+        self._tasks = tasks
+        self._writer = writer
+        self._passes = passes
+        self._gate_url = gate_url
+        self._runner = runner
+        self._redact = redactor
+        self._guard = guard
+        self._may_claim = may_claim
+        self._clock = clock
+        self._rng = rng
+        self._loop = asyncio.get_running_loop()
+        self._seats = [_Seat() for _ in range(config.runner.workers)]
+        self._wake: asyncio.TimerHandle | None = None
+        self._closing = False
+        self.idle = asyncio.Event()
+        """Set while nothing runs and nothing due was found; of use to `--once`."""
+        self._tasks_of_loop: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
+
+    # --- seats ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start every worker."""
+        for seat in self._seats:
+            self._fill(seat)
+
+    def _fill(self, seat: _Seat) -> None:
+        seat.respawn = None
+        if self._closing or seat.child is not None:
+            return
+        try:
+            seat.child = Child(
+                home=self._home,
+                guard=self._guard,
+                redactor=self._redact,
+                heard=lambda child, answer: self._heard(seat, child, answer),
+            )
+        except OSError as error:
+            self._refill(seat, f"a worker could not be started: {error}")
+
+    def _refill(self, seat: _Seat, why: str | None) -> None:
+        if self._closing:
+            return
+        if why is None:
+            self._fill(seat)
+            return
+        wait = RESPAWN_S[min(seat.failures, len(RESPAWN_S) - 1)]
+        seat.failures += 1
+        self._say(events.ERROR, "worker.failed", f"{why}; the next one starts in {wait:g}s")
+        seat.respawn = self._loop.call_later(wait, self._fill, seat)
+
+    def look(self) -> None:
+        """Notice workers that ended without a word; called with every tick."""
+        for seat in self._seats:
+            if seat.child is not None:
+                seat.child.look()
+
+    @property
+    def running(self) -> int:
+        """Attempts in progress, those whose outcome is still being written included."""
+        return sum(1 for seat in self._seats if seat.live is not None or seat.settling)
+
+    def grow_old(self) -> None:
+        """Forget that earlier workers failed; called when a person resumes."""
+        for seat in self._seats:
+            seat.failures = 0
+
+    # --- claiming -------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Claim for every idle worker. Cheap when there is none or nothing may be claimed."""
+        if self._closing or not self._may_claim():
+            return
+        seats = [
+            seat
+            for seat in self._seats
+            if seat.child is not None
+            and seat.child.ready
+            and seat.live is None
+            and not seat.claiming
+            and not seat.settling
+        ]
+        if seats:
+            for seat in seats:
+                seat.claiming = True
+            self._spawn(self._claim_for(seats))
+
+    async def _claim_for(self, seats: list[_Seat]) -> None:
+        try:
+            found, wake_at = await self._writer.write(lambda db: self._claim(db, len(seats)))
+        except StoreError:
+            self._later(self._clock.now() + int(LEDGER_RETRY_S * 1000))
+            return
+        finally:
+            for seat in seats:
+                seat.claiming = False
+        for seat, live in zip(seats, found, strict=False):
+            self._seat(seat, live)
+        self._later(wake_at)
+        self._note_idle(exhausted=len(found) < len(seats))
+
+    def _claim(self, db: sqlite3.Connection, count: int) -> tuple[list[Live], UnixMs | None]:
+        """Claim up to `count` due jobs in the caller's transaction, and say when the next one comes due."""
+        found: list[Live] = []
+        now = self._clock.now()
+        if not self._may_claim() or controls.stop_row(db).is_set:
+            return found, None
+        parked = 0
+        while len(found) < count and parked < PARKED_AT_ONCE:
+            lease = Lease(runner=self._runner, token=secrets.token_hex(8), until=UnixMs(now + LEASE_MS))
+            job = jobs.claim(db, now=now, lease=lease)
+            if job is None:
+                return found, jobs.next_due(db, after=now)
+            pause = controls.paused(db, job.task)
+            if pause is not None:
+                jobs.unclaim(
+                    db,
+                    id=job.id,
+                    not_before=UnixMs(now + FAR_MS),
+                    gate=f"pause:{job.task}",
+                    fact=f"task {job.task} is paused ({pause.reason})",
+                )
+                parked += 1
+                continue
+            attempts.start(db, job_id=job.id, n=job.starts, runner=self._runner, now=now)
+            recorded = steps.of_job(db, job.id) if job.starts > 1 else {}
+            found.append(self._live(job, recorded))
+        return found, now if parked else None
+
+    def _live(self, job: Job, recorded: dict[str, str]) -> Live:
+        task = self._tasks.get(job.task)
+        budget = self._config.budget
+        own = job.max_usd if job.max_usd is not None else task.max_usd if task else None
+        granted = Pass(
+            job_id=job.id,
+            job=job.key,
+            n=job.starts,
+            task=job.task,
+            lease=job.lease or "",
+            runner=self._runner,
+            job_cap=own if own is not None else budget.per_job_usd,
+            task_cap=task.daily_usd if task else None,
+            max_output_tokens=job.max_output_tokens or (task.max_output_tokens if task else None),
+        )
+        return Live(job=job, task=task, granted=granted, recorded=recorded)
+
+    def _later(self, at: int | None) -> None:
+        """Claim again at a time, the earliest one asked for."""
+        if at is None:
+            return
+        delay = max(0.0, (at - self._clock.now()) / 1000)
+        when = self._loop.time() + min(delay, 60.0)  # the wall clock may jump: look again within a minute
+        if self._wake is None or self._wake.when() > when or self._wake.cancelled():
+            if self._wake is not None:
+                self._wake.cancel()
+            self._wake = self._loop.call_at(when, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self.pump()
+
+    def _note_idle(self, *, exhausted: bool) -> None:
+        if exhausted and not self.running and not any(seat.claiming for seat in self._seats):
+            self.idle.set()
+        else:
+            self.idle.clear()
+
+    # --- attempts -------------------------------------------------------------------------------------------------
+
+    def _seat(self, seat: _Seat, live: Live) -> None:
+        """Give a claimed job to a worker."""
+        seat.live = live
+        self.idle.clear()
+        child = seat.child
+        if child is None or self._closing:
+            self._over(
+                seat, Ending(outcome="died", cut=Cut.SHUTDOWN if self._closing else None, error="its worker died")
+            )
+            return
+        if live.task is None:
+            known = "afk.toml and tasks/*.py declare no such task any more"
+            self._over(seat, Ending(outcome="dead", error=f"there is no task {live.job.task!r}: {known}"))
+            return
+        self._passes.issue(live.granted)
+        child.capture.begin(self._attempt_file(live))
+        live.deadline = self._loop.call_later(live.max_seconds_ms / 1000, self._overtime, seat, live)
+        child.order(self._order(live, live.task))
+
+    def _attempt_file(self, live: Live) -> Path:
+        return self._home.attempts / f"{live.job.id}-{live.job.starts}.log"
+
+    def _order(self, live: Live, task: TaskConfig) -> dict[str, Any]:
+        order: dict[str, Any] = {
+            "kind": task.kind.value,
+            "task": task.name,
+            "key": live.job.key,
+            "n": live.job.starts,
+            "payload": live.job.payload,
+            "steps": live.recorded,
+            "gate": self._gate_url,
+            "token": live.granted.token,
+            "max_output_tokens": live.granted.max_output_tokens,
+        }
+        if task.kind is TaskKind.COMMAND:
+            order |= {
+                "command": list(task.command),
+                "cwd": str(task.cwd or self._home.work),
+                "env": dict(task.env),
+                "child_home": str(self._home.work / "home"),
+            }
+        elif task.kind is TaskKind.PROMPT:
+            order |= {
+                "model": task.model,
+                "prompt": task.prompt,
+                "inputs": task.inputs,
+                "home": str(self._home.root),
+            }
+        return order
+
+    def _overtime(self, seat: _Seat, live: Live) -> None:
+        if seat.live is live:
+            self._cut(seat, live, Cut.TIMEOUT, at_once=False)
+
+    def _cut(self, seat: _Seat, live: Live, why: Cut, *, at_once: bool) -> None:
+        if live.cut is None:
+            live.cut = why
+        self._passes.revoke(live.granted)
+        if seat.child is not None:
+            seat.child.end(at_once=at_once)
+
+    def cut_all(self, why: Cut, *, at_once: bool) -> int:
+        """End every attempt in progress, its worker with it; how many."""
+        cut = 0
+        for seat in self._seats:
+            if seat.live is not None:
+                self._cut(seat, seat.live, why, at_once=at_once)
+                cut += 1
+        return cut
+
+    def cut_jobs(self, ids: list[int]) -> None:
+        """End the attempts of jobs a person cancelled."""
+        for seat in self._seats:
+            if seat.live is not None and seat.live.job.id in ids and seat.live.cut is None:
+                self._cut(seat, seat.live, Cut.CANCEL, at_once=False)
+
+    def _heard(self, seat: _Seat, child: Child, answer: dict[str, Any] | None) -> None:
+        """A worker said something, or is gone."""
+        if answer is None:
+            self._gone(seat, child)
+        elif "ready" in answer:
+            self.pump()
+        elif seat.live is not None:
+            seat.failures = 0
+            child.jobs_done += 1
+            self._over(seat, _ending(answer, seat.live))
+
+    def _gone(self, seat: _Seat, child: Child) -> None:
+        live = seat.live
+        was_ready = child.ready
+        retired = child.jobs_done >= self._config.runner.recycle_after
+        if live is not None:
+            error = f"its worker died in the middle of it ({child.ended_by})"
+            self._over(seat, Ending(outcome="died", error=error, cut=live.cut, refusal=live.granted.refusal))
+        seat.child = None
+        ended = None if was_ready or retired else f"a worker ended before it was ready ({child.ended_by})"
+        self._refill(seat, ended)
+
+    def _over(self, seat: _Seat, ending: Ending) -> None:
+        """An attempt is over: write down what becomes of its job, and claim the next in the same commit."""
+        live = seat.live
+        if live is None:
+            return
+        seat.live = None
+        if live.deadline is not None:
+            live.deadline.cancel()
+        self._passes.revoke(live.granted)
+        tail = seat.child.capture.end() if seat.child is not None else None
+        self._spawn(self._settle(seat, live, ending, tail), settles=seat)
+
+    async def _settle(self, seat: _Seat, live: Live, ending: Ending, tail: str | None) -> None:
+        if ending.outcome == "done" and live.task is not None and live.task.kind is TaskKind.PROMPT:
+            ending = _with_output(self._home, live, ending)
+        while True:
+            try:
+                found, wake_at = await self._writer.write(
+                    lambda db: self._finish_and_claim(db, seat, live, ending, tail)
+                )
+                break
+            except StoreError:
+                # The outcome is only in memory now. Nothing else may be started until it is durable.
+                await asyncio.sleep(LEDGER_RETRY_S)
+        seat.settling = False
+        child = seat.child
+        if child is not None and child.jobs_done >= self._config.runner.recycle_after and not found:
+            child.retire()
+        for claimed in found:
+            self._seat(seat, claimed)
+        self._later(wake_at)
+        self._note_idle(exhausted=not found)
+
+    def _finish_and_claim(
+        self, db: sqlite3.Connection, seat: _Seat, live: Live, ending: Ending, tail: str | None
+    ) -> tuple[list[Live], UnixMs | None]:
+        now = self._clock.now()
+        decision = decide(
+            ending,
+            attempts=live.job.attempts,
+            max_attempts=live.job.max_attempts,
+            limit=duration(live.max_seconds_ms),
+            on_timeout=live.task.on_timeout if live.task else "halt",
+            retry=self._config.retry,
+            now=now,
+            rng=self._rng,
+        )
+        self._write(db, live, decision, ending, tail, now=now)
+        child = seat.child
+        ready = child is not None and child.ready and child.jobs_done < self._config.runner.recycle_after
+        if self._closing or not ready:
+            return [], now
+        return self._claim(db, 1)
+
+    def _write(
+        self, db: sqlite3.Connection, live: Live, decision: Decision, ending: Ending, tail: str | None, *, now: UnixMs
+    ) -> None:
+        job = live.job
+        error = self._redact(decision.error) if decision.error else None
+        result = self._redact(ending.result) if ending.result is not None else None
+        token = job.lease or ""
+        try:
+            if decision.status is JobStatus.PENDING:
+                jobs.put_back(
+                    db,
+                    id=job.id,
+                    token=token,
+                    not_before=decision.not_before or now,
+                    gate=decision.gate or "retry",
+                    fact=decision.fact or "",
+                    counted=decision.counted,
+                    error=error if decision.counted else None,
+                )
+            else:
+                jobs.finish(
+                    db,
+                    id=job.id,
+                    token=token,
+                    status=decision.status,
+                    now=now,
+                    counted=decision.counted,
+                    result=result,
+                    error=error,
+                )
+        except LeaseLost as lost:
+            self._event(db, job, events.ERROR, "job.lease_lost", str(lost), now=now)
+            return
+        attempts.end(db, job_id=job.id, n=job.starts, outcome=decision.outcome, now=now, error=error, tail=tail or None)
+        level, word, text = _told(decision, error)
+        self._event(db, job, level, word, text, now=now)
+
+    def _event(self, db: sqlite3.Connection, job: Job, level: str, event: str, text: str, *, now: UnixMs) -> None:
+        events.record(db, now=now, level=level, event=event, text=text, task=job.task, job=job.key, attempt=job.starts)
+
+    # --- upkeep ---------------------------------------------------------------------------------------------------
+
+    def _say(self, level: str, event: str, text: str) -> None:
+        async def say() -> None:
+            try:
+                await self._writer.write(
+                    lambda db: events.record(db, now=self._clock.now(), level=level, event=event, text=text)
+                )
+            except StoreError:
+                return  # the worker is replaced all the same
+
+        self._spawn(say())
+
+    def _spawn(self, work: Coroutine[Any, Any, None], *, settles: _Seat | None = None) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks_of_loop.add(task)
+        task.add_done_callback(self._tasks_of_loop.discard)
+        if settles is not None:
+            settles.settling = True
+
+    async def close(self) -> None:
+        """Let every worker go. Attempts in progress must have been cut or ended before."""
+        self._closing = True
+        if self._wake is not None:
+            self._wake.cancel()
+        for seat in self._seats:
+            if seat.respawn is not None:
+                seat.respawn.cancel()
+            if seat.child is not None:
+                seat.child.end(at_once=True)
+        while any(seat.child is not None or seat.settling or seat.claiming for seat in self._seats):
+            await asyncio.sleep(0.01)
+            self.look()
+
+
+def _ending(answer: Mapping[str, Any], live: Live) -> Ending:
+    """What a worker said, read with care: the payload shares its process."""
+    outcome, result, error, after = (answer.get(name) for name in ("outcome", "result", "error", "after_ms"))
+    return Ending(
+        outcome=outcome if outcome in ("done", "retry", "dead") else "died",
+        result=result if isinstance(result, str) else None,
+        error=error[:8_000] if isinstance(error, str) else None,
+        after_ms=min(after, FAR_MS) if isinstance(after, int) and not isinstance(after, bool) and after > 0 else 0,
+        cut=live.cut,
+        refusal=live.granted.refusal,
+    )
+
+
+def _told(decision: Decision, error: str | None) -> tuple[str, str, str]:
+    """Level, word and text of the event that an attempt's end leaves."""
+    first = (error or "").split("\n", 1)[0]
+    if decision.status is JobStatus.DONE:
+        return events.INFO, "job.done", "done"
+    if decision.status is JobStatus.DEAD:
+        return events.ERROR, "job.dead", f"dead: {first}"
+    if decision.status is not JobStatus.PENDING:
+        return events.WARN, f"job.{decision.status}", f"{decision.status}: {first}"
+    if decision.outcome is Outcome.SNOOZED:
+        return events.INFO, "job.snoozed", f"put back unburnt: {decision.fact}"
+    return events.WARN, "job.retry", f"{decision.fact}: {first}"
+
+
+def _with_output(home: Home, live: Live, ending: Ending) -> Ending:
+    """Write a prompt task's text to `outputs/`, where a person finds it in the morning."""
+    text = json.loads(ending.result or '""')
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in live.job.key)[:150]
+    path = home.outputs / f"{name.lstrip('.') or 'output'}.md"
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(str(text) + "\n", "utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        return Ending(outcome="retry", error=f"{path} could not be written: {error.strerror}", refusal=None)
+    return ending

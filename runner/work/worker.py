@@ -1,0 +1,148 @@
+"""The child side: a warm process that runs one attempt at a time and is told so over a socket.
+
+Payload lives here and only here. The process leads its own group and ends itself, its group and its descendants when
+the pipe from the runner closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.work import processes
+from runner.work.context import DECLARED, AsyncContext, Context, Dead, Retry
+
+MAX_RESULT_CHARS = 1_000_000
+MAX_ERROR_CHARS = 4_000
+
+Answer = dict[str, Any]
+"""`{"outcome": done|retry|dead, "result": JSON text, "error": str, "after_ms": int}`"""
+
+
+def main() -> None:
+    """Serve attempts until the runner closes the socket. Arguments: socket fd, life pipe fd, tasks folder."""
+    control, life, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    processes.die_with_parent()
+    processes.adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for fd in (control, life):
+        os.set_inheritable(fd, False)  # what a payload starts must not keep the runner waiting
+    threading.Thread(target=_die_with_runner, args=(life,), name="life", daemon=True).start()
+    channel = socket.socket(fileno=control)
+    broken = _load_tasks(folder)
+    gc.freeze()
+    channel.sendall(json.dumps({"ready": os.getpid()}).encode() + b"\n")
+    with channel.makefile("rb") as lines:
+        for line in lines:
+            answer = _attempt(json.loads(line), broken)
+            _flush()
+            _end_leftovers()
+            channel.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def _die_with_runner(life: int) -> None:
+    while os.read(life, 1):
+        pass
+    processes.end_tree(os.getpid(), but=os.getpid())
+    os.killpg(0, signal.SIGKILL)
+
+
+def _load_tasks(folder: Path) -> str | None:
+    """Import the task files; the error that kept one from loading, if any."""
+    from runner.work.loader import import_files  # noqa: PLC0415 - only where tasks are run
+
+    problems = import_files(folder)
+    return "; ".join(problems) or None
+
+
+def _attempt(order: Mapping[str, Any], broken: str | None) -> Answer:
+    try:
+        if order["kind"] == "command":
+            from runner.work.command import run_command  # noqa: PLC0415 - a python-only home never needs it
+
+            return run_command(order)
+        context = Context(
+            gate=order["gate"],
+            token=order["token"],
+            key=order["key"],
+            attempt=order["n"],
+            task=order["task"],
+            steps=order["steps"],
+        )
+        if order["kind"] == "prompt":
+            from runner.work.agent import run_prompt  # noqa: PLC0415 - likewise
+
+            return _answer_of(run_prompt(context, order))
+        return _call(context, order, broken)
+    except Dead as error:
+        return {"outcome": "dead", "error": _told(error)}
+    except Retry as error:
+        return {"outcome": "retry", "error": _told(error), "after_ms": int(max(0.0, error.after_s) * 1000)}
+    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # the one broad except: a job's own code
+        traceback.print_exc()
+        return {"outcome": "retry", "error": _told(error)}
+
+
+def _call(context: Context, order: Mapping[str, Any], broken: str | None) -> Answer:
+    declared = DECLARED.get(order["task"])
+    if declared is None:
+        why = f"; its file does not load: {broken}" if broken else ""
+        return {"outcome": "dead", "error": f"no function is marked as task {order['task']!r}{why}"}
+    payload = json.loads(order["payload"])
+    if inspect.iscoroutinefunction(declared.function):
+        return _answer_of(asyncio.run(declared.function(AsyncContext(context), payload)))
+    return _answer_of(declared.function(context, payload))
+
+
+def _answer_of(value: object) -> Answer:
+    try:
+        result = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        result.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        return {"outcome": "dead", "error": f"it returned {type(value).__name__}, which is not JSON: {error}"}
+    if len(result) > MAX_RESULT_CHARS:
+        return {
+            "outcome": "dead",
+            "error": f"it returned {len(result):,} characters, {MAX_RESULT_CHARS:,} are the most; write a file instead",
+        }
+    return {"outcome": "done", "result": result}
+
+
+def _told(error: BaseException) -> str:
+    """The error in one line and, for eyes, where it was raised."""
+    said = "".join(traceback.format_exception_only(error)).strip()
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"\n  at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
+    return (said[: MAX_ERROR_CHARS - len(where)] + where).encode("utf-8", "backslashreplace").decode()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # the payload closed it
+
+
+def _end_leftovers() -> None:
+    """No process outlives the attempt that started it. Costs one system call when there is none."""
+    deadline = time.monotonic() + 5
+    while processes.reap() and time.monotonic() < deadline:
+        processes.end_tree(os.getpid(), but=os.getpid())
+        time.sleep(0.005)  # the kernel is ending them
+
+
+if __name__ == "__main__":
+    main()
