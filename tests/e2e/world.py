@@ -1,0 +1,179 @@
+"""A home with a real runner process on it, driven as a person would, for the end-to-end tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+BIN = Path(sys.executable).parent
+DEADLINE_S = 60.0
+"""Longest wait for something that must come to be; a machine under load is slow, and a wait is no measurement."""
+
+
+def eventually(look: Callable[[], T], *, within_s: float = DEADLINE_S, what: str = "") -> T:
+    """The first true answer of `look`. Raises AssertionError with the last one when none came in time."""
+    deadline = time.monotonic() + within_s
+    while True:
+        answer = look()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never came to be: {what or look}; last answer {answer!r}")
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives (a zombie does not)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+class World:
+    """One home. Everything it starts is ended with it."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = root / "home"
+        self.env = {**os.environ, "AFK_HOME": str(self.home)}
+        self.env.pop("AFK_STOP", None)
+        self._runners: list[subprocess.Popen[bytes]] = []
+
+    def init(self, toml: str, *, tasks: str = "") -> World:
+        """Make the home with this `afk.toml` and task file. `timezone` and `daily_usd` are filled in if missing."""
+        self.afk("init")
+        head = "" if "timezone" in toml else 'timezone = "UTC"\n'
+        tail = "" if "[budget]" in toml else '\n[budget]\ndaily_usd = "1.00"\n'
+        (self.home / "afk.toml").write_text(head + toml + tail)
+        if tasks:
+            (self.home / "tasks" / "work.py").write_text(tasks)
+        return self
+
+    def afk(self, *words: str, stdin: str | None = None, code: int | None = 0, env: dict[str, str] | None = None) -> str:
+        """Run one `afk-runner` verb; its standard output. `code`: what it must exit with, None for any."""
+        done = self.call(*words, stdin=stdin, env=env)
+        if code is not None:
+            assert done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def call(
+        self, *words: str, stdin: str | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """The same with everything it gave."""
+        return subprocess.run(
+            [str(BIN / "afk-runner"), *words],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            env={**self.env, **(env or {})},
+            cwd="/",
+            timeout=120,
+        )
+
+    def json(self, *words: str, code: int | None = 0, stdin: str | None = None) -> Any:
+        """Run a verb with `--json`; what it answered."""
+        return json.loads(self.afk(*words, "--json", code=code, stdin=stdin))
+
+    def start(self, *words: str, env: dict[str, str] | None = None, wait: bool = True) -> subprocess.Popen[bytes]:
+        """Start `afk-runner run`; with `wait`, until it says that it runs or is parked."""
+        log = (self.home / "stderr").open("ab")
+        with log:
+            runner = subprocess.Popen(
+                [str(BIN / "afk-runner"), "run", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**self.env, **(env or {})},
+                cwd="/",
+                start_new_session=True,
+            )
+        self._runners.append(runner)
+        if wait:
+            eventually(lambda: self._says(runner.pid) in ("running", "parked"), what=f"runner {runner.pid} running")
+        return runner
+
+    def _says(self, pid: int) -> str | None:
+        with suppress(sqlite3.Error):
+            rows = self.sql("SELECT state FROM runners WHERE pid = ? AND ended IS NULL", pid)
+            return rows[0][0] if rows else None
+        return None
+
+    def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of a query, read as a person with sqlite3 would."""
+        with sqlite3.connect(f"file:{self.home / 'agent.db'}?mode=ro", uri=True, timeout=10) as db:
+            rows = db.execute(query, values).fetchall()
+        db.close()
+        return rows
+
+    def one(self, query: str, *values: object) -> Any:
+        """The first column of the first row."""
+        return self.sql(query, *values)[0][0]
+
+    def counts(self) -> dict[str, int]:
+        """Jobs by status, counted from the rows."""
+        return dict(self.sql("SELECT status, count(*) FROM jobs GROUP BY status"))
+
+    def status(self) -> dict[str, Any]:
+        """`status --json`."""
+        return self.json("status")
+
+    def workers(self, runner: subprocess.Popen[bytes]) -> list[int]:
+        """Pids of a runner's worker processes."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with suppress(OSError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == runner.pid and b"runner.work.worker" in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+        return found
+
+    def processes(self) -> list[int]:
+        """Every living process that works for this home: it names the home or inherited it as working directory."""
+        mark = str(self.home)
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid() or not alive(int(entry.name)):
+                continue
+            with suppress(OSError):
+                words = (entry / "cmdline").read_bytes().decode("utf-8", "replace")
+                if mark in words or os.readlink(entry / "cwd").startswith(mark):
+                    found.append(int(entry.name))
+        return found
+
+    def kill9(self, runner: subprocess.Popen[bytes]) -> None:
+        """SIGKILL a runner and wait until the kernel has it."""
+        runner.send_signal(signal.SIGKILL)
+        runner.wait()
+
+    def end(self) -> None:
+        """End every runner of this world, and whatever it left."""
+        for runner in self._runners:
+            if runner.poll() is None:
+                runner.send_signal(signal.SIGKILL)
+            runner.wait()
+        eventually(lambda: not self.processes(), within_s=15, what="no process left of this home")
+
+
+@contextmanager
+def world(root: Path) -> Iterator[World]:
+    """A world that ends with the block."""
+    made = World(root)
+    try:
+        yield made
+    finally:
+        made.end()
