@@ -61,7 +61,9 @@ class World:
             (self.home / "tasks" / "work.py").write_text(tasks)
         return self
 
-    def afk(self, *words: str, stdin: str | None = None, code: int | None = 0, env: dict[str, str] | None = None) -> str:
+    def afk(
+        self, *words: str, stdin: str | None = None, code: int | None = 0, env: dict[str, str] | None = None
+    ) -> str:
         """Run one `afk-runner` verb; its standard output. `code`: what it must exit with, None for any."""
         done = self.call(*words, stdin=stdin, env=env)
         if code is not None:
