@@ -70,9 +70,9 @@ class Upkeep:
     async def round(self, *, idle: bool) -> None:
         """One round. Raises StoreError; the next round goes on where it was."""
         await self._prune_jobs()
-        while await self._writer.write(lambda db: events.prune(db)) == 500:
+        while await self._writer.write(events.prune) == 500:
             pass
-        await self._writer.write(lambda db: runners.prune(db))
+        await self._writer.write(runners.prune)
         self._prune_outputs()
         if idle and self._wal_bytes() > WAL_LIMIT:
             await self._writer.checkpoint(truncate=True)

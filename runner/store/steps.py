@@ -18,4 +18,4 @@ def record(db: sqlite3.Connection, *, job_id: int, n: int, name: str, result: st
 def of_job(db: sqlite3.Connection, job_id: int) -> dict[str, str]:
     """Name to JSON text of every recorded step, in the order of the names."""
     rows = db.execute("SELECT name, result FROM steps WHERE job_id = ? ORDER BY name", (job_id,))
-    return {name: result for name, result in rows}
+    return dict(rows.fetchall())

@@ -31,6 +31,7 @@ def discover(folder: Path, *, zone: ZoneInfo) -> Mapping[str, TaskConfig]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=LOAD_TIMEOUT_S,
+            check=False,
             env=worker_environment(),
             cwd=folder,
         )

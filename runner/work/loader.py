@@ -16,7 +16,7 @@ from runner.work.context import DECLARED
 
 
 def import_files(folder: Path) -> list[str]:
-    """Import every task file of a folder; a sentence for each that did not load. They mark their functions themselves."""
+    """Import every task file of a folder; a sentence for each that did not load. The files mark their own functions."""
     problems = []
     for path in sorted(folder.glob("*.py")) if folder.is_dir() else []:
         name = f"afk_tasks.{path.stem}"

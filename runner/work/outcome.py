@@ -64,7 +64,7 @@ class Decision:
     fact: str | None = None
 
 
-def decide(
+def decide(  # noqa: PLR0911 - one return a row of the table
     ending: Ending,
     *,
     attempts: int,

@@ -125,6 +125,6 @@ def _stat(pid: int) -> list[str] | None:
 
 def _ps(*words: str) -> str:
     try:
-        return subprocess.run(["ps", *words], capture_output=True, text=True, timeout=5).stdout
+        return subprocess.run(["ps", *words], capture_output=True, text=True, timeout=5, check=False).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
