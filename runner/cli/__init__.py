@@ -9,13 +9,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, TextIO
 
 import typer
 
 from runner.cli import jobs, money, queue, setup, show, switch
-from runner.cli.shell import flush, remark
+from runner.cli.shell import AnswerLost, flush, remark
 from runner.errors import Exit, RunnerError, UsageError
 
 PROGRAM = "afk-runner"
@@ -39,10 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     code = _guarded(sys.argv[1:] if argv is None else list(argv))
     try:
         flush()
-    except OSError as error:
-        with suppress(OSError):
-            remark(f"{PROGRAM}: the answer could not be written: {error.strerror}")
-        return Exit.FILES
+    except AnswerLost as error:
+        remark(f"{PROGRAM}: {error}")
+        return error.exit_code
     return code
 
 

@@ -10,14 +10,14 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 
 from runner.commands import Door
-from runner.errors import Exit
+from runner.errors import Exit, RunnerError
 from runner.home import Home
 from runner.snapshot import Reader
 from runner.text import one_line, visible
@@ -31,6 +31,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, metavar="N", help="Print at most N.")]
 Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="As `afk-runner jobs` prints them.")]
 OneKey = Annotated[str, typer.Argument(metavar="KEY", help="As `afk-runner jobs` prints it.")]
+
+
+class AnswerLost(RunnerError):
+    """Stdout could not be written, as on a full disk. What the verb did stays done."""
+
+    exit_code = Exit.FILES
 
 
 def example(*lines: str) -> str:
@@ -79,33 +85,31 @@ def say_json_line(document: Any) -> bool:
 
 
 def remark(text: str) -> None:
-    """A line beside the result."""
-    _write(sys.stderr, visible(text) + "\n")
+    """A line beside the result. A stderr that cannot be written has nobody who could be told."""
+    with suppress(AnswerLost):
+        _write(sys.stderr, visible(text) + "\n")
 
 
 def flush() -> bool:
-    """Hand over what was said. False when nobody reads it any more; a full disk raises OSError."""
-    read = True
-    for stream in (sys.stderr, sys.stdout):
-        if stream is not None:
-            try:
-                stream.flush()
-            except BrokenPipeError:
-                _forget(stream)
-                read = False
-    return read
+    """Hand over what was said. False when nobody reads it any more. Raises AnswerLost."""
+    with suppress(AnswerLost):
+        _write(sys.stderr, "", flush=True)
+    return _write(sys.stdout, "", flush=True)
 
 
-def _write(stream: TextIO | None, text: str) -> bool:
+def _write(stream: TextIO | None, text: str, *, flush: bool = False) -> bool:
     if stream is None:  # closed by the caller, `>&-`
         return False
     try:
         stream.write(text)
-        if stream.line_buffering or stream.isatty():
+        if flush:
             stream.flush()
     except BrokenPipeError:
         _forget(stream)
         return False
+    except OSError as error:
+        _forget(stream)
+        raise AnswerLost(f"the answer could not be written: {error.strerror}") from error
     return True
 
 

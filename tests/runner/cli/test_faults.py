@@ -1,0 +1,181 @@
+"""Every way a command can fail: one sentence on stderr, nothing on stdout, the code a script can trust."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runner.cli import app, main, show
+from runner.errors import Exit
+from runner.home import Home
+from tests.runner.cli.world import Afk, queue
+
+PROGRAM = [sys.executable, "-c", "import sys; from runner.cli import main; sys.exit(main())"]
+VERBS = sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_every_verb_ends_with_an_example(afk: Afk, verb: str) -> None:
+    answer = afk(verb, "--help")
+
+    assert answer.code == 0
+    assert f"  afk-runner {verb}" in answer.out.split("Example:")[1]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["nope"], ["jobs", "--nope"], ["jobs", "--limit", "x"], ["job"], ["cancel"], ["run", "--supervisor", "x"]],
+)
+def test_wrong_usage_is_exit_code_64(afk: Afk, argv: list[str]) -> None:
+    answer = afk(*argv)
+
+    assert answer.code == Exit.USAGE
+    assert answer.out == ""
+    assert answer.err != ""
+
+
+@pytest.mark.parametrize("verb", ["status", "jobs", "dead", "spend", "schedules", "logs", "breaker"])
+def test_a_missing_database_is_exit_code_74(afk: Afk, home: Home, verb: str) -> None:
+    home.db.unlink()
+
+    answer = afk(verb)
+
+    assert answer.code == Exit.FILES
+    assert answer.err == f"afk-runner: there is no database at {home.db}; `afk-runner init` makes one\n"
+
+
+def test_a_corrupt_database_is_exit_code_74(afk: Afk, home: Home) -> None:
+    home.db.write_bytes(os.urandom(8192))
+
+    for verb in (["status"], ["enqueue", "digest"], ["cancel", "k"]):
+        answer = afk(*verb)
+        assert answer.code == Exit.FILES
+        assert "is not a sound database" in answer.err
+
+
+def test_a_newer_database_is_exit_code_74(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA user_version = 999")
+
+    for verb in (["status"], ["enqueue", "digest"]):
+        answer = afk(*verb)
+        assert answer.code == Exit.FILES
+        assert "schema 999" in answer.err
+
+
+def test_a_locked_database_is_exit_code_74(
+    afk: Afk, db: sqlite3.Connection, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.store.db.WRITE_WAIT_S", 0.1)
+    key = queue(home, db)
+    db.execute("BEGIN IMMEDIATE")
+
+    answer = afk("cancel", key)
+
+    assert answer.code == Exit.FILES
+    assert "is locked by another process" in answer.err
+
+
+def test_a_home_others_can_write_is_exit_code_78(afk: Afk, home: Home) -> None:
+    home.root.chmod(0o777)
+
+    answer = afk("enqueue", "digest")
+
+    assert answer.code == Exit.CONFIG
+    assert "chmod 700" in answer.err
+
+
+def test_an_internal_fault_is_one_sentence(afk: Afk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by\nnought")
+
+    monkeypatch.setattr(show, "status_json", broken)
+
+    answer = afk("status", "--json")
+    assert answer.code == Exit.INTERNAL
+    assert answer.err == "afk-runner: internal fault, ZeroDivisionError: by nought; AFK_DEBUG=1 shows where\n"
+
+    monkeypatch.setenv("AFK_DEBUG", "1")
+    assert "Traceback" in afk("status", "--json").err
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(home: Home, db: sqlite3.Connection) -> None:
+    for n in range(300):
+        queue(home, db, payload={"n": n, "text": "x" * 50}, key=f"a rather long key, number {n}")
+    listing = subprocess.Popen(
+        [*PROGRAM, "jobs", "--limit", "400", "--home", str(home.root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert listing.stdout is not None
+    assert listing.stderr is not None
+    listing.stdout.readline()
+    listing.stdout.close()
+
+    assert listing.stderr.read() == b""
+    assert listing.wait(30) == 0
+    listing.stderr.close()
+
+
+def test_a_full_disk_under_the_answer_is_said(home: Home) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this system")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*PROGRAM, "status", "--home", str(home.root)], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+
+    assert done.returncode == Exit.FILES
+    assert b"could not be written: No space left on device" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_logs_follow_until_ctrl_c(home: Home, db: sqlite3.Connection) -> None:
+    follower = subprocess.Popen(
+        [*PROGRAM, "logs", "-f", "--json", "--home", str(home.root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert follower.stdout is not None
+    queue(home, db, key="first")
+    assert b'"job": "first"' in follower.stdout.readline()
+    queue(home, db, key="second")
+    assert b'"job": "second"' in follower.stdout.readline()
+
+    follower.send_signal(signal.SIGINT)
+    out, err = follower.communicate(timeout=30)
+
+    assert (follower.returncode, out, err) == (0, b"", b"")
+
+
+def test_looking_loads_neither_the_gate_nor_a_scheduler(home: Home) -> None:
+    """A status in a shell prompt must not cost half a second."""
+    heavy = "('httpx', 'apscheduler', 'anthropic', 'textual', 'rich', 'genai_prices', 'runner.daemon')"
+    code = (
+        f"import sys; from runner.cli import main; code = main(['status', '--home', {str(home.root)!r}]); "
+        f"print([name for name in {heavy} if name in sys.modules]); sys.exit(code)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_is_there_at_once(home: Home) -> None:
+    began = time.monotonic()
+    subprocess.run([*PROGRAM, "--help"], check=True, stdout=subprocess.DEVNULL)
+
+    assert time.monotonic() - began < 10  # 0.2 s where it was written
+
+
+def test_closed_streams_are_no_fault(home: Home) -> None:
+    shell = f"exec {sys.executable} -c '{PROGRAM[2]}' status --home {home.root} >&- 2>&-"
+
+    assert subprocess.run(["/bin/sh", "-c", shell], check=False).returncode == 0
+
+
+def test_main_gives_the_code_to_whoever_calls_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out.startswith("afk-runner ")

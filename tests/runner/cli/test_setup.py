@@ -1,0 +1,157 @@
+"""Making a home, and saying what is wrong with one."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from runner import doctor
+from runner.cli.setup import local_zone
+from runner.errors import Exit
+from runner.home import Home
+from runner.settings import load
+from tests.runner.cli.world import Afk
+
+
+def checks(answer: object) -> dict[str, dict[str, str]]:
+    return {check["name"]: check for check in answer.json["checks"]}  # type: ignore[attr-defined]
+
+
+def test_init_makes_a_home_that_the_other_verbs_take(afk: Afk, tmp_path: Path) -> None:
+    place = Home(tmp_path / "new")
+
+    assert afk("init", "--home", str(place.root)).code == 0
+
+    assert load(place.root, environ={}).budget.daily_usd == 1_000_000
+    assert stat.S_IMODE(place.root.stat().st_mode) == 0o700
+    assert stat.S_IMODE(place.config.stat().st_mode) == 0o600
+    assert stat.S_IMODE(place.db.stat().st_mode) == 0o600
+    assert afk("enqueue", "sample", "--home", str(place.root)).code == 0
+    assert afk("status", "--home", str(place.root)).code == 0
+
+
+def test_init_keeps_what_stands(afk: Afk, home: Home) -> None:
+    before = home.config.read_text()
+    afk("enqueue", "digest", "--key", "k")
+
+    answer = afk("init")
+
+    assert answer.out == f"kept {home.config}\nkept {home.db}\n"
+    assert home.config.read_text() == before
+    assert afk("job", "k").code == 0
+
+
+def test_init_refuses_a_directory_of_other_things(afk: Afk, tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "to mum.txt").touch()
+
+    assert afk("init", "--home", str(tmp_path / "letters")).code == Exit.CONFIG
+
+
+def test_the_zone_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", ":America/St_Johns")
+    assert local_zone() == "America/St_Johns"
+    monkeypatch.setenv("TZ", "Nowhere/At_All")
+    assert local_zone()
+
+
+def test_doctor_is_content_with_a_new_home(afk: Afk) -> None:
+    answer = afk("doctor", "--json")
+
+    assert answer.code == 0
+    assert answer.json["ok"] is True
+    told = checks(answer)
+    assert {"home", "config", "sqlite", "database", "prices", "runner", "disk"} <= set(told)
+    assert sqlite3.sqlite_version in told["sqlite"]["text"]
+    assert told["runner"]["level"] == "warn"
+    assert told["runner"]["mend"].startswith("afk-runner run")
+
+
+def test_doctor_names_file_and_line_of_every_problem(afk: Afk, home: Home) -> None:
+    home.config.write_text(home.config.read_text() + "[runner]\nworkrs = 3\n[retry]\nbase = 5\n")
+
+    answer = afk("doctor", "--json")
+
+    assert answer.code == Exit.CONFIG
+    texts = [check["text"] for check in answer.json["checks"] if check["name"] == "config"]
+    assert len(texts) == 2
+    assert texts[0].startswith(f"{home.config}:12: ")
+    assert texts[1].startswith(f"{home.config}:14: ")
+
+
+def test_doctor_goes_on_behind_a_refused_configuration(afk: Afk, home: Home) -> None:
+    home.config.write_text("nonsense")
+
+    assert "database" in checks(afk("doctor", "--json"))
+
+
+def test_doctor_says_how_to_mend_an_open_home(afk: Afk, home: Home) -> None:
+    home.root.chmod(0o777)
+
+    answer = afk("doctor")
+
+    assert answer.code == Exit.CONFIG
+    assert f"mend: chmod 700 {home.root}" in answer.out
+
+
+def test_doctor_finds_a_damaged_database(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.execute("CREATE TABLE filler AS SELECT hex(randomblob(500)) AS x FROM json_each('[1,2,3,4,5,6,7,8]')")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    with home.db.open("r+b") as file:
+        file.seek(-4096, 2)
+        file.write(b"\xff" * 4096)
+
+    answer = afk("doctor", "--json")
+
+    assert answer.code == Exit.REFUSED
+    assert checks(answer)["database"]["level"] == "fail"
+
+
+def test_doctor_misses_a_price(afk: Afk, home: Home) -> None:
+    house = '[upstreams.up]\nurl = "https://up.example"\n[models]\n"house-*" = "up"\n'
+    task = '[tasks.dear]\nkind = "prompt"\nmodel = "house-1"\nprompt = "p"\n'
+    home.config.write_text(home.config.read_text() + house + task)
+
+    answer = afk("doctor", "--json")
+
+    assert answer.code == Exit.REFUSED
+    told = {check["text"]: check["level"] for check in answer.json["checks"] if check["name"] == "prices"}
+    assert told["house-1: its price is not known, so every call of it is refused"] == "fail"
+
+
+def test_doctor_names_a_task_file_that_does_not_load(afk: Afk, home: Home) -> None:
+    (home.tasks / "good.py").write_text("from runner import task\n@task('ok')\ndef ok(ctx, payload): return 1\n")
+    (home.tasks / "bad.py").write_text("import nothing_of_that_name\n")
+
+    answer = afk("doctor", "--json")
+
+    assert answer.code == Exit.REFUSED
+    assert "bad.py:1: ModuleNotFoundError" in checks(answer)["tasks"]["text"]
+
+
+def test_a_python_task_is_found_for_enqueue(afk: Afk, home: Home) -> None:
+    (home.tasks / "good.py").write_text("from runner import task\n@task('triage')\ndef t(ctx, payload): return 1\n")
+
+    assert afk("enqueue", "triage").code == 0
+    assert afk("pause", "triage").code == 0
+    assert afk("enqueue", "traige").code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("version", "bug"),
+    [
+        ((3, 40, 1), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+    ],
+)
+def test_doctor_knows_which_sqlite_has_the_bug(version: tuple[int, ...], bug: bool) -> None:
+    assert ("WAL-reset bug" in doctor._sqlite_says(version)) is bug

@@ -1,0 +1,123 @@
+"""How things stand, what was spent, what happened."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+
+import pytest
+
+from runner.home import Home
+from runner.store import breakers, charges, events, schedules
+from runner.store.charges import NewCharge
+from runner.units import MicroUsd, SystemClock, UnixMs, day_of
+from tests.runner.cli.world import Afk, bury, queue, start_runner
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+def charge(home: Home, db: sqlite3.Connection, *, hold: int, cost: int | None) -> None:
+    from zoneinfo import ZoneInfo
+
+    now = SystemClock().now()
+    new = NewCharge(
+        day=day_of(now, ZoneInfo("Europe/Berlin")),
+        zone="Europe/Berlin",
+        job_id=1,
+        n=1,
+        task="digest",
+        upstream="up",
+        model="m",
+        runner="r1",
+        hold=MicroUsd(hold),
+    )
+    id = charges.hold(db, new, now=now)
+    if cost is not None:
+        charges.settle(db, id, cost=MicroUsd(cost), usage="{}", now=now)
+
+
+def test_status_of_a_new_home_is_readable(afk: Afk) -> None:
+    answer = afk("status")
+
+    assert answer.code == 0
+    assert "never started" in answer.out
+    assert "stop      not set" in answer.out
+
+
+def test_status_json_has_the_stable_words(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    start_runner(db)
+    queue(home, db)
+    charge(home, db, hold=300_000, cost=None)
+
+    status = afk("status", "--json").json
+
+    assert set(status) == {"runner", "queue", "spend", "breakers", "stop", "schedules", "drafts", "alerts"}
+    assert status["queue"]["pending"] == 1
+    assert status["spend"]["held_microusd"] == 300_000
+    assert status["spend"]["free_microusd"] == 700_000
+    assert status["runner"]["state"] == "dead"  # a row says it runs, and nobody holds the lock
+
+
+def test_status_says_stopped_loudly(afk: Afk) -> None:
+    afk("kill", "--reason", "lunch")
+
+    assert re.search(
+        r"stop +STOPPED by .*@cli at .* \(file, row\): lunch; `afk-runner resume` lifts it", afk("status").out
+    )
+
+
+def test_spend_shows_settled_and_held(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    start_runner(db)
+    charge(home, db, hold=300_000, cost=120_000)
+    charge(home, db, hold=50_000, cost=None)
+
+    spend = afk("spend", "--json").json
+
+    assert spend["today"]["settled_microusd"] == 120_000
+    assert spend["today"]["held_microusd"] == 50_000
+    assert spend["days"][0]["cost_microusd"] == 170_000
+    assert "$0.17 of $1.00, of it $0.05 held, $0.83 free" in afk("spend").out
+
+
+def test_an_open_breaker_is_on_the_status(afk: Afk, db: sqlite3.Connection) -> None:
+    now = SystemClock().now()
+    breakers.trip(db, "up/model", reason="five in a row", retry_at=UnixMs(now + 60_000), now=now)
+
+    assert re.search(r"breaker +up/model open, trial at .*: five in a row", afk("status").out)
+
+
+def test_schedules_are_listed_with_their_next_time(afk: Afk, db: sqlite3.Connection) -> None:
+    schedules.declare(db, name="digest", spec="0 6 * * * Europe/Berlin", now=UnixMs(0))
+    schedules.set_next(db, name="digest", at=UnixMs(1_900_000_000_000))
+
+    (row,) = afk("schedules", "--json").json
+
+    assert (row["name"], row["next_at"], row["paused"]) == ("digest", "2030-03-17T17:46:40.000Z", False)
+    assert "2030-03-17T17:46:40Z" in afk("schedules").out
+
+
+def test_logs_can_be_narrowed_down(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    now = SystemClock().now()
+    queue(home, db, key="k")
+    events.record(db, now=now, level=events.WARN, event="cap.reached", text="half of it")
+
+    assert [row["event"] for row in afk("logs", "--json").json] == ["job.queued", "cap.reached"]
+    assert [row["event"] for row in afk("logs", "--level", "warn", "--json").json] == ["cap.reached"]
+    assert [row["job"] for row in afk("logs", "--job", "k", "--json").json] == ["k"]
+    assert [row["event"] for row in afk("logs", "-n", "1", "--json").json] == ["cap.reached"]
+
+
+def test_every_time_in_json_is_utc_with_milliseconds(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    key = bury(home, db)
+    row = afk("job", key, "--json").json
+
+    for moment in (row["created_at"], row["finished_at"], row["attempts_log"][0]["started_at"]):
+        assert MOMENT.fullmatch(moment)
+
+
+@pytest.mark.parametrize("verb", ["jobs", "dead", "schedules", "breaker", "logs"])
+def test_an_empty_listing_is_an_empty_list(afk: Afk, verb: str) -> None:
+    answer = afk(verb, "--json")
+
+    assert (answer.code, answer.json) == (0, [])
+    assert afk(verb).out == ""
