@@ -1,0 +1,83 @@
+"""Acts of a person, each in a thread of its own, so that no lock and no full disk ever holds a key up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from textual.message import Message
+
+from console.clean import clean, cleaned
+from console.feed import Feed
+from console.messages import KillEnded, ReplayEnded, ReplayPlanned, ResumeEnded
+from runner.commands import Door, who
+from runner.errors import RunnerError
+from runner.home import Home
+from runner.snapshot import Job
+from runner.units import Clock
+
+
+class Acts:
+    """Writes to one home and tells how it went.
+
+    The threads are daemons: a terminal that is gone must not wait for somebody else's lock.
+    """
+
+    def __init__(self, home: Home, *, db: Path | None, clock: Clock, tell: Callable[[Message], object]) -> None:
+        self._tell = tell
+        # A kill has its own connection: it never stands behind a replay of a thousand jobs.
+        self._kills = Door(home, db=db, clock=clock, by=who("console"))
+        self._others = Door(home, db=db, clock=clock, by=who("console"))
+        self._kill_turn = threading.Lock()
+        self._other_turn = threading.Lock()
+
+    def kill(self, *, now: bool) -> None:
+        """Stop everything. Tells KillEnded."""
+
+        def act() -> Message:
+            try:
+                with self._kill_turn:
+                    return KillEnded(cleaned(self._kills.kill(now=now, reason="k in the console")), now)
+            except (RunnerError, OSError) as error:
+                return KillEnded(None, now, clean(str(error)))
+
+        self._start(act)
+
+    def resume(self) -> None:
+        """Clear the stop. Tells ResumeEnded."""
+
+        def act() -> Message:
+            try:
+                with self._other_turn:
+                    return ResumeEnded(cleaned(self._others.resume()))
+            except (RunnerError, OSError) as error:
+                return ResumeEnded(None, clean(str(error)))
+
+        self._start(act)
+
+    def replay(self, ids: tuple[int, ...]) -> None:
+        """Give these dead jobs a new life. Tells ReplayEnded."""
+
+        def act() -> Message:
+            try:
+                with self._other_turn:
+                    return ReplayEnded(cleaned(self._others.replay_ids(ids)))
+            except (RunnerError, OSError) as error:
+                return ReplayEnded(None, clean(str(error)))
+
+        self._start(act)
+
+    def plan_replay(self, feed: Feed, jobs: tuple[Job, ...], *, generation: int) -> None:
+        """Find out what a replay of these jobs means. Tells ReplayPlanned."""
+
+        def act() -> Message:
+            try:
+                return ReplayPlanned(jobs, feed.effects(tuple(job.id for job in jobs)), generation)
+            except (RunnerError, OSError) as error:
+                return ReplayPlanned(jobs, 0, generation, clean(str(error)))
+
+        self._start(act)
+
+    def _start(self, act: Callable[[], Message]) -> None:
+        threading.Thread(target=lambda: self._tell(act()), name="act", daemon=True).start()

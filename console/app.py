@@ -1,0 +1,111 @@
+"""`afk-console`: parse, then draw the screen, or print it once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from console import terminal
+from console.clean import clean
+from console.look import ASCII, UNICODE
+from runner.errors import Exit, RunnerError
+from runner.home import Home
+from runner.snapshot import Reader, status_json
+from runner.units import SystemClock
+
+PROGRAM = "afk-console"
+PIPE_WIDTH = 100
+"""Columns of `--once` where no terminal says how many there are."""
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command(
+    epilog="Example: afk-console --home ~/agents. Inside, ? lists the keys: k kills, u resumes, r replays, q quits.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+def console(  # noqa: PLR0917 - options, which the parser gives by name
+    home: Annotated[
+        Path | None, typer.Option("--home", metavar="DIR", help="The home to watch; AFK_HOME or ~/.afk without it.")
+    ] = None,
+    db: Annotated[Path | None, typer.Option("--db", metavar="FILE", help="The database of a home, instead.")] = None,
+    readonly: Annotated[bool, typer.Option("--readonly", help="No key changes anything.")] = False,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Draw lines and bars in plain ASCII.")] = False,
+    mouse: Annotated[bool, typer.Option("--mouse", help="Let the program have the mouse.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Print the state as text and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the state as JSON and end.")] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> int:
+    """Watch a home and stop, resume and replay its work. The runner goes on when the console ends."""
+    if show_version:
+        typer.echo(f"{PROGRAM} {version('afk-console')}")
+        return Exit.OK
+    if home is not None and db is not None:
+        raise typer.BadParameter("--home and --db name the same thing: give one of them")
+    file = Path(os.path.abspath(db)) if db is not None else None
+    place = Home(file.parent) if file is not None else Home.find(home, os.environ)
+    look = ASCII if ascii_only else UNICODE
+    if as_json:
+        return _print_json(place, file)
+    if once:
+        from console.plain import once as text  # noqa: PLC0415 - only what is asked for is loaded
+
+        width = shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
+        typer.echo(text(place, db=file, clock=SystemClock(), width=width, look=look))
+        return Exit.OK
+    refusal = terminal.why_not(os.environ, sys.__stdin__, sys.__stderr__)
+    if refusal is not None:
+        _remark(refusal)
+        return Exit.REFUSED
+    from console.tui import ConsoleApp, Options  # noqa: PLC0415
+
+    tui = ConsoleApp(place, db=file, options=Options(look=look, readonly=readonly))
+    tui.run(mouse=mouse)
+    if tui.return_code:
+        return Exit.INTERNAL
+    typer.echo("The console ended; the runner goes on as it was.")
+    return Exit.OK
+
+
+def main() -> int:
+    """Run the program; its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        return int(app(prog_name=PROGRAM, standalone_mode=False) or Exit.OK)
+    except typer.TyperException as error:
+        said = error.format_message().strip().removesuffix(".")
+        _remark(f"{said[:1].lower()}{said[1:]}; `{PROGRAM} --help` shows how it is written")
+        return Exit.USAGE
+    except RunnerError as error:
+        _remark(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has gone
+        return Exit.FILES
+    except OSError as error:
+        _remark(f"{error.filename or 'the terminal'}: {error.strerror or error}")
+        return Exit.FILES
+
+
+def _print_json(home: Home, db: Path | None) -> int:
+    reader = Reader(home, db=db)
+    try:
+        answer = status_json(reader.vitals(now=SystemClock().now()), reader.schedules())
+    finally:
+        reader.close()
+    typer.echo(json.dumps(answer, indent=2))
+    return Exit.OK
+
+
+def _remark(text: str) -> None:
+    typer.echo(f"{PROGRAM}: {clean(text)}", err=True)

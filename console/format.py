@@ -1,0 +1,86 @@
+"""Values as the words a person reads. Times are UTC and say so; ages move in steps, so that a calm screen is still."""
+
+from __future__ import annotations
+
+from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, MicroUsd, iso, usd
+
+
+def age(ms: int | None) -> str:
+    """How long, roughly: `5s` in steps of 5 and 10 seconds, then `3m`, `2h`, `4d`; `-` for None."""
+    if ms is None:
+        return "-"
+    ms = max(0, ms)
+    if ms < MINUTE_MS:
+        seconds = ms // SECOND_MS
+        return f"{seconds - seconds % (5 if seconds < 20 else 10)}s"
+    if ms < HOUR_MS:
+        return f"{ms // MINUTE_MS}m"
+    if ms < 2 * DAY_MS:
+        hours, rest = divmod(ms, HOUR_MS)
+        return f"{hours}h{rest // MINUTE_MS:02}m" if hours < 10 else f"{hours}h"
+    return f"{ms // DAY_MS}d"
+
+
+def exact_age(ms: int) -> str:
+    """How long, to the second, for what is late: `47s`, `3m10s`."""
+    if ms < MINUTE_MS:
+        return f"{max(0, ms) // SECOND_MS}s"
+    if ms < HOUR_MS:
+        return f"{ms // MINUTE_MS}m{ms % MINUTE_MS // SECOND_MS:02}s"
+    return age(ms)
+
+
+def took(ms: int) -> str:
+    """A measured span: `340ms`, `2.4s`, `3m10s`."""
+    if ms < SECOND_MS:
+        return f"{max(0, ms)}ms"
+    return f"{ms / SECOND_MS:.1f}s" if ms < MINUTE_MS else exact_age(ms)
+
+
+def in_time(ms: int) -> str:
+    """How far ahead: `in 3m`, or `due`."""
+    return f"in {age(ms)}" if ms > 0 else "due"
+
+
+def clock(at: int | None) -> str:
+    """`12:04Z`; `-` for none."""
+    text = iso(at)
+    return f"{text[11:16]}Z" if text else "-"
+
+
+def clock_s(at: int | None) -> str:
+    """`12:04:58Z`; `-` for none."""
+    text = iso(at)
+    return f"{text[11:19]}Z" if text else "-"
+
+
+def when(at: int | None, now: int) -> str:
+    """A time of day, with its date when that is not within the day around now."""
+    text = iso(at)
+    if text is None or at is None:
+        return "-"
+    return clock(at) if abs(now - at) < DAY_MS else f"{text[5:10]} {text[11:16]}Z"
+
+
+def count(number: int) -> str:
+    """`1,412`."""
+    return f"{number:,}"
+
+
+def money(amount: int) -> str:
+    """Dollars in a column, whose points stand below each other while they are small: `$0.041`, `$12.30`, `-`."""
+    if not amount:
+        return "-"
+    if 0 < amount < 500:
+        return "<$0.001"
+    return f"${amount / 1_000_000:,.3f}" if amount < 10_000_000 else usd(amount)
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """`1 job`, `3 jobs`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def percent(part: MicroUsd, whole: MicroUsd) -> str:
+    """Whole percent, rounded down so that 100 % means reached."""
+    return f"{part * 100 // whole}%" if whole else "100%"

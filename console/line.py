@@ -1,0 +1,118 @@
+"""A line of the screen: pieces of text with a role each. All widths are terminal cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+
+from console.clean import one_line
+from console.look import Look, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of text of one role."""
+
+    text: str
+    role: Role = Role.PLAIN
+
+
+Line = tuple[Span, ...]
+
+EMPTY: Line = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a line that may be left out when there is no room."""
+
+    spans: Line
+    rank: int = 0
+    """0 always stays; of the others the highest goes first."""
+
+
+def line(*pieces: str | tuple[str, Role]) -> Line:
+    """A line of plain texts and (text, role) pairs; line feeds are shown, as a line has none."""
+    return tuple(
+        Span(one_line(piece)) if isinstance(piece, str) else Span(one_line(piece[0]), piece[1]) for piece in pieces
+    )
+
+
+def plain(spans: Line) -> str:
+    """The text alone."""
+    return "".join(span.text for span in spans)
+
+
+def width_of(spans: Line) -> int:
+    """Cells it takes."""
+    return sum(cell_len(span.text) for span in spans)
+
+
+def fit(spans: Line, width: int, look: Look) -> Line:
+    """The line cut to `width`, its cut marked; a shorter one is left as it is."""
+    if width_of(spans) <= width:
+        return spans
+    room = max(0, width - 1)
+    kept: list[Span] = []
+    for span in spans:
+        taken = cell_len(span.text)
+        if taken > room:
+            kept.append(Span(set_cell_size(span.text, room) + look.more, span.role))
+            break
+        kept.append(span)
+        room -= taken
+    return tuple(kept) if width > 0 else EMPTY
+
+
+def cell(text: str, width: int, look: Look, *, right: bool = False) -> str:
+    """The text in exactly `width` cells, cut with a mark or filled with blanks."""
+    taken = cell_len(text)
+    if taken > width:
+        return set_cell_size(text, width - 1) + look.more if width > 0 else ""
+    return " " * (width - taken) + text if right else text + " " * (width - taken)
+
+
+def pack(parts: Sequence[Part], width: int, *, gap: int = 2) -> Line:
+    """As many parts as fit, in their order, `gap` blanks between them; those of the highest rank go first."""
+    chosen = [part for part in parts if part.spans]
+    while len(chosen) > 1 and _packed(chosen, gap) > width:
+        least = max(chosen, key=lambda part: part.rank)
+        if least.rank == 0:
+            break
+        chosen = [part for part in chosen if part is not least]
+    packed: list[Span] = []
+    for part in chosen:
+        if packed:
+            packed.append(Span(" " * gap))
+        packed += part.spans
+    return tuple(packed)
+
+
+def _packed(parts: Iterable[Part], gap: int) -> int:
+    widths = [width_of(part.spans) for part in parts]
+    return sum(widths) + gap * (len(widths) - 1)
+
+
+def spread(left: Line, right: Line, width: int, look: Look) -> Line:
+    """One line with `right` at its right end; `right` goes when there is no room for both."""
+    blanks = width - width_of(left) - width_of(right)
+    return (*left, Span(" " * blanks), *right) if blanks >= 2 else fit(left, width, look)
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """A text on as many lines as it needs, broken at blanks where there are some; keeps the text's own line feeds."""
+    wrapped: list[str] = []
+    for paragraph in text.split("\n"):
+        rest = paragraph
+        while cell_len(rest) > width:
+            head = set_cell_size(rest, width).rstrip() if width > 1 else rest[:1]
+            cut = len(head)
+            blank = head.rfind(" ")
+            if blank > width // 2 and cut < len(rest) and rest[cut] != " ":
+                cut = blank
+            wrapped.append(rest[:cut])
+            rest = rest[cut:].lstrip(" ") or ""
+        wrapped.append(rest)
+    return wrapped

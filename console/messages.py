@@ -1,0 +1,85 @@
+"""What threads tell the screen, and what lists tell it. Threads only ever post one of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from console.seen import Seen
+from console.views.table import RowId
+from runner.commands import Bulk, Killed, Resumed
+from runner.snapshot import Job
+
+
+@dataclass
+class Looked(Message):
+    """The home was looked at."""
+
+    seen: Seen
+
+
+@dataclass
+class KillEnded(Message):
+    """A kill was recorded, or could not be."""
+
+    killed: Killed | None
+    now: bool
+    """It was asked to be without grace."""
+    error: str | None = None
+
+
+@dataclass
+class ResumeEnded(Message):
+    """A resume was recorded, or could not be."""
+
+    resumed: Resumed | None
+    error: str | None = None
+
+
+@dataclass
+class ReplayEnded(Message):
+    """A replay was recorded, or could not be."""
+
+    bulk: Bulk | None
+    error: str | None = None
+
+
+@dataclass
+class ReplayPlanned(Message):
+    """What a replay of these jobs would mean is known."""
+
+    jobs: tuple[Job, ...]
+    """Frozen when the key was pressed."""
+    effects: int
+    """How many of them have recorded steps."""
+    generation: int
+    error: str | None = None
+
+
+@dataclass
+class LookNow(Message):
+    """The view changed: the next tick is too far."""
+
+
+@dataclass
+class RowChosen(Message):
+    """Enter on a row."""
+
+    id: RowId
+
+
+@dataclass
+class PageWanted(Message):
+    """The cursor comes to the end of the rows that are loaded."""
+
+    to: str
+    """`newest`, `newer`, `older` or `oldest`."""
+
+
+@dataclass
+class Flash(Message):
+    """Something to be said on the flash line."""
+
+    text: str
+    bad: bool = False

@@ -1,0 +1,64 @@
+"""The console as plain text, for pipes, logs, screen readers and terminals that cannot be drawn on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from console.feed import Feed
+from console.line import Line, fit, line, plain
+from console.look import Look
+from console.seen import Ask, Page, Seen, View
+from console.views.home import needs, next_line
+from console.views.jobs import dead, running
+from console.views.log import event_line
+from console.views.table import Listing, empty_line, head_line, place, row_line
+from console.views.vitals import vitals
+from runner.errors import StoreError
+from runner.home import Home
+from runner.units import Clock
+
+LOG_LINES = 15
+
+
+def once(home: Home, *, db: Path | None, clock: Clock, width: int, look: Look) -> str:
+    """Vitals, what needs a person, what runs, what is dead, the end of the log. Raises StoreError."""
+    feed = Feed(home, db=db)
+    try:
+        seen = feed.read(Ask(view=View.HOME), now=clock.now())
+        if seen.trouble is not None:
+            raise StoreError(seen.trouble.text)
+        letters = feed.read(Ask(view=View.DEAD), now=clock.now())
+    finally:
+        feed.close()
+    return "\n".join(plain(fit(one, width, look)).rstrip() for one in _lines(seen, letters, width, look))
+
+
+def _lines(seen: Seen, letters: Seen, width: int, look: Look) -> list[Line]:
+    home_page, dead_page = seen.page or Page(), letters.page or Page()
+    blank: Line = ()
+    return [
+        *vitals(seen, width, look),
+        blank,
+        _title("NEEDS YOU"),
+        *needs(seen, width, look),
+        next_line(seen, width, look),
+        blank,
+        *_list(running(home_page.running, seen.at), width, look),
+        blank,
+        _title("DEAD"),
+        *_list(dead(letters, dead_page.jobs), width, look),
+        blank,
+        _title("LOG"),
+        *(event_line(event, width, look) for event in seen.log.events[-LOG_LINES:]),
+    ]
+
+
+def _title(word: str) -> Line:
+    return line(f" {word}")
+
+
+def _list(listing: Listing, width: int, look: Look) -> list[Line]:
+    if not listing.rows:
+        return [empty_line(listing)]
+    placed = place(listing.columns, width)
+    return [head_line(placed, look), *(row_line(row, placed, look, width=width) for row in listing.rows)]

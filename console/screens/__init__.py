@@ -1,0 +1,1 @@
+"""The one screen, and the dialogs above it."""

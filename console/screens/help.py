@@ -1,0 +1,82 @@
+"""What the keys do here."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from console.line import EMPTY, Line, line
+from console.look import Look, Role
+from console.seen import View
+from console.widgets.text import Text
+
+_ACTS = (
+    ("k", "kill: stops everything at once, without asking; nothing new starts or is spent"),
+    ("k again", "cuts the grace of calls that are in flight"),
+    ("F9", "the same as k; works while typing and in every dialog"),
+    ("u", "resume: asks first, always; y confirms, Enter does not"),
+)
+_MOVES = (
+    ("1 2 3 5 6", "Home, Jobs, Dead, Schedules, Log"),
+    ("arrows", "move; PgUp PgDn Home End too. j and k never move"),
+    ("Enter", "opens the job under the cursor; q or Esc leads back"),
+    ("q", "quits; the runner goes on"),
+)
+_HERE = {
+    View.DEAD: (
+        ("r", "replays the marked jobs, or the one under the cursor; asks when it cost something"),
+        ("Space", "marks; * marks all that are listed, c clears the marks"),
+    ),
+    View.JOBS: (("r", "replays the job under the cursor if it is dead"), ("Home", "goes to the newest")),
+    View.JOB: (("r", "replays this job if it is dead"),),
+    View.LOG: (("f End", "follows the newest; scrolling up holds the text where it is"),),
+}
+_TELLS = (
+    ("?", "behind a number: it may be old; DATA AS OF says of when it is"),
+    ("LATE", "the runner missed two heartbeats"),
+    ("SILENT", "the runner holds its lock and says nothing: hung or frozen"),
+    ("DEAD", "the runner is gone and did not say goodbye"),
+    ("PARKED", "the runner lives and does nothing, for a stop"),
+)
+
+
+class Help(ModalScreen[None]):
+    """A page of keys; any of q, ?, Esc closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k", "app.kill", show=False),
+        Binding("q,escape,question_mark,enter", "close", show=False),
+    ]
+
+    def __init__(self, view: View, look: Look, *, readonly: bool) -> None:
+        super().__init__()
+        self._view = view
+        self._look = look
+        self._readonly = readonly
+
+    def compose(self) -> ComposeResult:
+        yield Text(self._look, id="help")
+
+    def on_mount(self) -> None:
+        text = self.query_one(Text)
+        text.show(help_lines(self._view, readonly=self._readonly))
+        text.focus()
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+
+def help_lines(view: View, *, readonly: bool) -> tuple[Line, ...]:
+    """The keys that work in a view, and the words its states are told in."""
+    here = () if readonly and view is not View.LOG else _HERE.get(view, ())
+    acts = (("read-only", "k, u and r are off: started with --readonly"),) if readonly else _ACTS
+    lines: list[Line] = []
+    for title, rows in (("ACTS", acts), ("HERE", here), ("MOVING", _MOVES), ("WORDS", _TELLS)):
+        if rows:
+            lines.append(line((f" {title}", Role.DIM)))
+            lines += [line((f"   {key:<10}", Role.ACCENT), f" {does}") for key, does in rows]
+            lines.append(EMPTY)
+    return tuple(lines[:-1])

@@ -1,0 +1,256 @@
+"""The program on the terminal: one tick, the acts, and what is said about them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import ClassVar
+
+from textual import work
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
+
+from console import terminal
+from console.acts import Acts
+from console.clean import clean
+from console.feed import Feed
+from console.format import count, exact_age, plural
+from console.look import UNICODE, Look
+from console.messages import KillEnded, Looked, LookNow, ReplayEnded, ReplayPlanned, ResumeEnded
+from console.screens.board import Board
+from console.screens.help import Help
+from console.screens.question import Question
+from console.screens.replay import MOST, ReplayQuestion, needs_asking
+from console.screens.resume import ResumeQuestion
+from console.seen import Ask, Seen
+from console.theme import Scrubber
+from runner.home import Home
+from runner.snapshot import Job
+from runner.units import Clock, SystemClock
+
+TICK_S = 0.25
+OVERDUE_S = 2.0
+"""A kill that takes longer than this is told with the command that does the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the console was started."""
+
+    look: Look = UNICODE
+    readonly: bool = False
+    """No key changes anything."""
+
+
+class ConsoleApp(App[None]):
+    """Wires the feed to the board and the keys to the acts."""
+
+    CSS_PATH = Path(str(resources.files("styles") / "console.tcss"))  # absolute: works from any directory
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f9", "kill", priority=True, show=False),
+        Binding("ctrl+c", "how_to_quit", priority=True, show=False),
+    ]
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        db: Path | None = None,
+        options: Options | None = None,
+        clock: Clock | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(ansi_color=True)
+        self.theme = "ansi-dark"
+        self.animation_level = "none"
+        self.home = home
+        self.options = options or Options()
+        self.clock = clock or SystemClock()
+        self.monotonic = monotonic
+        self.feed = Feed(home, db=db)
+        self.acts = Acts(home, db=db, clock=self.clock, tell=self.post_message)
+        self.board = Board(self.options.look, monotonic, readonly=self.options.readonly)
+        self.seen = Seen(at=self.clock.now())
+        self._scrubber = Scrubber()
+        self._looking = False
+        self._look_again = False
+        self._ticks = 0
+        self._killing = 0
+        """Kills on their way to the database."""
+        self._kill_began = 0.0
+        self._killed_at: int | None = None
+        """When a kill of ours was last recorded, until the home was seen running again."""
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), self._scrubber]
+
+    async def on_mount(self) -> None:
+        await self.push_screen(self.board)
+        self._see(self.feed.read(self.board.ask, now=self.clock.now()))
+        self.set_interval(TICK_S, self._tick)
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        if self._ticks % 4 == 0 and not self.is_headless and terminal.lost(sys.__stdin__.fileno()):  # type: ignore[union-attr]
+            self.exit()
+        if self._killing and self.monotonic() - self._kill_began > OVERDUE_S:
+            self._kill_began = self.monotonic() + 3600  # said once
+            self.board.flash(f"the database does not answer; in another terminal: {self._cli('kill --now')}", bad=True)
+        self.look()
+
+    def on_look_now(self, _: LookNow) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Look at the home in a thread; one look at a time, and one more when it was asked for meanwhile."""
+        if self._looking:
+            self._look_again = True
+            return
+        self._looking = True
+        self._look(self.board.ask)
+
+    @work(thread=True, group="look", exit_on_error=False)
+    def _look(self, ask: Ask) -> None:
+        self.post_message(Looked(self.feed.read(ask, now=self.clock.now())))
+
+    def on_looked(self, message: Looked) -> None:
+        self._looking = False
+        self._see(message.seen)
+        if self._look_again:
+            self._look_again = False
+            self.look()
+
+    def _see(self, seen: Seen) -> None:
+        other_file = self.seen.generation not in (0, seen.generation)
+        self.seen = seen
+        if not self._killing and self._killed_at is not None and seen.at > self._killed_at and not seen.stopped:
+            self._killed_at = None
+        self.board.see(seen)
+        top = self.screen
+        if isinstance(top, Question):
+            if other_file:
+                top.dismiss(False)
+            else:
+                top.see(seen)
+        if other_file:
+            self.board.flash("this is another database: marks and questions about the old one are dropped", bad=True)
+        elif seen.back_after_ms is not None:
+            self.board.flash(f"the database is back after {exact_age(seen.back_after_ms)}")
+
+    # --- acts -----------------------------------------------------------------------------------------------------
+
+    def action_kill(self) -> None:
+        """Stop everything at once. A second time it cuts the grace; it is never a toggle."""
+        if self._refused("k"):
+            return
+        again = self._killing > 0 or self._killed_at is not None or self.seen.stopped
+        if not self._killing:
+            self._kill_began = self.monotonic()
+        self._killing += 1
+        self.board.sending = True
+        self.board.draw_edges()
+        self.board.flash("stop sent, without grace" if again else "stop sent; k again cuts calls in flight")
+        self.acts.kill(now=again)
+
+    def on_kill_ended(self, message: KillEnded) -> None:
+        self._killing -= 1
+        self.board.sending = self._killing > 0
+        if message.killed is None:
+            self.board.flash(f"{message.error}; try {self._cli('kill --now')}", bad=True)
+        else:
+            self._killed_at = self.clock.now()
+            if message.killed.failed:
+                self.board.flash(f"stopped by the STOP file; but {'; '.join(message.killed.failed)}", bad=True)
+            else:
+                self.board.flash("stopped, without grace" if message.now else "stopped; u resumes")
+        self.board.draw_edges()
+        self.look()
+
+    def action_resume(self) -> None:
+        """Ask whether to clear the stop."""
+        if self._refused("u"):
+            return
+        if not self.seen.stopped and self.seen.trouble is None and not self._killing:
+            self.board.flash("nothing is stopped: there is nothing to resume")
+            return
+        self.push_screen(ResumeQuestion(self.seen, self.options.look, self.monotonic), self._resume)
+
+    def _resume(self, yes: bool | None) -> None:
+        if yes:
+            self.acts.resume()
+        else:
+            self.board.flash("left stopped")
+
+    def on_resume_ended(self, message: ResumeEnded) -> None:
+        resumed = message.resumed
+        if resumed is None:
+            self.board.flash(f"not resumed: {message.error}", bad=True)
+        elif resumed.remaining:
+            self.board.flash(f"still stopped by {'; '.join(resumed.remaining)}", bad=True)
+        else:
+            self._killed_at = None
+            self.board.flash("resumed" if resumed.cleared else "nothing was stopped any more")
+        self.look()
+
+    def action_replay(self) -> None:
+        """Replay what is marked or under the cursor, after asking where it may cost or repeat something."""
+        if self._refused("r"):
+            return
+        jobs = self.board.targets()
+        if not jobs:
+            self.board.flash("r replays dead jobs: 3 lists them, arrows choose one")
+        elif len(jobs) > MOST:
+            self.board.flash(f"at most {count(MOST)} jobs at once; unmark some")
+        else:
+            self.acts.plan_replay(self.feed, jobs, generation=self.seen.generation)
+
+    def on_replay_planned(self, message: ReplayPlanned) -> None:
+        jobs = message.jobs
+        if message.error is not None:
+            self.board.flash(f"not replayed: {message.error}", bad=True)
+        elif message.generation != self.seen.generation or self.screen is not self.board:
+            self.board.flash("not replayed: the screen changed meanwhile")
+        elif not needs_asking(jobs, message.effects):
+            self.acts.replay(tuple(job.id for job in jobs))
+        else:
+            question = ReplayQuestion(jobs, message.effects, self.seen, self.options.look, self.monotonic)
+            self.push_screen(question, lambda yes: self._replay(jobs, yes))
+
+    def _replay(self, jobs: tuple[Job, ...], yes: bool | None) -> None:
+        if yes:
+            self.acts.replay(tuple(job.id for job in jobs))
+        else:
+            self.board.flash("left dead")
+
+    def on_replay_ended(self, message: ReplayEnded) -> None:
+        bulk = message.bulk
+        if bulk is None:
+            self.board.flash(f"not replayed: {message.error}", bad=True)
+        else:
+            done = bulk.done[0] if len(bulk.done) == 1 else plural(len(bulk.done), "job")
+            refused = "; ".join(f"{key}: {why}" for key, why in bulk.refused[:2])
+            more = f"; {count(len(bulk.refused))} refused: {refused}" if bulk.refused else ""
+            self.board.flash(f"{done} queued again{more}", bad=bool(bulk.refused))
+        self.look()
+
+    def action_help(self) -> None:
+        self.push_screen(Help(self.board.view, self.options.look, readonly=self.options.readonly))
+
+    def action_how_to_quit(self) -> None:
+        self.board.flash("q quits; the runner goes on either way")
+
+    def _refused(self, key: str) -> bool:
+        if self.options.readonly:
+            self.board.flash(f"{key} is off: started with --readonly")
+        return self.options.readonly
+
+    def _cli(self, verb: str) -> str:
+        return f"afk-runner {verb} --home {clean(str(self.home.root))}"

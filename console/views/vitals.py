@@ -1,0 +1,191 @@
+"""The four lines that are always there: runner, spend, breakers and stop, jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from console.format import age, clock, clock_s, count, exact_age, percent
+from console.line import Line, Part, Span, fit, line, pack, spread, width_of
+from console.look import Look, Role
+from console.seen import Seen
+from console.views.stop import stop_parts
+from runner.snapshot import Breaker, BreakerState, Counts, Health, RunnerView, RunState, SpendView
+from runner.units import MicroUsd, usd
+
+
+def vitals(seen: Seen, width: int, look: Look, *, sending: bool = False, note: str = "") -> tuple[Line, ...]:
+    """Four lines. `sending`: a stop is on its way to the database; `note`: said at the right, `read-only`."""
+    doubt = "?" if seen.stale else ""
+    return (
+        _runner_line(seen, width, look, note),
+        _spend_line(seen, width, look, doubt),
+        _stop_line(seen, width, look, sending),
+        _jobs_line(seen, width, look, doubt),
+    )
+
+
+def _label(text: str, role: Role = Role.DIM) -> Span:
+    return Span(f" {text:<9}", role)
+
+
+def _runner_line(seen: Seen, width: int, look: Look, note: str) -> Line:
+    right = line((f"{note}  " if note else "", Role.WARN), (f"{clock(seen.at)} ", Role.DIM))
+    as_of = Part(
+        spans=line((f"DATA AS OF {clock_s(seen.as_of)}", Role.WARN)) if seen.stale and seen.as_of else (), rank=1
+    )
+    if seen.trouble is not None:
+        trouble = seen.trouble
+        parts = [
+            Part(spans=line((f"DATABASE {trouble.word}", Role.BAD))),
+            as_of,
+            Part(spans=line((f"for {exact_age(seen.at - trouble.since)}", Role.DIM)), rank=3),
+        ]
+    elif seen.vitals is None:
+        parts = [Part(spans=line("not read yet"))]
+    else:
+        parts = [*_runner_parts(seen.vitals.runner), as_of]
+    left = (_label("RUNNER"), *pack(parts, width - 11 - width_of(right)))
+    return spread(left, right, width, look)
+
+
+def _runner_parts(runner: RunnerView) -> list[Part]:
+    row = runner.row
+    silence = exact_age(runner.heartbeat_age_ms or 0)
+    told = f"{row.state.value.upper() if row.state is RunState.PARKED else row.state.value}" if row else ""
+    reason = Part(spans=line((row.reason, Role.PLAIN)) if row and row.reason else (), rank=4)
+    pid = Part(spans=line((f"pid {row.pid}", Role.DIM)) if row else (), rank=3)
+    match runner.health:
+        case Health.LIVE:
+            role = Role.GOOD if row and row.state is RunState.RUNNING else Role.WARN
+            return [Part(spans=line(("live", Role.GOOD), ", ", (told, role))), reason]
+        case Health.LATE:
+            return [Part(spans=line(("LATE", Role.WARN), f" last beat {silence} ago, ", told)), pid]
+        case Health.SILENT:
+            held = Part(spans=line(("it holds the lock: hung or frozen", Role.PLAIN)), rank=2)
+            return [Part(spans=line((f"SILENT {silence}", Role.BAD))), pid, held]
+        case Health.DEAD:
+            way = Part(spans=line("start it: afk-runner run"), rank=2)
+            return [Part(spans=line(("DEAD", Role.BAD), ", not running")), pid, way]
+        case Health.STOPPED:
+            way = Part(spans=line("start it: afk-runner run"), rank=2)
+            return [
+                Part(spans=line(("stopped", Role.WARN))),
+                Part(spans=line(row.ended or "") if row else (), rank=3),
+                way,
+            ]
+    return [Part(spans=line(("never started", Role.WARN))), Part(spans=line("start it: afk-runner run"), rank=2)]
+
+
+def _spend_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:
+    if seen.vitals is None:
+        return (_label("SPEND"), Span("unknown", Role.DIM))
+    spend = seen.vitals.spend
+    committed = MicroUsd(spend.settled + spend.held)
+    if spend.cap is None:
+        text = f"{usd(committed)}{doubt} today, no cap was told yet: the first run tells it"
+        return fit((_label("SPEND"), Span(text)), width, look)
+    reached = spend.free == 0
+    role = Role.BAD if reached else Role.WARN if committed * 5 >= spend.cap * 4 else Role.STRONG
+    cells = 24 if width >= 120 else 16 if width >= 100 else 10
+    parts = [
+        Part(spans=line((f"{usd(committed)}{doubt}", role), (" of ", Role.DIM), usd(spend.cap))),
+        Part(spans=bar(spend, cells, look), rank=3),
+        Part(spans=line((percent(committed, spend.cap), role)), rank=4),
+        Part(spans=line(("settled ", Role.DIM), usd(spend.settled)), rank=6),
+        Part(spans=line(("held ", Role.DIM), usd(spend.held)), rank=2),
+        Part(spans=line(("free ", Role.DIM), f"{usd(spend.free or 0)}{doubt}"), rank=1),
+        Part(spans=line(f"{usd(spend.last_hour)}/h"), rank=5),
+        _end_of_money(spend, reached=reached),
+    ]
+    return fit((_label("SPEND"), *pack(parts, width - 10)), width, look)
+
+
+def _end_of_money(spend: SpendView, *, reached: bool) -> Part:
+    if reached:
+        return Part(spans=line(("CAP REACHED", Role.BAD), (f" lifts {clock(spend.resets_at)}", Role.PLAIN)))
+    if spend.reached_at is not None:
+        return Part(spans=line((f"reached at {clock(spend.reached_at)}", Role.WARN)))
+    return Part(spans=line((f"resets {clock(spend.resets_at)}", Role.DIM)), rank=7)
+
+
+def bar(spend: SpendView, cells: int, look: Look) -> Line:
+    """Settled, held and free as parts of the cap; whatever is not nothing has a cell."""
+    cap = spend.cap or 0
+    settled = _cells(spend.settled, cap, cells)
+    held = min(_cells(spend.held, cap, cells), cells - settled)
+    role = Role.BAD if spend.free == 0 else Role.ACCENT
+    return line(
+        (look.settled * settled, role), (look.held * held, role), (look.free * (cells - settled - held), Role.DIM)
+    )
+
+
+def _cells(part: int, whole: int, cells: int) -> int:
+    if part <= 0:
+        return 0
+    return max(1, min(cells, part * cells // whole)) if whole else cells
+
+
+def _stop_line(seen: Seen, width: int, look: Look, sending: bool) -> Line:
+    stop = stop_parts(seen, sending=sending)
+    if stop:
+        packed = pack(stop, width - 2)
+        text = "".join(span.text for span in fit(packed, width - 2, look))
+        return (Span(f" {text}".ljust(width), Role.STOP),)
+    right = line(("STOP not set ", Role.DIM)) if seen.vitals is not None else ()
+    breakers = _breaker_parts(seen.vitals.breakers if seen.vitals else (), seen)
+    return spread((_label("BREAKER"), *pack(breakers, width - 11 - width_of(right))), right, width, look)
+
+
+def _breaker_parts(breakers: Sequence[Breaker], seen: Seen) -> list[Part]:
+    if seen.vitals is None:
+        return [Part(spans=line(("unknown", Role.DIM)))]
+    tripped = [breaker for breaker in breakers if breaker.state is not BreakerState.CLOSED]
+    if not tripped:
+        failing = sum(breaker.failures > 0 for breaker in breakers)
+        doubts = Part(spans=line((f"{failing} with failures", Role.WARN)) if failing else (), rank=1)
+        return [Part(spans=line(("all closed", Role.GOOD))), doubts]
+    parts = [Part(spans=_breaker(tripped[0], seen.at))]
+    if len(tripped) > 1:
+        parts.append(Part(spans=line((f"+{len(tripped) - 1} more", Role.BAD))))
+    if tripped[0].reason:
+        parts.append(Part(spans=line((tripped[0].reason, Role.DIM)), rank=2))
+    return parts
+
+
+def _breaker(breaker: Breaker, now: int) -> Line:
+    if breaker.state is BreakerState.HALF_OPEN:
+        return line(f"{breaker.name} ", ("HALF OPEN", Role.WARN), ", one trial is out")
+    if breaker.retry_at is None:
+        return line(f"{breaker.name} ", ("OPEN", Role.BAD), " until a person resets it")
+    lifts = f", trial at {clock(breaker.retry_at)}" if breaker.retry_at > now else ", trial is due"
+    return line(f"{breaker.name} ", ("OPEN", Role.BAD), lifts)
+
+
+def _jobs_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:
+    if seen.vitals is None:
+        return (_label("JOBS"), Span("unknown", Role.DIM))
+    counts, workers = seen.vitals.counts, seen.vitals.workers
+    of = f"/{workers}" if workers is not None else ""
+    parts = [
+        _count("queued", counts.pending, doubt),
+        Part(spans=line(("running ", Role.DIM), f"{counts.running}{of}{doubt}")),
+        _count("dead", counts.dead, doubt, role=Role.BAD),
+        _count("done", counts.done, doubt, rank=2),
+        _count("halted", counts.halted, doubt, rank=4, role=Role.WARN),
+        _count("cancelled", counts.cancelled, doubt, rank=5),
+        _oldest(counts),
+    ]
+    return fit((_label("JOBS"), *pack(parts, width - 10, gap=3)), width, look)
+
+
+def _count(word: str, number: int, doubt: str, *, rank: int = 0, role: Role = Role.PLAIN) -> Part:
+    if rank and not number:
+        return Part(spans=())
+    spans = line((f"{word} ", Role.DIM), (f"{count(number)}{doubt}", role if number else Role.PLAIN))
+    return Part(spans=spans, rank=rank)
+
+
+def _oldest(counts: Counts) -> Part:
+    if counts.oldest_pending_ms is None:
+        return Part(spans=())
+    return Part(spans=line(("oldest due ", Role.DIM), age(counts.oldest_pending_ms)), rank=3)

@@ -1,0 +1,208 @@
+"""A list with a cursor that sticks to what it is on: rows come and go, the cursor and the marks stay with their ids."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from console.format import count
+from console.line import Line, line, spread
+from console.look import Look, Role
+from console.messages import Flash, PageWanted, RowChosen
+from console.views.table import Listing, Row, RowId, empty_line, head_line, place, row_line
+from console.widgets.lines import Lines
+
+NEAR = 20
+"""Rows before the end of what is loaded at which more are asked for."""
+
+
+class Table(Lines, can_focus=True):
+    """Draws the rows that fit, one line each below the titles."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,ctrl+p", "move(-1)", show=False),
+        Binding("down,ctrl+n", "move(1)", show=False),
+        Binding("pageup", "move_page(-1)", show=False),
+        Binding("pagedown", "move_page(1)", show=False),
+        Binding("home", "jump(-1)", show=False),
+        Binding("end", "jump(1)", show=False),
+        Binding("space", "mark", show=False),
+        Binding("asterisk", "mark_all", show=False),
+        Binding("c", "clear_marks", show=False),
+        Binding("enter", "choose", show=False),
+    ]
+
+    def __init__(self, look: Look, *, id: str | None = None, can_mark: bool = False) -> None:
+        super().__init__(look, id=id)
+        self.listing = Listing(columns=())
+        self.can_mark = can_mark
+        self.cursor: RowId | None = None
+        self.marks: frozenset[RowId] = frozenset()
+        self.gone: frozenset[RowId] = frozenset()
+        self._rows: tuple[Row, ...] = ()
+        self._top = 0
+        self._total: int | None = None
+
+    # --- what is asked of it --------------------------------------------------------------------------------------
+
+    def show(self, listing: Listing, *, total: int | None = None) -> None:
+        """Take a new list; the row under the cursor stays where it is, and is shown as gone when it is not in it."""
+        before = self._index()
+        ids = {row.id for row in listing.rows}
+        rows = list(listing.rows)
+        ghost = self._rows[before] if before is not None and self.cursor not in ids else None
+        if ghost is not None:
+            rows.insert(self._ghost_place(ghost, rows), ghost)
+        self.gone = frozenset({ghost.id}) if ghost is not None else frozenset()
+        self.marks &= ids | self.gone
+        self.listing, self._rows, self._total = listing, tuple(rows), total
+        if self.cursor is None and rows:
+            self.cursor = rows[0].id
+        after = self._index()
+        if before is not None and after is not None:
+            self._top += after - before
+        self.redraw()
+
+    def forget(self) -> None:
+        """Another database: no id means what it meant."""
+        self.cursor, self.marks, self.gone, self._rows, self._top = None, frozenset(), frozenset(), (), 0
+        self.redraw()
+
+    def chosen(self) -> tuple[RowId, ...]:
+        """The marked rows in their order, or else the row under the cursor; rows that are gone are never chosen."""
+        ids = tuple(row.id for row in self._rows if row.id in self.marks and row.id not in self.gone)
+        if ids or self.cursor is None or self.cursor in self.gone:
+            return ids
+        return (self.cursor,)
+
+    # --- keys -----------------------------------------------------------------------------------------------------
+
+    def action_move(self, by: int) -> None:
+        self._go((self._index() or 0) + by)
+
+    def action_move_page(self, pages: int) -> None:
+        self._go((self._index() or 0) + pages * max(1, self._room() - 1))
+
+    def action_jump(self, to: int) -> None:
+        if to < 0 and self.listing.more_above:
+            self.post_message(PageWanted("newest"))
+        elif to > 0 and self.listing.more_below:
+            self.post_message(PageWanted("oldest"))
+        self._go(0 if to < 0 else len(self._rows) - 1)
+
+    def action_mark(self) -> None:
+        if not self.can_mark or self.cursor is None or self.cursor in self.gone:
+            return
+        self.marks ^= {self.cursor}
+        self._go((self._index() or 0) + 1)
+
+    def action_mark_all(self) -> None:
+        if self.can_mark:
+            self.marks = frozenset(row.id for row in self._rows) - self.gone
+            self.post_message(Flash(f"{count(len(self.marks))} marked; those that come later are not among them"))
+            self.redraw()
+
+    def action_clear_marks(self) -> None:
+        self.marks = frozenset()
+        self.redraw()
+
+    def action_choose(self) -> None:
+        if self.cursor is None:
+            return
+        if self.cursor in self.gone:
+            self.post_message(Flash("that row is gone"))
+        else:
+            self.post_message(RowChosen(self.cursor))
+
+    # --- drawing --------------------------------------------------------------------------------------------------
+
+    def redraw(self) -> None:
+        """Draw what is in view."""
+        width, room = self.size.width, self._room()
+        if width <= 0 or not self.listing.columns:
+            return
+        self._settle(room)
+        placed = place(self.listing.columns, width)
+        lines: list[Line] = [spread(head_line(placed, self.look), self._position(room), width, self.look)]
+        for row in self._rows[self._top : self._top + room]:
+            lines.append(
+                row_line(
+                    row,
+                    placed,
+                    self.look,
+                    width=width,
+                    cursor=row.id == self.cursor,
+                    marked=row.id in self.marks,
+                    gone=row.id in self.gone,
+                )
+            )
+        if not self._rows:
+            lines.append(empty_line(self.listing))
+        self.show_lines(tuple(lines))
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    def on_focus(self) -> None:
+        self.redraw()
+
+    def _go(self, index: int) -> None:
+        if not self._rows:
+            return
+        index = max(0, min(len(self._rows) - 1, index))
+        target = self._rows[index].id
+        if self.cursor in self.gone and target != self.cursor:
+            ghost = self.cursor
+            self._rows = tuple(row for row in self._rows if row.id != ghost)
+            self.gone = frozenset()
+            self.marks -= {ghost} if ghost is not None else frozenset()
+        self.cursor = target
+        index = self._index() or 0
+        room = self._room()
+        self._top = min(max(self._top, index - room + 1), index)
+        if index >= len(self._rows) - NEAR and self.listing.more_below:
+            self.post_message(PageWanted("older"))
+        elif index < NEAR and self.listing.more_above:
+            self.post_message(PageWanted("newer"))
+        self.redraw()
+
+    def _settle(self, room: int) -> None:
+        """Keep the window inside the rows; when all of them fit, all of them are seen."""
+        self._top = max(0, min(self._top, len(self._rows) - room))
+        index = self._index()
+        if index is not None and room > 0:
+            self._top = min(max(self._top, index - room + 1), index)
+
+    def _position(self, room: int) -> Line:
+        if not self._rows:
+            return ()
+        first, last = self._top + 1, min(len(self._rows), self._top + room)
+        pieces: list[str | tuple[str, Role]] = []
+        if self.marks:
+            pieces.append((f"{len(self.marks)} marked  ", Role.ACCENT))
+        if self._top or self.listing.more_above:
+            newer = f"{self._top}{'+' if self.listing.more_above else ''}"
+            pieces.append((f"{self.look.up} {newer}  ", Role.DIM))
+        if last < len(self._rows) or self.listing.more_below:
+            rest = f"{len(self._rows) - last}{'+' if self.listing.more_below else ''}"
+            pieces.append((f"{self.look.down} {rest}  ", Role.DIM))
+        if (first > 1 or last < len(self._rows)) and self._total is not None:
+            pieces.append((f"of {count(self._total)} ", Role.DIM))
+        return line(*pieces)
+
+    def _room(self) -> int:
+        return max(0, self.size.height - 1)
+
+    def _index(self) -> int | None:
+        return next((index for index, row in enumerate(self._rows) if row.id == self.cursor), None)
+
+    def _ghost_place(self, ghost: Row, rows: list[Row]) -> int:
+        """Behind the nearest row that stood before it and is still there."""
+        still = {row.id: index for index, row in enumerate(rows)}
+        place_of = 0
+        for row in self._rows:
+            if row.id == ghost.id:
+                break
+            place_of = still[row.id] + 1 if row.id in still else place_of
+        return place_of
