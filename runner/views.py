@@ -1,0 +1,214 @@
+"""What a screen or a listing is shown: frozen values, and `status --json` made of them. Reads nothing by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from runner.store.attempts import Attempt
+from runner.store.breakers import Breaker
+from runner.store.jobs import Job
+from runner.store.runners import Runner, RunState
+from runner.store.schedules import Schedule
+from runner.units import MicroUsd, UnixMs, iso
+
+LATE_MS = 5_000
+"""A heartbeat older than this is late: two beats were missed."""
+SILENT_MS = 10_000
+"""A heartbeat older than this, with the lock still held, is a runner that hangs."""
+CUT = 500
+"""Characters of a long text that a list shows."""
+NOTHING = MicroUsd(0)
+
+
+class Health(StrEnum):
+    """What can be observed of the runner, whatever it last said of itself."""
+
+    LIVE = "live"
+    LATE = "late"
+    SILENT = "silent"
+    """It holds the lock and says nothing: hung or frozen."""
+    DEAD = "dead"
+    """It holds no lock and did not say goodbye."""
+    STOPPED = "stopped"
+    """It said goodbye."""
+    NEVER = "never"
+    """No runner was ever started on this home."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerView:
+    """The runner that holds, or last held, the home."""
+
+    health: Health = Health.NEVER
+    row: Runner | None = None
+    heartbeat_age_ms: int | None = None
+
+    @property
+    def trusted(self) -> bool:
+        """False when the numbers beside it may be old: show them with a `?`."""
+        return self.health in (Health.LIVE, Health.STOPPED, Health.NEVER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Jobs by status."""
+
+    pending: int = 0
+    running: int = 0
+    done: int = 0
+    halted: int = 0
+    cancelled: int = 0
+    dead: int = 0
+    oldest_pending_ms: int | None = None
+    """How long the longest waiting due job has been due; None when none is due."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendView:
+    """Today's money against the day's cap."""
+
+    day: str
+    zone: str
+    cap: MicroUsd | None
+    """None: no runner has told its configuration yet."""
+    settled: MicroUsd = NOTHING
+    held: MicroUsd = NOTHING
+    last_hour: MicroUsd = NOTHING
+    """Committed in the last 60 minutes: the burn rate per hour."""
+    resets_at: UnixMs
+    reached_at: UnixMs | None = None
+    """When the cap is reached at the burn rate of the last hour; None: not before it resets."""
+
+    @property
+    def free(self) -> MicroUsd | None:
+        """What may still be held today, never below zero; None without a cap."""
+        return None if self.cap is None else MicroUsd(max(0, self.cap - self.settled - self.held))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopView:
+    """Whether anything stops the runner, and who said so."""
+
+    sources: tuple[str, ...] = ()
+    """Of `file`, `row`, `env`."""
+    now: bool = False
+    """Without grace for calls in flight."""
+    reason: str | None = None
+    by: str | None = None
+    at: UnixMs | None = None
+    seq: int = 0
+
+    @property
+    def set(self) -> bool:
+        """Any source is enough."""
+        return bool(self.sources)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """What is always on the screen."""
+
+    read_at: UnixMs
+    change_seq: int
+    runner: RunnerView
+    counts: Counts
+    spend: SpendView
+    breakers: tuple[Breaker, ...]
+    stop: StopView
+    workers: int | None
+    """As the runner was configured; None before the first run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDetail:
+    """One job with all that is kept of it."""
+
+    job: Job
+    attempts: tuple[Attempt, ...]
+    steps: dict[str, str] = field(default_factory=dict)
+    """Name to recorded JSON."""
+    why: str = ""
+    """One sentence: why it is not running, with every gate that holds it and when each lifts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleView:
+    """One schedule and whether it is paused."""
+
+    schedule: Schedule
+    paused: str | None
+    """The reason of the pause."""
+    last_skipped: str | None
+    """Why the newest slot was not run; None when it was."""
+
+
+def status_json(vitals: Vitals, schedule_views: tuple[ScheduleView, ...]) -> dict[str, Any]:
+    """The stable answer of `status --json`."""
+    runner, spend, stop = vitals.runner, vitals.spend, vitals.stop
+    row = runner.row
+    counts = vitals.counts
+    return {
+        "runner": {
+            "state": _state_word(runner),
+            "reason": row.reason if row else None,
+            "pid": row.pid if row else None,
+            "host": row.host if row else None,
+            "heartbeat_age_s": runner.heartbeat_age_ms / 1000 if runner.heartbeat_age_ms is not None else None,
+            "version": row.version if row else None,
+        },
+        "queue": {
+            "pending": counts.pending,
+            "running": counts.running,
+            "done": counts.done,
+            "halted": counts.halted,
+            "cancelled": counts.cancelled,
+            "dead": counts.dead,
+            "oldest_pending_s": counts.oldest_pending_ms / 1000 if counts.oldest_pending_ms is not None else None,
+        },
+        "spend": {
+            "day": spend.day,
+            "timezone": spend.zone,
+            "cap_microusd": spend.cap,
+            "settled_microusd": spend.settled,
+            "held_microusd": spend.held,
+            "free_microusd": spend.free,
+            "reached_at": iso(spend.reached_at),
+        },
+        "breakers": [
+            {
+                "name": breaker.name,
+                "state": breaker.state.value,
+                "failures": breaker.failures,
+                "retry_at": iso(breaker.retry_at),
+                "reason": breaker.reason,
+            }
+            for breaker in vitals.breakers
+        ],
+        "stop": {
+            "set": stop.set,
+            "sources": list(stop.sources),
+            "reason": stop.reason,
+            "by": stop.by,
+            "at": iso(stop.at),
+        },
+        "schedules": [
+            {
+                "name": view.schedule.name,
+                "next_at": iso(view.schedule.next_at),
+                "last_slot": iso(view.schedule.last_slot),
+                "paused": view.paused is not None,
+            }
+            for view in schedule_views
+        ],
+        "drafts": {"waiting": 0},
+        "alerts": {"undelivered": 0, "open": 0},
+    }
+
+
+def _state_word(runner: RunnerView) -> str:
+    """The state it told, unless what is observed says otherwise."""
+    if runner.health in (Health.LIVE, Health.LATE) and runner.row:
+        return runner.row.state.value
+    return runner.health.value if runner.health is not Health.NEVER else RunState.STOPPED.value
