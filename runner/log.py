@@ -37,7 +37,7 @@ class LogFile:
         self._handler = logging.handlers.RotatingFileHandler(
             self.path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", errors="replace"
         )
-        self._handler.handleError = lambda _: None  # type: ignore[method-assign] # a full disk must not stop us
+        self._handler.handleError = lambda _: None  # type: ignore[assignment, method-assign] # a full disk must not stop us
 
     def event(self, event: Event) -> None:
         """Write one row of `events`."""

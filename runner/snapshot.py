@@ -25,6 +25,7 @@ from runner.store.runners import Runner, RunState
 from runner.store.schedules import Schedule
 from runner.units import HOUR_MS, MicroUsd, SystemClock, UnixMs, day_of, midnight_after
 from runner.views import (
+    CUT,
     LATE_MS,
     SILENT_MS,
     Counts,
