@@ -1,0 +1,65 @@
+# Two commands for a stranger: `make demo` and `make test`. Both set up .venv first; from the second time on that is
+# instant. They need git, make and Python 3.11 or later; `make PYTHON=/path/to/python3` names one.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+UV ?= $(shell command -v uv || echo $(BIN)/uv)
+COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command 'make requirements'
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench requirements clean
+
+help:
+	@echo 'make demo          the console on a demo home: real jobs, no network, no key, pretend prices'
+	@echo 'make test          everything .ci/run runs: lint, types, import contracts, tests, the demo without a terminal'
+	@echo 'make lint          lint, types and import contracts alone'
+	@echo 'make bench         measure beside huey and beside raw commits'
+	@echo 'make requirements  pin the newest versions of what we depend on'
+	@echo 'make clean         remove .venv and every cache'
+
+demo: $(VENV)/.runtime
+	@$(BIN)/afk-runner demo
+
+test: lint
+	$(BIN)/python -m pytest -q -m 'not bench'
+	$(BIN)/afk-runner demo --headless
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -s -m bench
+
+$(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/python
+	@echo 'setting up $(VENV)'
+	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+	@echo 'adding what the tests need'
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+		"$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		exec "$$python" -m venv $(VENV); \
+	done; \
+	echo 'There is no Python 3.11 or later with its venv module here. Install one (Debian and Ubuntu: python3 and' >&2; \
+	echo 'python3-venv; macOS: brew install python), or name one: make PYTHON=/path/to/python3' >&2; \
+	exit 1
+
+requirements:
+	$(COMPILE) --upgrade --group build -o requirements.txt
+	$(COMPILE) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
