@@ -42,6 +42,19 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
+def _children(parent: int, module: bytes) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):
+            state, above = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            # After a fork and before its exec a child still has the name of its parent.
+            if state != "Z" and int(above) == parent and module in (entry / "cmdline").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
 class World:
     """One home. Everything it starts is ended with it."""
 
@@ -134,15 +147,11 @@ class World:
 
     def workers(self, runner: subprocess.Popen[bytes]) -> list[int]:
         """Pids of a runner's worker processes."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            with suppress(OSError):
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == runner.pid and b"runner.work.worker" in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-        return found
+        return _children(runner.pid, b"runner.work.worker")
+
+    def guards(self, runner: subprocess.Popen[bytes]) -> list[int]:
+        """Pid of a runner's guard process."""
+        return _children(runner.pid, b"runner.work.guard")
 
     def processes(self) -> list[int]:
         """Every living process that works for this home: it names the home or inherited it as working directory."""
