@@ -41,7 +41,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "waiting_on": job.waiting_on,
         "error": job.error,
         "fingerprint": job.fingerprint,
-        "result": job.result,
+        "result": None if job.result is None else parsed(job.result),
     }
 
 

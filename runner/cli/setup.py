@@ -68,7 +68,7 @@ def demo(
     """
     from runner.demo import run_demo  # noqa: PLC0415
 
-    raise typer.Exit(run_demo(home, headless=headless))
+    raise typer.Exit(run_demo(home, headless=headless, say=say))
 
 
 def doctor(home: HomeDir = None, as_json: AsJson = False) -> None:
