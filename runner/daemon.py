@@ -218,6 +218,7 @@ class Daemon:
                 price_list=PriceList(self._config.prices),
                 policy=Policy(zone=self._config.zone, budget=self._config.budget, cool_down=self._cool_down()),
                 outside_stop=self._stop_outside,
+                any_stop=self._any_stop,
                 clock=self._clock,
                 rng=self._rng,
             ),
@@ -472,6 +473,17 @@ class Daemon:
     def _stop_outside(self) -> str | None:
         """The same, looked up now: before every call. Any thread may ask."""
         return "a STOP file" if self._home.stop_set() else self._outside_stop
+
+    def _any_stop(self) -> str | None:
+        """The same with the control row, read now: the last look before bytes leave. Only the loop may ask."""
+        outside = self._stop_outside()
+        if outside is not None:
+            return outside
+        try:
+            row = controls.stop_row(self._reader)
+        except sqlite3.Error as error:
+            return f"the database cannot be read: {error}"
+        return (row.reason or "the control row") if row.is_set else None
 
     def _may_claim(self) -> bool:
         """Whether anything may start, as far as can be told without the database. Any thread may ask."""

@@ -35,6 +35,11 @@ class Refusal:
     lifts_at: UnixMs | None
     """None: only a person lifts it."""
 
+    @property
+    def final(self) -> bool:
+        """Waiting changes nothing: the same call would be refused for ever."""
+        return self.gate in ("config", "cap:job")
+
     def body(self) -> bytes:
         """The answer in the Messages wire's error form."""
         return error_body(self.kind, self.message, code=self.code)
@@ -49,6 +54,7 @@ class Cap:
     limit: MicroUsd
     committed: MicroUsd
     lifts_at: UnixMs | None
+    """When enough of what counts against it counts no more; None: it does not lift by itself."""
 
 
 _CAP_CODES = {
@@ -79,6 +85,19 @@ def stopped(reason: str | None) -> Refusal:
         message=f"afk-runner is stopped{said}; no model call leaves until `afk-runner resume`",
         gate="stop",
         fact="everything is stopped until `afk-runner resume`",
+        lifts_at=None,
+    )
+
+
+def attempt_over() -> Refusal:
+    """The attempt that asks has ended, or a person asked for its end."""
+    return Refusal(
+        code="afk_attempt_over",
+        status=403,
+        kind="permission_error",
+        message="not sent: this attempt is over, and its token is good no more",
+        gate="stop",
+        fact="its attempt was ended while a call was on its way",
         lifts_at=None,
     )
 
@@ -123,24 +142,28 @@ def unbounded(reason: str) -> Refusal:
 
 
 def check_breaker(breaker: Breaker | None, *, now: UnixMs) -> Refusal | None:
-    """Refuse while a breaker is open, or half-open with its one trial out. None: go, as the trial if it is not closed."""
+    """Refuse while a breaker is open, or half-open with its one trial out.
+
+    None: the call may go, as the one trial if the breaker is not closed.
+    """
     if breaker is None or breaker.state is BreakerState.CLOSED:
         return None
     if breaker.retry_at is None:
-        lifts_at, when = None, "until a person resets it"
+        lifts_at, state = None, "open until a person resets it"
     elif breaker.trial is not None and breaker.trial_until is not None and breaker.trial_until > now:
-        lifts_at, when = UnixMs(now + min(RECHECK_MS, breaker.trial_until - now)), "a trial is under way"
+        lifts_at, state = UnixMs(now + min(RECHECK_MS, breaker.trial_until - now)), "open, its one trial is under way"
     elif breaker.retry_at > now:
-        lifts_at, when = breaker.retry_at, f"until {iso(breaker.retry_at)}"
+        lifts_at, state = breaker.retry_at, "open"
     else:
         return None
+    when = f"; one call may try at {iso(breaker.retry_at)}" if lifts_at == breaker.retry_at and lifts_at else ""
     return Refusal(
         code="afk_breaker_open",
         status=503,
         kind="api_error",
-        message=f"calls to {breaker.name} are stopped by its breaker ({breaker.reason}), {when}",
+        message=f"not sent: the breaker of {breaker.name} is {state} ({breaker.reason}){when}",
         gate=f"breaker:{breaker.name}",
-        fact=f"the breaker of {breaker.name} is open ({breaker.reason}), {when}",
+        fact=f"the breaker of {breaker.name} is {state} ({breaker.reason})",
         lifts_at=lifts_at,
     )
 
@@ -155,16 +178,15 @@ def check_caps(caps: Sequence[Cap], *, hold: MicroUsd, now: UnixMs) -> Refusal |
     full = [cap for cap in caps if cap.committed + hold > cap.limit]
     if not full:
         return None
-    cap = max(full, key=lambda one: (one.name == "job", one.lifts_at or 0))
-    when = (
-        f"lifts in {duration(cap.lifts_at - now)}, at {iso(cap.lifts_at)}"
-        if cap.lifts_at
-        else "does not lift by itself"
-    )
+    cap = max(full, key=lambda one: (one.name == "job", one.limit < hold, one.lifts_at or 0))
+    lifts_at = cap.lifts_at if cap.limit >= hold else None
     said = (
         f"{_CAP_WORDS[cap.name]} of {usd(cap.limit)} holds: {usd(cap.committed)} is spent or held "
         f"and this call may cost {usd(hold)}"
     )
+    if cap.limit < hold:
+        said += ", more than the cap alone: raise the cap or lower max_tokens"
+    when = f"lifts in {duration(lifts_at - now)}, at {iso(lifts_at)}" if lifts_at else "does not lift by itself"
     return Refusal(
         code=_CAP_CODES[cap.name],
         status=402,
@@ -172,7 +194,7 @@ def check_caps(caps: Sequence[Cap], *, hold: MicroUsd, now: UnixMs) -> Refusal |
         message=f"not sent: {said}; it {when}",
         gate=f"cap:{cap.name}",
         fact=said,
-        lifts_at=cap.lifts_at,
+        lifts_at=lifts_at,
     )
 
 

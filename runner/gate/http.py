@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,9 +22,12 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 """The vendor's own limit of a Messages request."""
 MAX_HEADER_BYTES = 64 * 1024
 IDLE_S = 600
-"""A connection on which nothing comes for so long is closed."""
+"""A connection on which no whole request comes for so long is closed."""
+LINGER_S = 2
+"""How long the rest of a request that was refused unread is taken in, so that its sender gets to read the answer."""
 
-_REASONS = {400: "invalid_request_error", 403: "permission_error", 404: "not_found_error", 405: "invalid_request_error"}
+_KINDS = {403: "permission_error", 404: "not_found_error", 413: "request_too_large", 500: "api_error", 503: "api_error"}
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,35 +58,49 @@ class BadRequest(Exception):
 
     def body(self) -> bytes:
         """The answer, in the Messages wire's error form."""
-        return error_body(_REASONS.get(self.status, "invalid_request_error"), str(self))
+        return error_body(_KINDS.get(self.status, "invalid_request_error"), str(self))
 
 
 class Responder:
     """Answers one request: `send` for a whole answer, `begin`, `chunk`… and `end` for a stream."""
 
-    def __init__(self, connection: h11.Connection, writer: asyncio.StreamWriter, *, head: bool) -> None:
+    def __init__(self, connection: h11.Connection, writer: asyncio.StreamWriter) -> None:
         self._connection = connection
         self._writer = writer
-        self._head = head
+        self._gone = False
+        self._left = False
+        self._when_left: Callable[[], None] | None = None
+        self.head = False
+        """The request was a HEAD: its answer has no body."""
         self.begun = False
         """The status line is out: an error can no longer be said."""
-        self.gone = False
-        """The client left; what is sent goes nowhere."""
+
+    def when_left(self, act: Callable[[], None]) -> None:
+        """Have `act` called when the client hangs up; at once if it has."""
+        self._when_left = act
+        if self._left:
+            act()
+
+    def left(self) -> None:
+        """The client closed its side. It may still read: only a write that fails proves that nobody does."""
+        self._left = True
+        if self._when_left is not None:
+            self._when_left()
 
     async def send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """A whole answer, JSON unless `headers` say otherwise."""
         given = {"content-type": "application/json", **(headers or {}), "content-length": str(len(body))}
         self.begun = True
         await self._write(
-            h11.Response(status_code=status, headers=list(given.items())),
-            *([] if self._head else [h11.Data(data=body)]),
+            h11.Response(status_code=status, headers=_encoded(given)),
+            *([] if self.head else [h11.Data(data=body)]),
             h11.EndOfMessage(),
         )
 
     async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """The head of a streamed answer."""
         self.begun = True
-        await self._write(h11.Response(status_code=status, headers=list(headers.items())))
+        await self._write(h11.Response(status_code=status, headers=_encoded(headers)))
 
     async def chunk(self, data: bytes) -> None:
         """A piece of a streamed answer, sent at once."""
@@ -94,46 +113,104 @@ class Responder:
 
     async def _write(self, *parts: h11.Event) -> None:
         data = b"".join(self._connection.send(part) or b"" for part in parts)
-        if self.gone:
+        if self._gone:
             return
         try:
             self._writer.write(data)
             await self._writer.drain()
-        except (ConnectionError, OSError):
-            self.gone = True
+        except OSError:
+            self._gone = True
+            self.left()
 
 
 Handler = Callable[[Request, Responder], Awaitable[None]]
 
 
 async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler) -> None:
-    """Serve the requests of one connection, one after the other, until it closes or one of them is refused unread."""
+    """Serve the requests of one connection, one after the other, until it closes or one of them is refused."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
     try:
-        while True:
-            responder = Responder(connection, writer, head=False)
-            try:
-                request = await asyncio.wait_for(_read(connection, reader, writer), IDLE_S)
-                if request is None:
-                    return
-                responder = Responder(connection, writer, head=request.method == "HEAD")
-                await handler(request, responder)
-            except BadRequest as error:
-                await responder.send(error.status, error.body(), {"x-should-retry": "false", "connection": "close"})
-                return
-            except h11.RemoteProtocolError as error:
-                if connection.our_state is h11.IDLE or connection.our_state is h11.SEND_RESPONSE:
-                    refused = BadRequest(400, f"not HTTP/1.1 as we read it: {error}")
-                    await responder.send(400, refused.body(), {"connection": "close"})
-                return
-            if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
-                return
+        while await _serve_one(connection, reader, writer, handler):
             connection.start_next_cycle()
-    except (TimeoutError, ConnectionError, h11.LocalProtocolError):
-        return  # the client left, or the answer was cut in the middle: closing says so
+        if connection.their_state in (h11.SEND_BODY, h11.ERROR):
+            await _linger(reader, writer)
+    except (TimeoutError, OSError, h11.LocalProtocolError):
+        return  # the client left or was silent for too long: closing says so
     finally:
-        with suppress(ConnectionError, OSError):
+        with suppress(OSError):
             writer.close()
+
+
+async def _serve_one(
+    connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler
+) -> bool:
+    """One request; whether the connection can carry another."""
+    responder = Responder(connection, writer)
+    try:
+        request = await asyncio.wait_for(_read(connection, reader, writer), IDLE_S)
+        if request is None:
+            return False
+        responder.head = request.method == "HEAD"
+        await _watched(connection, reader, responder, handler(request, responder))
+    except BadRequest as error:
+        await _refuse(responder, error)
+        return False
+    except h11.RemoteProtocolError as error:
+        if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            await _refuse(responder, BadRequest(error.error_status_hint, f"not HTTP/1.1 as we read it: {error}"))
+        return False
+    return connection.our_state is h11.DONE and connection.their_state is h11.DONE
+
+
+async def _refuse(responder: Responder, error: BadRequest) -> None:
+    await responder.send(error.status, error.body(), {"x-should-retry": "false", "connection": "close"})
+
+
+async def _watched(
+    connection: h11.Connection, reader: asyncio.StreamReader, responder: Responder, work: Awaitable[None]
+) -> None:
+    """Do the work of a request while looking whether its client leaves. A fault of ours is answered, then raised."""
+    watch = asyncio.ensure_future(_watch(connection, reader, responder))
+    try:
+        await work
+    except BadRequest:
+        raise
+    except Exception as error:  # ours, whatever it is: a client that waits for ever would be one more
+        if not responder.begun:
+            fault = BadRequest(500, f"a fault of the gate, nothing more will come: {type(error).__name__}")
+            await _refuse(responder, fault)
+        raise
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)  # two cannot read at once
+
+
+async def _watch(connection: h11.Connection, reader: asyncio.StreamReader, responder: Responder) -> None:
+    """Take in what the client sends ahead, in bounds, to notice that it closes."""
+    ahead = 0
+    while ahead < MAX_HEADER_BYTES:
+        try:
+            data = await reader.read(65_536)
+        except OSError:
+            data = b""
+        connection.receive_data(data)
+        if not data:
+            responder.left()
+            return
+        ahead += len(data)
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Closing on unread bytes makes the kernel throw away the answer that is on its way."""
+    writer.write_eof()
+    async with asyncio.timeout(LINGER_S):
+        while await reader.read(65_536):
+            pass
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """An upstream's header may hold any byte; a character that is none becomes a question mark."""
+    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
 
 
 async def _read(
@@ -170,6 +247,7 @@ async def _read(
 
 def _check_head(head: h11.Request) -> None:
     names = [name for name, _ in head.headers]
+    size = dict(head.headers).get(b"content-length", b"0")
     if not head.target.startswith(b"/"):
         raise BadRequest(400, "the request names another host; send a path alone")
     if b"upgrade" in names:
@@ -178,16 +256,27 @@ def _check_head(head: h11.Request) -> None:
         raise BadRequest(415, "encoded bodies are refused, for their cost cannot be bounded; send plain JSON")
     if b"transfer-encoding" in names and b"content-length" in names:
         raise BadRequest(400, "the request has both a length and a transfer encoding")
+    if names.count(b"authorization") > 1 or names.count(b"x-api-key") > 1:
+        raise BadRequest(400, "the request says twice who sends it")
+    if int(size) > MAX_BODY_BYTES:
+        raise BadRequest(413, f"the body has more than {MAX_BODY_BYTES:,} bytes")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
     """The JSON object of a body. Raises BadRequest for anything else, a repeated key included."""
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise BadRequest(400, f"the body is not one plain JSON object: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest(400, "the body is not a JSON object")
+    if _HALF_PAIR.search(body):
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise BadRequest(400, "the body holds half a surrogate pair, which is not text") from None
     return value
 
 
@@ -200,3 +289,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(word: str) -> object:
     raise ValueError(f"{word} is not JSON")
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{word[:40]} is larger than any number here")
+    return value

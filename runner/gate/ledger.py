@@ -21,8 +21,9 @@ from runner.store.breakers import BreakerState, CoolDown
 from runner.store.charges import NewCharge
 from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of, local, midnight_after, start_of_day
 
-TRIAL_MS = 60_000
-"""A trial that has not come back by then counts as lost, and the next caller may try."""
+TRIAL_MS = 15 * 60_000
+"""A trial that has not come back by then counts as lost. Longer than an answer takes: two trials would be one too
+many. A runner that died frees its trial when the next one starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +69,11 @@ def admit(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: st
         "SELECT 1 FROM jobs WHERE id = ? AND status = 'running' AND lease = ? AND cancel = 0", (call.job_id, call.lease)
     ).fetchone()
     if not leased:
-        return _refused(db, call, admission.stopped("this attempt is over"), now=now)
+        return _refused(db, call, admission.attempt_over(), now=now)
     breaker = breakers.get(db, call.breaker)
-    refusal = admission.check_breaker(breaker, now=now) or admission.check_caps(
-        _caps(db, call, policy, now=now), hold=call.hold, now=now
-    )
+    refusal = admission.check_breaker(breaker, now=now)
+    if refusal is None and call.hold > 0:
+        refusal = admission.check_caps(_caps(db, call, policy, now=now), hold=call.hold, now=now)
     if refusal is not None:
         return _refused(db, call, refusal, now=now)
     charge = charges.hold(
@@ -108,11 +109,9 @@ def _caps(db: sqlite3.Connection, call: Call, policy: Policy, *, now: UnixMs) ->
         )
     ]
     if budget.hourly_usd is not None:
-        since = UnixMs(now - HOUR_MS)
-        caps.append(_window("hour", budget.hourly_usd, db, since=since, lifts_at=UnixMs(now + HOUR_MS // 12)))
+        caps.append(_window(db, "hour", budget.hourly_usd, span_ms=HOUR_MS, hold=call.hold, now=now))
     if budget.rolling_24h_usd is not None:
-        since = UnixMs(now - DAY_MS)
-        caps.append(_window("rolling", budget.rolling_24h_usd, db, since=since, lifts_at=UnixMs(now + HOUR_MS)))
+        caps.append(_window(db, "rolling", budget.rolling_24h_usd, span_ms=DAY_MS, hold=call.hold, now=now))
     if budget.monthly_usd is not None:
         first = local(now, zone).date().replace(day=1)
         next_month = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
@@ -129,8 +128,14 @@ def _caps(db: sqlite3.Connection, call: Call, policy: Policy, *, now: UnixMs) ->
     return caps
 
 
-def _window(name: str, limit: MicroUsd, db: sqlite3.Connection, *, since: UnixMs, lifts_at: UnixMs) -> Cap:
-    return Cap(name=name, limit=limit, committed=charges.committed_since(db, since), lifts_at=lifts_at)
+def _window(db: sqlite3.Connection, name: str, limit: MicroUsd, *, span_ms: int, hold: MicroUsd, now: UnixMs) -> Cap:
+    since = UnixMs(now - span_ms)
+    committed = charges.committed_since(db, since)
+    lifts_at = None
+    if committed + hold > limit:
+        last = charges.last_to_leave(db, since, excess=MicroUsd(committed + hold - limit))
+        lifts_at = UnixMs(last + span_ms + 1) if last is not None else None
+    return Cap(name=name, limit=limit, committed=committed, lifts_at=lifts_at)
 
 
 def _refused(db: sqlite3.Connection, call: Call, refusal: Refusal, *, now: UnixMs) -> Refusal:
@@ -148,13 +153,14 @@ def _refused(db: sqlite3.Connection, call: Call, refusal: Refusal, *, now: UnixM
 
 
 def settle(db: sqlite3.Connection, charge: int, call: Call, *, cost: MicroUsd, usage: Usage, now: UnixMs) -> None:
-    """Replace the hold by the true cost; the breaker learns of a success.
+    """Replace the hold by the true cost; the breaker learns of a success. A charge that has ended stays as it is.
 
     An answer dearer than its bound is charged in full, told, and trips its model: the bound or the price is wrong.
     """
     over = cost > call.hold
     note = f"dearer than its bound of {call.hold} micro-dollars" if over else None
-    charges.settle(db, charge, cost=cost, usage=json.dumps(asdict(usage)), now=now, note=note)
+    if not charges.settle(db, charge, cost=cost, usage=json.dumps(asdict(usage)), now=now, note=note):
+        return
     if over:
         breakers.trip(db, call.breaker, reason=f"an answer cost more than its bound ({note})", retry_at=None, now=now)
         _event(db, call, events.ERROR, "call.over_bound", f"{call.model} cost {cost} micro-dollars, {note}", now=now)
@@ -173,11 +179,10 @@ def conclude(
     now: UnixMs,
     rng: random.Random,
 ) -> None:
-    """End a call that told no complete usage, as the table says."""
-    if verdict.money is Money.RELEASE:
-        charges.release(db, charge, note=verdict.note, now=now)
-    else:
-        charges.let_stand(db, charge, note=verdict.note, now=now)
+    """End a call that told no complete usage, as the table says. A charge that has ended stays as it is."""
+    end = charges.release if verdict.money is Money.RELEASE else charges.let_stand
+    if not end(db, charge, note=verdict.note, now=now):
+        return  # a connection that breaks after the last count says nothing about the upstream
     if verdict.blow is Blow.FAILURE:
         opened = breakers.failed(
             db, call.breaker, charge=charge, reason=verdict.note, cool_down=cool_down, now=now, rng=rng

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from runner.gate.admission import Refusal
 from runner.gate.ledger import Call
-from runner.units import MicroUsd
+from runner.units import MicroUsd, UnixMs
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -27,7 +27,11 @@ class Pass:
     max_output_tokens: int | None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     refusal: Refusal | None = None
-    """Why the last model call got no answer from a model; None when it did, or there was none."""
+    """Why a model call got no answer from a model: what the job waits for if the attempt fails. None: nothing."""
+    wait_until: UnixMs | None = None
+    """An upstream that failed asked for no call before then."""
+    revoked: bool = False
+    """The attempt is over: what was admitted and not yet sent must not be."""
     calls: set[asyncio.Task[None]] = field(default_factory=set)
     """Calls in flight at an upstream."""
 
@@ -47,6 +51,19 @@ class Pass:
             hold=hold,
         )
 
+    def refused(self, refusal: Refusal) -> None:
+        """A call of the attempt was refused."""
+        self.refusal = refusal
+
+    def answered(self) -> None:
+        """A model answered a call, so what ends a job has been got round.
+
+        A gate that lifts by itself stays noted: of calls side by side one may pass where another was refused, and the
+        attempt must not be burnt for the one.
+        """
+        if self.refusal is not None and self.refusal.final:
+            self.refusal = None
+
 
 class Passes:
     """The passes in force."""
@@ -60,6 +77,7 @@ class Passes:
 
     def revoke(self, granted: Pass) -> None:
         """End a pass; its calls in flight are cut and their holds stand."""
+        granted.revoked = True
         self._by_token.pop(granted.token, None)
         for call in granted.calls:
             call.cancel()

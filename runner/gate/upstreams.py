@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,13 +13,15 @@ import httpx
 
 from runner.config import UpstreamConfig
 from runner.gate import offline
+from runner.gate.http import BadRequest
 
 OFFLINE = UpstreamConfig(name="offline", url="offline:", local=True)
 """The built-in model: no network, no key, the same answer to the same question."""
 OFFLINE_PREFIX = "offline/"
 
 _PASSED_UP = ("anthropic-version", "anthropic-beta", "user-agent")
-_DEFAULT_VERSION = "2023-06-01"
+_DEFAULT_VERSION = b"2023-06-01"
+CONNECT_S = 10
 
 
 class Answer(Protocol):
@@ -35,6 +38,18 @@ class Answer(Protocol):
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, decoded."""
         ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Outgoing:
+    """A call made ready: whatever can fail on our side has been tried before money is held for it."""
+
+    upstream: UpstreamConfig
+    body: dict[str, Any]
+    request: httpx.Request | None
+    """None: the built-in model answers."""
+    sent: bool = False
+    """Bytes of it may have reached the upstream."""
 
 
 @dataclass(slots=True)
@@ -97,31 +112,54 @@ class Upstreams:
         _, best = max(matches, key=lambda match: (not match[0], len(match[1])))
         return self._upstreams[self._models[best]]
 
-    @asynccontextmanager
-    async def send(
+    def prepare(
         self, upstream: UpstreamConfig, body: dict[str, Any], *, headers: Mapping[str, str], query: str
-    ) -> AsyncIterator[Answer]:
-        """Send a Messages request; the key is added here and nowhere else. Raises httpx errors."""
+    ) -> Outgoing:
+        """Make a Messages request ready; the key is added here and nowhere else. Raises BadRequest."""
         if upstream is OFFLINE:
-            yield _Offline(body)
-            return
-        up = {name: headers[name] for name in _PASSED_UP if name in headers}
-        up.setdefault("anthropic-version", _DEFAULT_VERSION)
-        up["accept-encoding"] = "identity"  # what is metered is what is read
+            return Outgoing(upstream=upstream, body=body, request=None)
+        try:
+            content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        except ValueError as error:
+            raise BadRequest(400, f"the body cannot be passed on: {error}") from None
+        up = {name.encode(): headers[name].encode("latin-1") for name in _PASSED_UP if name in headers}
+        up.setdefault(b"anthropic-version", _DEFAULT_VERSION)
+        up[b"accept-encoding"] = b"identity"  # what is metered is what is read
+        up[b"content-type"] = b"application/json"
         if upstream.key is not None:
-            up["x-api-key"] = upstream.key
+            up[b"x-api-key"] = upstream.key.encode()
         url = f"{upstream.url}/v1/messages{'?beta=true' if 'beta=true' in query.split('&') else ''}"
-        timeout = httpx.Timeout(upstream.timeout_ms / 1000, connect=10)
-        async with self._client.stream("POST", url, json=body, headers=up, timeout=timeout) as response:
+        timeout = httpx.Timeout(upstream.timeout_ms / 1000, connect=CONNECT_S)
+        return Outgoing(
+            upstream=upstream,
+            body=body,
+            request=self._client.build_request("POST", url, content=content, headers=up, timeout=timeout),
+        )
+
+    @asynccontextmanager
+    async def send(self, call: Outgoing, *, last_look: Callable[[], None]) -> AsyncIterator[Answer]:
+        """Send it. `last_look` runs right before the first byte leaves; what it raises keeps the call here.
+
+        Raises httpx errors; `call.sent` says whether the upstream may have seen anything.
+        """
+        if call.request is None:
+            last_look()
+            call.sent = True
+            yield _Offline(call.body)
+            return
+
+        async def trace(event: str, _: Mapping[str, Any]) -> None:
+            if event.endswith("send_request_headers.started"):
+                last_look()
+                call.sent = True
+
+        call.request.extensions = {**call.request.extensions, "trace": trace}
+        response = await self._client.send(call.request, stream=True)
+        try:
             yield _Http(response)
+        finally:
+            await response.aclose()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
-
-
-def was_sent(error: Exception) -> bool:
-    """Whether bytes of the request may have reached the upstream before this error."""
-    return not isinstance(
-        error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol
-    )

@@ -55,9 +55,11 @@ _SPEND_CODES = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_
 def of_status(status: int, body: bytes, headers: dict[str, str], *, now: UnixMs) -> Verdict:
     """The meaning of an answer that is not a 2xx."""
     kind, code, message = _error_of(body)
+    kind, code = kind[:80], code[:80]
     note = f"HTTP {status} {kind}".strip()
     money = Money.RELEASE if status in _RELEASED else Money.STAND
-    wait_until = retry_after(headers, now=now)
+    # Any other refusal would come again after the wait: a time beside it makes no pause of it.
+    wait_until = retry_after(headers, now=now) if status == 429 or status in _FAILURES else None
     if code in _SPEND_CODES or code.startswith("linked_organization_") or "credit balance" in message.lower():
         return Verdict(money=money, blow=Blow.TRIP, note=f"{note}: the account's own limit is reached ({code or kind})")
     if status in (401, 403):

@@ -117,6 +117,19 @@ def committed_since(db: sqlite3.Connection, at: UnixMs) -> MicroUsd:
     return MicroUsd(db.execute("SELECT coalesce(sum(counted), 0) FROM charges WHERE held_at >= ?", (at,)).fetchone()[0])
 
 
+def last_to_leave(db: sqlite3.Connection, since: UnixMs, *, excess: MicroUsd) -> UnixMs | None:
+    """When the call was held that, leaving the window after all older ones, takes the excess with it.
+
+    `since`: where the window begins now. None: everything in it is less than the excess.
+    """
+    row = db.execute(
+        "SELECT min(held_at) FROM (SELECT held_at, sum(counted) OVER (ORDER BY held_at) AS gone FROM charges "
+        "WHERE held_at >= ?) WHERE gone >= ?",
+        (since, excess),
+    ).fetchone()
+    return UnixMs(row[0]) if row[0] is not None else None
+
+
 def spent_on_job(db: sqlite3.Connection, job_id: int) -> Spend:
     """Spend of all attempts of a job."""
     row = db.execute("SELECT settled, held FROM jobs WHERE id = ?", (job_id,)).fetchone() or (0, 0)
