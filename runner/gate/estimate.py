@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.gate.prices import Price, micro
+from runner.gate.rates import Price, micro
 from runner.units import MicroUsd
 
 MOST_DEPTH = 64

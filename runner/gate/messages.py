@@ -13,13 +13,14 @@ from typing import Any
 import httpx
 
 from runner.errors import StoreError
-from runner.gate import admission, ledger, prices, usage
+from runner.gate import admission, ledger, rates, usage
 from runner.gate.admission import Refusal
 from runner.gate.estimate import Unbounded, bound
 from runner.gate.http import BadRequest, Request, Responder, json_object
 from runner.gate.ledger import Call, Policy
 from runner.gate.passes import Pass
-from runner.gate.prices import Price, PriceList
+from runner.gate.prices import PriceList
+from runner.gate.rates import Price
 from runner.gate.upstreams import Answer, Outgoing, Upstreams
 from runner.gate.usage import StreamUsage, Usage
 from runner.gate.verdict import Blow, Money, Verdict, of_status, of_stream_error, of_transport
@@ -127,7 +128,7 @@ class Messages:
 
     async def settle(self, charge: int, call: Call, *, price: Price, used: Usage) -> None:
         """Write the true cost down, by the dearest of the models that worked on it."""
-        rates = [price]
+        several = [price]
         for other in used.other_models:
             known = self._prices.lookup(other, local=price.free, now=self._clock.now())
             if known is None:
@@ -135,8 +136,8 @@ class Messages:
                     charge, call, _held(f"the answer names model {other[:80]!r}, whose price is unknown")
                 )
                 return
-            rates.append(known)
-        cost = prices.cost(prices.dearest(rates), used)
+            several.append(known)
+        cost = rates.cost(rates.dearest(several), used)
         await self._write(lambda db: ledger.settle(db, charge, call, cost=cost, usage=used, now=self._clock.now()))
 
     async def conclude(self, charge: int, call: Call, verdict: Verdict) -> None:

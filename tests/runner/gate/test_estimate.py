@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.gate.estimate import MOST_DEPTH, Bound, Unbounded, bound
-from runner.gate.prices import FREE, Price, Rate, cost
+from runner.gate.rates import FREE, Price, Rate, cost
 from runner.gate.usage import Usage
 
 MILLION = 1_000_000

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.config import PriceConfig
-from runner.gate.prices import FREE, Price, PriceList, Rate, cost, dearest
+from runner.gate.prices import PriceList
+from runner.gate.rates import FREE, Price, Rate, cost, dearest
 from runner.gate.usage import Usage
 from runner.units import UnixMs
 
