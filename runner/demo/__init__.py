@@ -86,7 +86,7 @@ def _fill(home: Home, texts: Sequence[Document], found: Sequence[Section], *, pa
     wanted = [JobRequest(task="headings", payload={})]
     wanted += [JobRequest(task="flaky", payload={"box": box}) for box in ("orders", "invoices")]
     wanted += [JobRequest(task="word_count", payload={"file": text.name}) for text in texts]
-    digests = [JobRequest(task="digest", payload=f"{part.document}: {part.heading}\n\n{part.text}") for part in found]
+    digests = [JobRequest(task="digest", payload=part.payload) for part in found]
     wanted += [replace(each, not_before=UnixMs(start + place * pace_ms)) for place, each in enumerate(digests)]
     door = Door(home)
     try:

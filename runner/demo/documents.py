@@ -29,6 +29,11 @@ class Section:
     heading: str
     text: str
 
+    @property
+    def payload(self) -> str:
+        """As its digest is asked for."""
+        return f"{self.document}: {self.heading}\n\n{self.text}"
+
 
 def documents() -> list[Document]:
     """The Markdown files beside the package in a checkout; of an installed package its long description."""

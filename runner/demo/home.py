@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runner.demo.documents import Document, Section
 from runner.errors import LockHeld, Refused
-from runner.gate.offline import tokens
+from runner.gate import offline
 from runner.home import Home
 from runner.snapshot import lock_is_held
 from runner.units import MicroUsd
@@ -126,11 +126,23 @@ def settings(found: Sequence[Section]) -> str:
 
 
 def cap(found: Sequence[Section]) -> MicroUsd:
-    """Two thirds of what the digests will cost, and room for one hold, in whole cents."""
-    expected = sum(tokens(section.text) * INPUT_USD + MAX_OUTPUT_TOKENS // 2 * OUTPUT_USD for section in found)
-    hold = max((len(section.text.encode()) for section in found), default=0) * INPUT_USD
-    cents = (expected * 2 // 3 + hold) // 10_000 + 1
+    """Two thirds of what the digests will cost, and room for the largest hold, in whole cents."""
+    costs = [_cost(section) for section in found]
+    cents = (sum(costs) * 2 // 3 + max(map(_hold, found), default=0)) // 10_000 + 1
     return MicroUsd(cents * 10_000)
+
+
+def _cost(section: Section) -> int:
+    """What the built-in model will ask for a digest: it answers the same question the same way."""
+    asked = [{"type": "text", "text": text} for text in (PROMPT, section.payload)]
+    messages = [{"role": "user", "content": asked}]
+    usage = offline.answer({"model": "offline/extract", "max_tokens": MAX_OUTPUT_TOKENS, "messages": messages})["usage"]
+    return int(usage["input_tokens"] * INPUT_USD + usage["output_tokens"] * OUTPUT_USD)
+
+
+def _hold(section: Section) -> int:
+    """About what the gate will hold for it: every byte a token, every output token used."""
+    return len(section.payload.encode()) * INPUT_USD + MAX_OUTPUT_TOKENS * OUTPUT_USD
 
 
 def _empty(home: Home) -> None:
