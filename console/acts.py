@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from textual.message import Message
@@ -29,6 +31,7 @@ class Acts:
         # A kill has its own connection: it never stands behind a replay of a thousand jobs.
         self._kills = Door(home, db=db, clock=clock, by=who("console"))
         self._others = Door(home, db=db, clock=clock, by=who("console"))
+        self._threads: list[threading.Thread] = []
         self._kill_turn = threading.Lock()
         self._other_turn = threading.Lock()
 
@@ -79,5 +82,18 @@ class Acts:
 
         self._start(act)
 
+    def wait(self, seconds: float) -> None:
+        """Give acts that are under way this long to end."""
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
     def _start(self, act: Callable[[], Message]) -> None:
-        threading.Thread(target=lambda: self._tell(act()), name="act", daemon=True).start()
+        def run() -> None:
+            ended = act()
+            with suppress(RuntimeError):  # the screen is gone, and nobody is left to be told
+                self._tell(ended)
+
+        thread = threading.Thread(target=run, name="act", daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()

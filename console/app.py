@@ -68,6 +68,7 @@ def console(  # noqa: PLR0917 - options, which the parser gives by name
 
     tui = ConsoleApp(place, db=file, options=Options(look=look, readonly=readonly))
     tui.run(mouse=mouse)
+    tui.finish()
     if tui.return_code:
         return Exit.INTERNAL
     typer.echo("The console ended; the runner goes on as it was.")

@@ -75,7 +75,9 @@ def _visible(found: re.Match[str]) -> str:
 
 def _few_marks(run: re.Match[str]) -> str:
     kept = []
-    marks = MARKS  # a run's first mark has no letter of ours to stand on: it is shown, not drawn over the cell before
+    before = run.string[run.start() - 1] if run.start() else "\n"
+    # A mark without a letter of its own text to stand on would be drawn over the cell before: it is shown instead.
+    marks = MARKS if before in "\n " else 0
     for char in run[0]:
         marks = marks + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
         kept.append(char if marks <= MARKS else f"\\u{ord(char):04x}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from console.clean import clean
 from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, MicroUsd, iso, usd
 
 
 def age(ms: int | None) -> str:
-    """How long, roughly: `5s` in steps of 5 and 10 seconds, then `3m`, `2h`, `4d`; `-` for None."""
+    """How long, roughly: `5s` in steps of 5 and 10 seconds, then `3m`, `2h05`, `14h`, `4d`; `-` for None."""
     if ms is None:
         return "-"
     ms = max(0, ms)
@@ -17,7 +20,7 @@ def age(ms: int | None) -> str:
         return f"{ms // MINUTE_MS}m"
     if ms < 2 * DAY_MS:
         hours, rest = divmod(ms, HOUR_MS)
-        return f"{hours}h{rest // MINUTE_MS:02}m" if hours < 10 else f"{hours}h"
+        return f"{hours}h{rest // MINUTE_MS:02}" if hours < 10 else f"{hours}h"
     return f"{ms // DAY_MS}d"
 
 
@@ -79,6 +82,14 @@ def money(amount: int) -> str:
 def plural(number: int, one: str, many: str | None = None) -> str:
     """`1 job`, `3 jobs`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def place(path: Path, user_home: str) -> str:
+    """A directory as a person writes it, `~/agents`; of a long one its end."""
+    text = clean(str(path))
+    if user_home and (text == user_home or text.startswith(f"{user_home}/")):
+        text = f"~{text[len(user_home) :]}"
+    return text if len(text) <= 28 else f"…{text[-27:]}"
 
 
 def percent(part: MicroUsd, whole: MicroUsd) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from console import format
 from console.feed import Feed
 from console.line import Line, fit, line, plain
 from console.look import Look
@@ -30,14 +32,15 @@ def once(home: Home, *, db: Path | None, clock: Clock, width: int, look: Look) -
         letters = feed.read(Ask(view=View.DEAD), now=clock.now())
     finally:
         feed.close()
-    return "\n".join(plain(fit(one, width, look)).rstrip() for one in _lines(seen, letters, width, look))
+    where = format.place(home.root, os.environ.get("HOME", ""))
+    return "\n".join(plain(fit(one, width, look)).rstrip() for one in _lines(seen, letters, width, look, where))
 
 
-def _lines(seen: Seen, letters: Seen, width: int, look: Look) -> list[Line]:
+def _lines(seen: Seen, letters: Seen, width: int, look: Look, where: str) -> list[Line]:
     home_page, dead_page = seen.page or Page(), letters.page or Page()
     blank: Line = ()
     return [
-        *vitals(seen, width, look),
+        *vitals(seen, width, look, place=where),
         blank,
         _title("NEEDS YOU"),
         *needs(seen, width, look),

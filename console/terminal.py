@@ -21,13 +21,15 @@ def why_not(environ: Mapping[str, str], stdin: TextIO | None, stderr: TextIO | N
     return None
 
 
-def lost(fd: int) -> bool:
-    """Whether the terminal behind `fd` hung up: an ssh connection that died, a closed window."""
+def lost(stdin: TextIO | None) -> bool:
+    """Whether the terminal hung up: an ssh connection that died, a closed window."""
+    if stdin is None:
+        return True
     poll = select.poll()
     try:
-        poll.register(fd, 0)
+        poll.register(stdin.fileno(), 0)
         return any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
-    except OSError:
+    except (OSError, ValueError):
         return True
 
 

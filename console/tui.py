@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,8 +20,8 @@ from console import terminal
 from console.acts import Acts
 from console.clean import clean
 from console.feed import Feed
-from console.format import count, exact_age, plural
-from console.look import UNICODE, Look
+from console.format import count, exact_age, place, plural
+from console.look import ASCII, UNICODE, Look
 from console.messages import KillEnded, Looked, LookNow, ReplayEnded, ReplayPlanned, ResumeEnded
 from console.screens.board import Board
 from console.screens.help import Help
@@ -34,6 +35,7 @@ from runner.snapshot import Job
 from runner.units import Clock, SystemClock
 
 TICK_S = 0.25
+FINISH_S = 1.5
 OVERDUE_S = 2.0
 """A kill that takes longer than this is told with the command that does the same."""
 
@@ -67,25 +69,28 @@ class ConsoleApp(App[None]):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(ansi_color=True)
+        self.options = options or Options()
         self.theme = "ansi-dark"
+        self.set_class(self.options.look is ASCII, "-ascii")
         self.animation_level = "none"
         self.home = home
-        self.options = options or Options()
         self.clock = clock or SystemClock()
         self.monotonic = monotonic
         self.feed = Feed(home, db=db)
         self.acts = Acts(home, db=db, clock=self.clock, tell=self.post_message)
-        self.board = Board(self.options.look, monotonic, readonly=self.options.readonly)
+        where = place(home.root, os.environ.get("HOME", ""))
+        self.board = Board(self.options.look, monotonic, place=where, readonly=self.options.readonly)
         self.seen = Seen(at=self.clock.now())
         self._scrubber = Scrubber()
         self._looking = False
         self._look_again = False
+        self._looks = 0
         self._ticks = 0
         self._killing = 0
         """Kills on their way to the database."""
         self._kill_began = 0.0
         self._killed_at: int | None = None
-        """When a kill of ours was last recorded, until the home was seen running again."""
+        """Looks begun when a kill of ours was last recorded, until a later look sees nothing stopped."""
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), self._scrubber]
@@ -95,11 +100,16 @@ class ConsoleApp(App[None]):
         self._see(self.feed.read(self.board.ask, now=self.clock.now()))
         self.set_interval(TICK_S, self._tick)
 
+    def finish(self) -> None:
+        """After the screen is gone: a kill pressed just before must still arrive."""
+        self.acts.wait(FINISH_S)
+        self.feed.close()
+
     # --- looking --------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         self._ticks += 1
-        if self._ticks % 4 == 0 and not self.is_headless and terminal.lost(sys.__stdin__.fileno()):  # type: ignore[union-attr]
+        if self._ticks % 4 == 0 and not self.is_headless and terminal.lost(sys.__stdin__):
             self.exit()
         if self._killing and self.monotonic() - self._kill_began > OVERDUE_S:
             self._kill_began = self.monotonic() + 3600  # said once
@@ -115,6 +125,7 @@ class ConsoleApp(App[None]):
             self._look_again = True
             return
         self._looking = True
+        self._looks += 1
         self._look(self.board.ask)
 
     @work(thread=True, group="look", exit_on_error=False)
@@ -131,7 +142,7 @@ class ConsoleApp(App[None]):
     def _see(self, seen: Seen) -> None:
         other_file = self.seen.generation not in (0, seen.generation)
         self.seen = seen
-        if not self._killing and self._killed_at is not None and seen.at > self._killed_at and not seen.stopped:
+        if self._killed_at is not None and self._looks > self._killed_at and not seen.stopped:
             self._killed_at = None
         self.board.see(seen)
         top = self.screen
@@ -157,7 +168,7 @@ class ConsoleApp(App[None]):
         self._killing += 1
         self.board.sending = True
         self.board.draw_edges()
-        self.board.flash("stop sent, without grace" if again else "stop sent; k again cuts calls in flight")
+        self.board.flash("stop sent, without grace" if again else "stop sent")
         self.acts.kill(now=again)
 
     def on_kill_ended(self, message: KillEnded) -> None:
@@ -166,11 +177,13 @@ class ConsoleApp(App[None]):
         if message.killed is None:
             self.board.flash(f"{message.error}; try {self._cli('kill --now')}", bad=True)
         else:
-            self._killed_at = self.clock.now()
+            self._killed_at = self._looks
             if message.killed.failed:
                 self.board.flash(f"stopped by the STOP file; but {'; '.join(message.killed.failed)}", bad=True)
             else:
-                self.board.flash("stopped, without grace" if message.now else "stopped; u resumes")
+                self.board.flash(
+                    "stop recorded, without grace" if message.now else "stop recorded; k again cuts calls in flight"
+                )
         self.board.draw_edges()
         self.look()
 

@@ -46,9 +46,10 @@ class Board(Screen[None]):
         Binding("j", "no_move", show=False),
     ]
 
-    def __init__(self, look: Look, monotonic: Callable[[], float], *, readonly: bool) -> None:
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, place: str, readonly: bool) -> None:
         super().__init__()
         self.look = look
+        self.place = place
         self.readonly = readonly
         self.view = View.HOME
         self.seen: Seen | None = None
@@ -56,7 +57,10 @@ class Board(Screen[None]):
         """A stop of ours is on its way to the database."""
         self._monotonic = monotonic
         self._window = Window()
+        self._window_jobs: tuple[Job, ...] = ()
+        """The page of the list of all jobs that was drawn last."""
         self._jobs: tuple[Job, ...] = ()
+        """Jobs of the open view, as they were drawn last."""
         self._job_id: int | None = None
         self._came_from = View.HOME
         self._covered = True
@@ -108,10 +112,8 @@ class Board(Screen[None]):
         width = self.size.width
         if self.seen is None or width <= 0:
             return
-        note = "read-only" if self.readonly else ""
-        self.query_one("#vitals", Lines).show_lines(
-            vitals(self.seen, width, self.look, sending=self.sending, note=note)
-        )
+        board = vitals(self.seen, width, self.look, place=self.place, readonly=self.readonly, sending=self.sending)
+        self.query_one("#vitals", Lines).show_lines(board)
         self.query_one("#tabs", Lines).show_lines((tabs(self.seen, self.view, width, self.look),))
         self.query_one("#keys", Lines).show_lines((key_bar(self.view, width, readonly=self.readonly),))
         if self._monotonic() > self._flash_until:
@@ -153,18 +155,19 @@ class Board(Screen[None]):
 
     def _draw_jobs(self, seen: Seen, rows: tuple[Job, ...]) -> None:
         table = self.query_one("#jobs", Table)
-        kept = self._window.keeping(table.cursor, rows, self._jobs)
+        kept = self._window.keeping(table.cursor, rows, self._window_jobs)
         if kept is not None:
             self._window = kept
+            self.post_message(LookNow())
             return
-        self._jobs = rows
+        self._jobs = self._window_jobs = rows
         listing = all_jobs(rows, seen.at, newest=not self._window.above(rows), full=self._window.below(rows))
         table.show(listing)
 
     def _forget(self) -> None:
         for table in self.query(Table):
             table.forget()
-        self._window, self._jobs = Window(), ()
+        self._window, self._window_jobs, self._jobs = Window(), (), ()
         if self.view is View.JOB:
             self._open(self._came_from)
 
@@ -209,9 +212,9 @@ class Board(Screen[None]):
                 self.flash("only these are listed; afk-runner dead --limit N lists more")
             return
         table = self.query_one("#jobs", Table)
-        window = self._window.moved(message.to, self._jobs)
+        window = self._window.moved(message.to, self._window_jobs)
         if message.to in ("newest", "oldest"):
-            table.forget()
+            table.forget(at_end=message.to == "oldest")
             self._jobs = ()
         if window != self._window:
             self._window = window

@@ -82,7 +82,8 @@ class Question(ModalScreen[bool]):
             self.dismiss(True)
         elif self.word and event.character and event.is_printable:
             typed = self.typed + event.character
-            self.typed = typed if self.word.startswith(typed) else ""
+            again = event.character if self.word.startswith(event.character) else ""
+            self.typed = typed if self.word.startswith(typed) else again
             self.redraw()
 
     def _ways(self) -> list[Line]:

@@ -37,7 +37,7 @@ class ReplayQuestion(Question):
     def facts(self, width: int) -> list[Line]:  # noqa: ARG002 - short enough for any width
         spent = sum(job.settled + job.held for job in self.jobs)
         lines = [fact("set", f"{plural(len(self.jobs), 'job')}, frozen; dead letters that come later are not in it")]
-        lines.append(fact("cost", f"{money(spent) if spent else 'nothing'} so far; it may cost as much again"))
+        lines.append(fact("cost", f"{money(spent)} so far; it may cost as much again" if spent else "nothing so far"))
         vitals = self.seen.vitals
         if vitals is not None and vitals.spend.cap is not None:
             free = vitals.spend.free or 0

@@ -134,6 +134,6 @@ def _dead(job: Job, now: int) -> Row:
             (f"{job.attempts}/{job.max_attempts}", Role.PLAIN),
             (age(now - job.finished_at) if job.finished_at is not None else "-", Role.DIM),
             (cost(job), Role.PLAIN),
-            (first_line(job.error), Role.BAD),
+            (first_line(job.error), Role.PLAIN),
         ),
     )

@@ -19,5 +19,5 @@ def event_line(event: Event, width: int, look: Look) -> Line:
     if width >= 110:
         spans.append(Span(f"{cell(one_line(event.event), 15, look)} ", Role.DIM))
     spans.append(Span(f"{cell(subject, 26 if width >= 110 else 20 if width >= 76 else 14, look)} "))
-    spans.append(Span(one_line(event.text), role if role is not Role.DIM else Role.PLAIN))
+    spans.append(Span(one_line(event.text), Role.BAD if event.level == "error" else Role.PLAIN))
     return fit(tuple(spans), width, look)

@@ -13,7 +13,7 @@ _COLUMNS = (
     Column(title="schedule", width=14, grow=1, most=28),
     Column(title="when", width=18, rank=2, grow=1, most=40),
     Column(title="next", width=12, right=True),
-    Column(title="", width=7, rank=1),
+    Column(title="", width=8, rank=1),
     Column(title="last slot", width=12, right=True, rank=3),
     Column(title="state", width=12, grow=3),
 )

@@ -111,12 +111,12 @@ def row_line(
     spans = [Span(signs, Role.CURSOR if cursor else Role.ACCENT)]
     for place_of, one in enumerate(placed):
         text, role = row.cells[one.index]
+        if gone and not place_of:
+            text = f"gone {text}"
         shown = cell(one_line(text), one.width, look, right=one.column.right)
         if place_of:
             spans.append(Span(" " * GAP, Role.CURSOR if cursor else Role.PLAIN))
         spans.append(Span(shown, Role.GONE if gone else Role.CURSOR if cursor else role))
-    if gone:
-        spans = [spans[0], Span("gone ", Role.WARN), *spans[1:]]
     cut = fit(tuple(spans), width, look)
     blanks = width - sum(len(span.text) for span in cut)
     return (*cut, Span(" " * blanks, Role.CURSOR)) if cursor and blanks > 0 else cut

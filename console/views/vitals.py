@@ -13,11 +13,13 @@ from runner.snapshot import Breaker, BreakerState, Counts, Health, RunnerView, R
 from runner.units import MicroUsd, usd
 
 
-def vitals(seen: Seen, width: int, look: Look, *, sending: bool = False, note: str = "") -> tuple[Line, ...]:
-    """Four lines. `sending`: a stop is on its way to the database; `note`: said at the right, `read-only`."""
+def vitals(
+    seen: Seen, width: int, look: Look, *, place: str, readonly: bool = False, sending: bool = False
+) -> tuple[Line, ...]:
+    """Four lines. `place`: which home this is; `sending`: a stop is on its way to the database."""
     doubt = "?" if seen.stale else ""
     return (
-        _runner_line(seen, width, look, note),
+        _runner_line(seen, width, look, place, readonly=readonly),
         _spend_line(seen, width, look, doubt),
         _stop_line(seen, width, look, sending),
         _jobs_line(seen, width, look, doubt),
@@ -28,8 +30,13 @@ def _label(text: str, role: Role = Role.DIM) -> Span:
     return Span(f" {text:<9}", role)
 
 
-def _runner_line(seen: Seen, width: int, look: Look, note: str) -> Line:
-    right = line((f"{note}  " if note else "", Role.WARN), (f"{clock(seen.at)} ", Role.DIM))
+def _runner_line(seen: Seen, width: int, look: Look, place: str, *, readonly: bool) -> Line:
+    ends = (
+        Part(spans=line((place, Role.DIM)) if width >= 80 else (), rank=2),
+        Part(spans=line(("read-only", Role.WARN)) if readonly else ()),
+        Part(spans=line((f"{clock(seen.at)} ", Role.DIM)), rank=1),
+    )
+    right = pack(ends, width // 3)
     as_of = Part(
         spans=line((f"DATA AS OF {clock_s(seen.as_of)}", Role.WARN)) if seen.stale and seen.as_of else (), rank=1
     )
@@ -93,7 +100,7 @@ def _spend_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:
         Part(spans=line((percent(committed, spend.cap), role)), rank=4),
         Part(spans=line(("settled ", Role.DIM), usd(spend.settled)), rank=6),
         Part(spans=line(("held ", Role.DIM), usd(spend.held)), rank=2),
-        Part(spans=line(("free ", Role.DIM), f"{usd(spend.free or 0)}{doubt}"), rank=1),
+        Part(spans=line(("free ", Role.DIM), f"{usd(spend.free or 0)}{doubt}") if not reached else (), rank=1),
         Part(spans=line(f"{usd(spend.last_hour)}/h"), rank=5),
         _end_of_money(spend, reached=reached),
     ]

@@ -22,6 +22,7 @@ class Home(Vertical):
         super().__init__(id=id)
         self.look = look
         self._workers = 2
+        self._needs_height = 3
         self._seen: Seen | None = None
 
     def compose(self) -> ComposeResult:
@@ -50,7 +51,7 @@ class Home(Vertical):
         if seen.page is not None:
             self.query_one("#running", Table).show(running(seen.page.running, seen.at))
         box = self.query_one("#needs", Lines)
-        width, room = box.size.width, box.size.height - 2
+        width, room = self.size.width, self._needs_height - 2
         waiting = needs(seen, width, self.look)[: max(0, room)]
         title = line((" NEEDS YOU", Role.DIM))
         blank = ((),) * (room - len(waiting))
@@ -60,4 +61,5 @@ class Home(Vertical):
         height = self.size.height
         working = max(3, min(self._workers + 2, height // 3))
         self.query_one("#running").styles.height = working
-        self.query_one("#needs").styles.height = 3 if height < 12 else 5 if height < 24 else 7
+        self._needs_height = 3 if height < 12 else 5 if height < 24 else 7
+        self.query_one("#needs").styles.height = self._needs_height

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from console.format import count
-from console.line import Line, line, spread
+from console.line import Line, fit, line, spread, width_of
 from console.look import Look, Role
 from console.messages import Flash, PageWanted, RowChosen
 from console.views.table import Listing, Row, RowId, empty_line, head_line, place, row_line
@@ -42,6 +42,7 @@ class Table(Lines, can_focus=True):
         self.gone: frozenset[RowId] = frozenset()
         self._rows: tuple[Row, ...] = ()
         self._top = 0
+        self._at_end = False
         self._total: int | None = None
 
     # --- what is asked of it --------------------------------------------------------------------------------------
@@ -58,15 +59,17 @@ class Table(Lines, can_focus=True):
         self.marks &= ids | self.gone
         self.listing, self._rows, self._total = listing, tuple(rows), total
         if self.cursor is None and rows:
-            self.cursor = rows[0].id
+            self.cursor = rows[-1 if self._at_end else 0].id
+            self._at_end = False
         after = self._index()
         if before is not None and after is not None:
             self._top += after - before
         self.redraw()
 
-    def forget(self) -> None:
-        """Another database: no id means what it meant."""
+    def forget(self, *, at_end: bool = False) -> None:
+        """Start anew with the next list: another database, where no id means what it meant, or a far page."""
         self.cursor, self.marks, self.gone, self._rows, self._top = None, frozenset(), frozenset(), (), 0
+        self._at_end = at_end
         self.redraw()
 
     def chosen(self) -> tuple[RowId, ...]:
@@ -89,7 +92,7 @@ class Table(Lines, can_focus=True):
             self.post_message(PageWanted("newest"))
         elif to > 0 and self.listing.more_below:
             self.post_message(PageWanted("oldest"))
-        self._go(0 if to < 0 else len(self._rows) - 1)
+        self._go(0 if to < 0 else len(self._rows) - 1, ask=False)
 
     def action_mark(self) -> None:
         if not self.can_mark or self.cursor is None or self.cursor in self.gone:
@@ -124,7 +127,9 @@ class Table(Lines, can_focus=True):
             return
         self._settle(room)
         placed = place(self.listing.columns, width)
-        lines: list[Line] = [spread(head_line(placed, self.look), self._position(room), width, self.look)]
+        position = self._position(room)
+        titles = fit(head_line(placed, self.look), width - (width_of(position) + 2 if position else 0), self.look)
+        lines: list[Line] = [spread(titles, position, width, self.look)]
         for row in self._rows[self._top : self._top + room]:
             lines.append(
                 row_line(
@@ -144,10 +149,7 @@ class Table(Lines, can_focus=True):
     def on_resize(self) -> None:
         self.redraw()
 
-    def on_focus(self) -> None:
-        self.redraw()
-
-    def _go(self, index: int) -> None:
+    def _go(self, index: int, *, ask: bool = True) -> None:
         if not self._rows:
             return
         index = max(0, min(len(self._rows) - 1, index))
@@ -161,9 +163,9 @@ class Table(Lines, can_focus=True):
         index = self._index() or 0
         room = self._room()
         self._top = min(max(self._top, index - room + 1), index)
-        if index >= len(self._rows) - NEAR and self.listing.more_below:
+        if ask and index >= len(self._rows) - NEAR and self.listing.more_below:
             self.post_message(PageWanted("older"))
-        elif index < NEAR and self.listing.more_above:
+        elif ask and index < NEAR and self.listing.more_above:
             self.post_message(PageWanted("newer"))
         self.redraw()
 
@@ -177,18 +179,17 @@ class Table(Lines, can_focus=True):
     def _position(self, room: int) -> Line:
         if not self._rows:
             return ()
-        first, last = self._top + 1, min(len(self._rows), self._top + room)
+        last = min(len(self._rows), self._top + room)
+        above, below = self._top, len(self._rows) - last
         pieces: list[str | tuple[str, Role]] = []
         if self.marks:
-            pieces.append((f"{len(self.marks)} marked  ", Role.ACCENT))
-        if self._top or self.listing.more_above:
-            newer = f"{self._top}{'+' if self.listing.more_above else ''}"
-            pieces.append((f"{self.look.up} {newer}  ", Role.DIM))
-        if last < len(self._rows) or self.listing.more_below:
-            rest = f"{len(self._rows) - last}{'+' if self.listing.more_below else ''}"
-            pieces.append((f"{self.look.down} {rest}  ", Role.DIM))
-        if (first > 1 or last < len(self._rows)) and self._total is not None:
-            pieces.append((f"of {count(self._total)} ", Role.DIM))
+            pieces.append((f" {count(len(self.marks))} marked", Role.ACCENT))
+        if above or self.listing.more_above:
+            pieces.append((f" {self.look.up}{_number(above, more=self.listing.more_above)}", Role.DIM))
+        if below or self.listing.more_below:
+            pieces.append((f" {self.look.down}{_number(below, more=self.listing.more_below)}", Role.DIM))
+        if self.listing.more_below and self._total is not None:
+            pieces.append((f" of {count(self._total)}", Role.DIM))
         return line(*pieces)
 
     def _room(self) -> int:
@@ -206,3 +207,7 @@ class Table(Lines, can_focus=True):
                 break
             place_of = still[row.id] + 1 if row.id in still else place_of
         return place_of
+
+
+def _number(rows: int, *, more: bool) -> str:
+    return f"{rows or ''}+" if more else str(rows)

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from console.line import Line
-from console.look import Look
+from console.format import plural
+from console.line import Line, line
+from console.look import Look, Role
 from console.widgets.lines import Lines
 
 
@@ -37,8 +38,13 @@ class Text(Lines, can_focus=True):
 
     def redraw(self) -> None:
         """Draw what is in view."""
-        self._top = max(0, min(self._top, len(self._all) - self.size.height))
-        self.show_lines(self._all[self._top : self._top + self.size.height])
+        height = self.size.height
+        self._top = max(0, min(self._top, len(self._all) - height))
+        shown = self._all[self._top : self._top + height]
+        below = len(self._all) - self._top - height
+        if below > 0 and shown:
+            shown = (*shown[:-1], line((f" {self.look.down} {plural(below + 1, 'more line')}", Role.DIM)))
+        self.show_lines(shown)
 
     def on_resize(self) -> None:
         self.redraw()

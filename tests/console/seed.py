@@ -22,12 +22,12 @@ from runner.units import HOUR_MS, MINUTE_MS, SystemClock, UnixMs, day_of
 from tests import factories as make
 
 
-def seed(database: Database, now: int) -> None:
+def seed(database: Database, now: int, *, pid: int) -> None:
     """Write the rows."""
     day = day_of(now, ZoneInfo("UTC"))
     with database.write() as db:
         make.make_settings(db, daily_usd=10_000_000, workers=4)
-        make.make_runner(db, pid=os.getpid(), heartbeat_at=now, started_at=now - 9 * HOUR_MS)
+        make.make_runner(db, pid=pid, heartbeat_at=now, started_at=now - 9 * HOUR_MS)
         make.make_schedule(
             db, "digest", spec="0 6 * * * Europe/Berlin", next_at=now + 6 * HOUR_MS, last_slot=now - 8 * HOUR_MS
         )
@@ -155,7 +155,7 @@ def main() -> None:
     home = Home(Path(sys.argv[1]).absolute())
     home.create()
     database = Database.open(home.db, create=True)
-    seed(database, SystemClock().now())
+    seed(database, SystemClock().now(), pid=os.getpid())
     play(home, database)
 
 

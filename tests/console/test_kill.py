@@ -1,0 +1,200 @@
+"""`k` kills at once, everywhere, whatever state the home is in."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from textual.screen import Screen
+from textual.widgets import Input
+
+from console.acts import Acts
+from console.messages import KillEnded
+from console.screens.help import Help
+from console.screens.question import Question
+from console.screens.resume import ResumeQuestion
+from console.tui import ConsoleApp, Options
+from runner.commands import Door
+from runner.home import Home
+from runner.store import controls
+from runner.store.db import Database
+from tests.console.conftest import ManualMonotonic
+from tests.console.screen import eventually, flash_of, lines_of, look, shows, until
+from tests.factories import ManualClock, make_running
+
+pytestmark = pytest.mark.usefixtures("live")
+
+
+def stop_value(db: sqlite3.Connection) -> str:
+    return controls.stop_row(db).value
+
+
+async def test_one_key_sets_file_and_row_without_asking(app: ConsoleApp, home: Home, db: sqlite3.Connection) -> None:
+    make_running(db)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("k")
+        await shows(pilot, "STOP SENT", "stop recorded; k again cuts calls in flight")
+
+        assert (stop_value(db), home.stop_set()) == (controls.STOP, True)
+        assert controls.stop_row(db).reason == "k in the console"
+        assert isinstance(app.screen, Screen)
+        assert app.screen is app.board
+
+
+async def test_stopped_is_said_once_the_runner_has_answered(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    make_running(db)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("k")
+        await shows(pilot, "the runner has not answered yet")
+
+        db.execute("UPDATE runners SET state = 'draining', stop_seq = ?", (controls.stop_row(db).seq,))
+        await look(pilot)
+
+        assert lines_of(app)[2].startswith(" STOPPED  by ")
+        assert "1 job still finishing" in lines_of(app)[2]
+
+
+async def test_the_screen_says_sent_before_the_database_answers(
+    app: ConsoleApp, home: Home, database: Database
+) -> None:
+    """Somebody holds the write lock: the file stops the runner, the screen shows it, and no key waits."""
+    async with app.run_test(size=(80, 24)) as pilot:
+        with database.write():
+            await pilot.press("k")
+            await shows(pilot, "STOP SENT")
+            assert home.stop_set()
+            assert app._killing == 1
+            await pilot.press("2")
+            await shows(pilot, "[2 Jobs]")
+        await until(pilot, lambda: app._killing == 0)
+
+        assert stop_value(database.connection) == controls.STOP
+
+
+async def test_a_kill_that_takes_long_is_told_with_the_command_that_does_the_same(
+    app: ConsoleApp, home: Home, database: Database, monotonic: ManualMonotonic
+) -> None:
+    async with app.run_test(size=(140, 24)) as pilot:
+        with database.write():
+            await pilot.press("k")
+            await shows(pilot, "STOP SENT")
+            monotonic.advance(2.1)
+            await shows(pilot, f"in another terminal: afk-runner kill --now --home {home.root}"[:100])
+        await until(pilot, lambda: app._killing == 0)
+
+
+async def test_a_second_k_cuts_the_grace_and_a_third_changes_nothing(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("k", "k")
+        await shows(pilot, "without grace")
+        assert stop_value(db) == controls.STOP_NOW
+
+        await pilot.press("k")
+        await until(pilot, lambda: app._killing == 0)
+
+        assert stop_value(db) == controls.STOP_NOW
+
+
+async def test_k_after_a_resume_has_its_grace_again(app: ConsoleApp, db: sqlite3.Connection, home: Home) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("k")
+        await shows(pilot, "stop recorded")
+        Door(home, clock=app.clock).resume()
+        await shows(pilot, "STOP not set")
+
+        await pilot.press("k")
+        await until(pilot, lambda: app._killing == 0 and app.seen.stopped)
+
+        assert stop_value(db) == controls.STOP
+
+
+async def test_k_works_without_any_database(app: ConsoleApp, home: Home, database: Database) -> None:
+    home.db.rename(home.root / "elsewhere")
+    async with app.run_test(size=(120, 24)) as pilot:
+        await shows(pilot, "DATABASE MISSING")
+        await pilot.press("k")
+        await shows(pilot, "STOP IS SET", "stopped by the STOP file; but")
+
+        assert home.stop_set()
+
+
+async def test_a_kill_that_failed_altogether_says_so_and_says_what_to_do(
+    app: ConsoleApp, home: Home, database: Database
+) -> None:
+    home.db.rename(home.root / "elsewhere")
+    async with app.run_test(size=(140, 24)) as pilot:
+        app.post_message(KillEnded(None, now=False, error="NOT STOPPED: the disk is full"))
+        app._killing = 1
+        await shows(pilot, "NOT STOPPED: the disk is full; try afk-runner kill --now")
+
+
+@pytest.mark.parametrize("key", ["k", "f9"])
+async def test_k_works_in_every_dialog_and_leaves_it_open(
+    app: ConsoleApp, db: sqlite3.Connection, monotonic: ManualMonotonic, key: str
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        for dialog in (Help(app.board.view, app.options.look, readonly=False), _question(app)):
+            controls.set_stop(db, controls.OFF, reason=None, by="test", now=app.clock.now())
+            await app.push_screen(dialog)
+            await pilot.press(key)
+            await until(pilot, lambda: app._killing == 0 and stop_value(db) != controls.OFF)
+            assert app.screen is dialog
+            app.pop_screen()
+
+
+def _question(app: ConsoleApp) -> Question:
+    return ResumeQuestion(app.seen, app.options.look, app.monotonic)
+
+
+async def test_f9_kills_while_a_word_is_being_typed(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    """An input takes `k` as a letter, and must not take F9."""
+    async with app.run_test(size=(80, 24)) as pilot:
+        typing = Input()
+        await app.board.mount(typing)
+        typing.focus()
+        await pilot.press("k", "f9")
+        await until(pilot, lambda: stop_value(db) == controls.STOP)
+
+        assert typing.value == "k"
+
+
+async def test_a_paste_presses_no_key(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    from textual.events import Paste
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.post_message(Paste("kukuy\nk"))
+        await look(pilot)
+
+        assert (stop_value(db), app.screen is app.board) == (controls.OFF, True)
+
+
+async def test_read_only_has_no_acts(home: Home, clock: ManualClock, db: sqlite3.Connection) -> None:
+    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("k", "f9", "u", "r")
+        await look(pilot)
+
+        assert (stop_value(db), home.stop_set()) == (controls.OFF, False)
+        assert flash_of(app) == "r is off: started with --readonly"
+        assert "read-only" in lines_of(app)[0]
+        assert "Kill" not in lines_of(app)[-1]
+
+
+async def test_a_kill_waits_for_no_other_act(home: Home, clock: ManualClock, db: sqlite3.Connection) -> None:
+    """A long replay holds its own connection, not that of the kill."""
+    told: list[object] = []
+    acts = Acts(home, db=None, clock=clock, tell=told.append)
+    with acts._other_turn:
+        acts.replay((1,))
+        acts.kill(now=False)
+        eventually(lambda: told)
+        assert [type(message) for message in told] == [KillEnded]
+    acts.wait(5)
+
+
+async def test_a_kill_pressed_just_before_quitting_still_arrives(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("k", "q")
+    app.finish()
+
+    assert stop_value(db) == controls.STOP

@@ -1,0 +1,164 @@
+"""The list: its cursor and marks belong to ids, and it draws what fits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from textual.app import App, ComposeResult
+
+from console.line import plain
+from console.look import ASCII, Role
+from console.messages import PageWanted, RowChosen
+from console.views.table import Column, Listing, Row, RowId, place
+from console.widgets.table import Table
+
+COLUMNS = (Column(title="job", width=6, grow=1), Column(title="note", width=8, rank=1))
+
+
+def listing(*ids: RowId, above: bool = False, below: bool = False) -> Listing:
+    rows = tuple(Row(id, ((f"job {id}", Role.PLAIN), ("note", Role.DIM))) for id in ids)
+    return Listing(columns=COLUMNS, rows=rows, empty="none here", more_above=above, more_below=below)
+
+
+class Harness(App[None]):
+    """A table of five rows' height, and what it says."""
+
+    def __init__(self) -> None:
+        super().__init__(ansi_color=True)
+        self.table = Table(ASCII, can_mark=True)
+        self.said: list[RowChosen | PageWanted] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.table
+
+    def on_row_chosen(self, message: RowChosen) -> None:
+        self.said.append(message)
+
+    def on_page_wanted(self, message: PageWanted) -> None:
+        self.said.append(message)
+
+
+@asynccontextmanager
+async def table_of(*ids: RowId) -> AsyncIterator[tuple[Table, Harness, object]]:
+    harness = Harness()
+    async with harness.run_test(size=(30, 6)) as pilot:
+        harness.table.show(listing(*ids))
+        harness.table.focus()
+        yield harness.table, harness, pilot
+
+
+def shown(table: Table) -> list[str]:
+    return [plain(line).rstrip() for line in table.lines[1:]]
+
+
+def cursor_line(table: Table) -> int:
+    return next(number for number, line in enumerate(shown(table)) if line.startswith(">"))
+
+
+async def test_an_empty_list_says_what_is_not_there() -> None:
+    async with table_of() as (table, harness, pilot):
+        await pilot.press("down", "enter", "space", "end")
+
+        assert shown(table) == ["   none here"]
+        assert harness.said == []
+
+
+async def test_the_cursor_stays_on_its_row_when_others_come_and_go() -> None:
+    async with table_of(5, 4, 3, 2) as (table, _, pilot):
+        await pilot.press("down")
+        table.show(listing(7, 6, 5, 4, 3))
+
+        assert table.cursor == 4
+        table.show(listing(4))
+        assert table.cursor == 4
+
+
+async def test_the_row_of_the_cursor_keeps_its_line_while_the_list_is_longer_than_the_box() -> None:
+    async with table_of(*range(20, 0, -1)) as (table, _, pilot):
+        await pilot.press("down", "down")
+        before = cursor_line(table)
+        table.show(listing(*range(25, 0, -1)))
+
+        assert cursor_line(table) == before
+        assert plain(table.lines[0]).endswith(" ^5 v15")
+
+
+async def test_a_list_that_fits_is_seen_whole() -> None:
+    async with table_of(2, 1) as (table, _, _):
+        table.show(listing(4, 3, 2, 1))
+
+        assert [line[3:8] for line in shown(table)] == ["job 4", "job 3", "job 2", "job 1"]
+        assert table.cursor == 2
+
+
+async def test_a_row_that_vanished_is_gone_until_the_cursor_leaves_it() -> None:
+    async with table_of(5, 4, 3, 2) as (table, harness, pilot):
+        await pilot.press("down", "space", "up")
+        assert table.marks == {4}
+        table.show(listing(6, 5, 3, 2))
+
+        assert [line.split("  note")[0].rstrip() for line in shown(table)] == [
+            *("   job 6", "   job 5", ">x gone job 4", "   job 3", "   job 2")
+        ]
+        assert table.chosen() == ()
+        await pilot.press("enter")
+        assert harness.said == []
+        await pilot.press("down")
+        assert table.cursor == 3
+        assert "gone" not in "".join(shown(table))
+        assert table.marks == frozenset()
+
+
+async def test_marks_are_ids_in_the_order_of_the_list() -> None:
+    async with table_of(5, 4, 3) as (table, _, pilot):
+        await pilot.press("down", "space", "up", "up", "space")
+        assert table.chosen() == (5, 4)
+
+        table.show(listing(9, 5, 3))
+        assert table.chosen() == (5,)
+        await pilot.press("asterisk")
+        table.show(listing(10, 9, 5, 3))
+        assert table.chosen() == (9, 5, 3)
+        await pilot.press("c", "down")
+        assert table.chosen() == (3,)
+
+
+async def test_pages_and_ends_are_reached() -> None:
+    async with table_of(*range(50, 0, -1)) as (table, _, pilot):
+        await pilot.press("end")
+        assert table.cursor == 1
+        await pilot.press("pageup")
+        assert table.cursor == 5
+        await pilot.press("home", "pagedown")
+        assert table.cursor == 46
+        assert len(shown(table)) == 5
+
+
+async def test_more_is_asked_for_near_the_ends_of_what_is_loaded() -> None:
+    async with table_of() as (table, harness, pilot):
+        table.show(listing(*range(50, 0, -1), above=True, below=True))
+        await pilot.press("pagedown", "home", "end")
+
+        assert [message.to for message in harness.said if isinstance(message, PageWanted)] == [
+            *("newer", "newest", "oldest")
+        ]
+
+
+async def test_enter_names_the_id() -> None:
+    async with table_of("digest", "triage") as (_, harness, pilot):
+        await pilot.press("down", "enter")
+
+        assert [message.id for message in harness.said if isinstance(message, RowChosen)] == ["triage"]
+
+
+def test_columns_give_way_by_rank_and_share_what_is_left() -> None:
+    columns = (
+        Column(title="a", width=5, grow=1, most=7),
+        Column(title="b", width=5, rank=2),
+        Column(title="c", width=5, rank=1, grow=1),
+    )
+
+    assert [(one.index, one.width) for one in place(columns, 40)] == [(0, 7), (1, 5), (2, 21)]
+    assert [one.index for one in place(columns, 18)] == [0, 2]
+    assert [one.index for one in place(columns, 9)] == [0]
