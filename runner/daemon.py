@@ -20,6 +20,7 @@ from pathlib import Path
 from runner import schedule, upkeep
 from runner.config import Config, TaskConfig
 from runner.errors import ConfigError, Exit, LockHeld, RunnerError, StoreError
+from runner.gate.book import Book
 from runner.gate.jobapi import JobApi
 from runner.gate.ledger import Policy
 from runner.gate.messages import Messages
@@ -213,14 +214,16 @@ class Daemon:
         self._upstreams = Upstreams(self._config.upstreams, self._config.models)
         self._gate = Gate(
             messages=Messages(
-                writer=self._writer,
+                book=Book(
+                    writer=self._writer,
+                    price_list=PriceList(self._config.prices),
+                    policy=Policy(zone=self._config.zone, budget=self._config.budget, cool_down=self._cool_down()),
+                    outside_stop=self._stop_outside,
+                    any_stop=self._any_stop,
+                    clock=self._clock,
+                    rng=self._rng,
+                ),
                 upstreams=self._upstreams,
-                price_list=PriceList(self._config.prices),
-                policy=Policy(zone=self._config.zone, budget=self._config.budget, cool_down=self._cool_down()),
-                outside_stop=self._stop_outside,
-                any_stop=self._any_stop,
-                clock=self._clock,
-                rng=self._rng,
             ),
             jobs=JobApi(
                 writer=self._writer,

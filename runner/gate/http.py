@@ -26,6 +26,9 @@ IDLE_S = 600
 LINGER_S = 2
 """How long the rest of a request that was refused unread is taken in, so that its sender gets to read the answer."""
 
+NO_RETRY = {"x-should-retry": "false"}
+"""Both vendors' clients stop on it at once."""
+
 _KINDS = {403: "permission_error", 404: "not_found_error", 413: "request_too_large", 500: "api_error", 503: "api_error"}
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -163,7 +166,7 @@ async def _serve_one(
 
 
 async def _refuse(responder: Responder, error: BadRequest) -> None:
-    await responder.send(error.status, error.body(), {"x-should-retry": "false", "connection": "close"})
+    await responder.send(error.status, error.body(), {**NO_RETRY, "connection": "close"})
 
 
 async def _watched(

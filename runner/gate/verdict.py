@@ -52,6 +52,16 @@ _FAILURES = frozenset({500, 502, 503, 504, 529})
 _SPEND_CODES = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_reached"})
 
 
+def held(note: str) -> Verdict:
+    """Its cost is not known, and its upstream no worse for it."""
+    return Verdict(money=Money.STAND, blow=Blow.NEUTRAL, note=note)
+
+
+def released(note: str) -> Verdict:
+    """It was not sent."""
+    return Verdict(money=Money.RELEASE, blow=Blow.NEUTRAL, note=note)
+
+
 def of_status(status: int, body: bytes, headers: dict[str, str], *, now: UnixMs) -> Verdict:
     """The meaning of an answer that is not a 2xx."""
     kind, code, message = _error_of(body)

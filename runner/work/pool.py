@@ -347,7 +347,7 @@ class Pool:
         elif seat.live is not None:
             seat.failures = 0
             child.jobs_done += 1
-            self._over(seat, _ending(answer, seat.live))
+            self._over(seat, _ending(answer, seat.live, now=self._clock.now()))
 
     def _gone(self, seat: _Seat, child: Child) -> None:
         live = seat.live
@@ -489,14 +489,16 @@ class Pool:
             self.look()
 
 
-def _ending(answer: Mapping[str, Any], live: Live) -> Ending:
+def _ending(answer: Mapping[str, Any], live: Live, *, now: UnixMs) -> Ending:
     """What a worker said, read with care: the payload shares its process."""
     outcome, result, error, after = (answer.get(name) for name in ("outcome", "result", "error", "after_ms"))
+    asked = after if isinstance(after, int) and not isinstance(after, bool) else 0
+    upstream = live.granted.wait_until - now if live.granted.wait_until is not None else 0
     return Ending(
         outcome=outcome if outcome in ("done", "retry", "dead") else "died",
         result=result if isinstance(result, str) else None,
         error=error[:8_000] if isinstance(error, str) else None,
-        after_ms=min(after, FAR_MS) if isinstance(after, int) and not isinstance(after, bool) and after > 0 else 0,
+        after_ms=max(0, min(max(asked, upstream), FAR_MS)),
         cut=live.cut,
         refusal=live.granted.refusal,
     )

@@ -1,0 +1,115 @@
+"""The books of the gate: what is held, settled or let stand for a call, written through the runner's one writer."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from runner.errors import StoreError
+from runner.gate import admission, ledger, rates
+from runner.gate.admission import Refusal
+from runner.gate.ledger import Call, Policy
+from runner.gate.passes import Pass
+from runner.gate.prices import PriceList
+from runner.gate.rates import Price
+from runner.gate.usage import Usage
+from runner.gate.verdict import Verdict, held
+from runner.store.writer import Writer
+from runner.units import Clock, UnixMs
+
+_FAULTS = (StoreError, sqlite3.Error, OverflowError)
+
+
+class Barred(Exception):
+    """The call must not leave. Nothing was sent."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Book:
+    """Every entry is durable when its method returns, or was not made."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        price_list: PriceList,
+        policy: Policy,
+        outside_stop: Callable[[], str | None],
+        any_stop: Callable[[], str | None],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        """`outside_stop` looks for a stop outside the database: its reason, or None. Any thread asks it.
+
+        `any_stop` looks at all there is, the database too; the loop asks it right before bytes leave.
+        """
+        self._writer = writer
+        self._prices = price_list
+        self._policy = policy
+        self._outside_stop = outside_stop
+        self._any_stop = any_stop
+        self._clock = clock
+        self._rng = rng
+
+    def now(self) -> UnixMs:
+        """Wall time."""
+        return self._clock.now()
+
+    def price(self, model: str, *, local: bool) -> Price | None:
+        """What a model costs now; None: nobody knows."""
+        return self._prices.lookup(model, local=local, now=self._clock.now())
+
+    async def hold(self, call: Call) -> int | Refusal:
+        """Admit the call and hold its bound: the charge's id, or why not. A ledger that fails refuses."""
+        try:
+            return await self._writer.write(
+                lambda db: ledger.admit(db, call, self._policy, stop_reason=self._outside_stop(), now=self._clock.now())
+            )
+        except _FAULTS as error:
+            return admission.ledger_unusable(str(error), now=self._clock.now())
+
+    def last_look(self, granted: Pass) -> None:
+        """Raises Barred when the call must not leave after all: a stop or the end of its attempt came in between."""
+        if granted.revoked:
+            raise Barred(admission.attempt_over())
+        reason = self._any_stop()
+        if reason is not None:
+            raise Barred(admission.stopped(reason))
+
+    async def settle(self, charge: int, call: Call, *, price: Price, used: Usage) -> None:
+        """Write the true cost down, by the dearest of the models that worked on it."""
+        several = [price]
+        for other in used.other_models:
+            known = self.price(other, local=price.free)
+            if known is None:
+                verdict = held(f"the answer names model {other[:80]!r}, whose price is unknown")
+                await self.conclude(charge, call, verdict)
+                return
+            several.append(known)
+        cost = rates.cost(rates.dearest(several), used)
+        await self._write(lambda db: ledger.settle(db, charge, call, cost=cost, usage=used, now=self._clock.now()))
+
+    async def conclude(self, charge: int, call: Call, verdict: Verdict) -> None:
+        """Write down what an answer without complete usage means."""
+        await self._write(
+            lambda db: ledger.conclude(
+                db,
+                charge,
+                call,
+                verdict,
+                cool_down=self._policy.cool_down,
+                now=self._clock.now(),
+                rng=self._rng,
+            )
+        )
+
+    async def _write(self, act: Callable[[Any], None]) -> None:
+        try:
+            await self._writer.write(act)
+        except _FAULTS:
+            return  # the hold is in the ledger and goes on counting: never less than the truth
