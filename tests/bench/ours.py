@@ -1,0 +1,104 @@
+"""Our store driven without a runner: what `work/pool.py` writes for each job, in the same order and commit."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.store import attempts, controls, events, jobs
+from runner.store.attempts import Outcome
+from runner.store.db import Database
+from runner.store.jobs import Job, JobStatus, Lease, NewJob
+from runner.units import SystemClock, UnixMs
+
+CLOCK = SystemClock()
+RUNNER = "bench-1"
+
+
+def finish_and_claim(db: sqlite3.Connection, job: Job | None) -> Job | None:
+    """End one job and take the next, with the attempt rows and the event a runner leaves."""
+    now = CLOCK.now()
+    if job is not None:
+        jobs.finish(db, id=job.id, token=job.lease or "", status=JobStatus.DONE, now=now, result="null")
+        attempts.end(db, job_id=job.id, n=job.starts, outcome=Outcome.DONE, now=now)
+        events.record(
+            db,
+            now=now,
+            level=events.INFO,
+            event="job.done",
+            text="done",
+            task=job.task,
+            job=job.key,
+            attempt=job.starts,
+        )
+    if controls.stop_row(db).is_set:
+        return None
+    found = jobs.claim(db, now=now, lease=Lease(runner=RUNNER, token=secrets.token_hex(8), until=UnixMs(now + 60_000)))
+    if found is not None and controls.paused(db, found.task) is None:
+        attempts.start(db, job_id=found.id, n=found.starts, runner=RUNNER, now=now)
+    return found
+
+
+@dataclass(slots=True)
+class Store:
+    """One database and the keys it was given."""
+
+    path: Path
+    database: Database = field(init=False)
+    keys: int = 0
+
+    def __post_init__(self) -> None:
+        self.database = Database.open(self.path, create=True)
+
+    def fill(self, count: int) -> None:
+        """Add due jobs, in one transaction."""
+        now = CLOCK.now()
+        with self.database.write() as db:
+            for _ in range(count):
+                self.keys += 1
+                jobs.insert(db, new_job(self.keys, now), now=now)
+
+    def drain(self) -> tuple[int, float]:
+        """Work off everything that is due, a transaction a job: how many, and seconds."""
+        count = 0
+        job = None
+        start = time.perf_counter()
+        while True:
+            with self.database.write() as db:
+                job = finish_and_claim(db, job)
+            if job is None:
+                return count, time.perf_counter() - start
+            count += 1
+
+    def pace(self, count: int) -> float:
+        """Jobs a second of a drain of `count`; the filling does not count."""
+        self.fill(count)
+        done, seconds = self.drain()
+        assert done == count
+        return done / seconds
+
+    def keep_finished(self, count: int) -> None:
+        """Leave `count` finished jobs with their attempts behind, as a home that has worked for long has."""
+        with self.database.write() as db:
+            db.execute(
+                """
+                INSERT INTO jobs (key, task, payload, status, not_before, attempts, starts, max_attempts, result,
+                                  created_at, finished_at)
+                WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+                SELECT printf('old-%08d', i), 'echo', '{}', 'done', 1, 1, 1, 4, 'null', 1, 2 FROM n
+                """,
+                (count,),
+            )
+            db.execute(
+                "INSERT INTO attempts (job_id, n, runner, started_at, ended_at, outcome) "
+                "SELECT id, 1, 'bench-0', 1, 2, 'done' FROM jobs"
+            )
+        self.database.checkpoint(truncate=True)
+
+
+def new_job(number: int, now: UnixMs) -> NewJob:
+    """A small job."""
+    return NewJob(key=f"echo-{number:08}", task="echo", payload=f'{{"n":{number}}}', not_before=now, max_attempts=4)

@@ -1,0 +1,154 @@
+"""The store alone, in one process: every job durable, nothing else measured."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runner.config import TaskConfig
+from tests.bench.ours import Store
+from tests.bench.peers import huey_pace, huey_store, synced_writes
+from tests.bench.rounds import interleaved
+from tests.bench.table import Table
+
+pytestmark = pytest.mark.bench
+
+PART = "The store alone"
+JOBS = 1_500
+
+
+def test_a_durable_job_against_a_synced_write(disk: Path, table: Table) -> None:
+    """Finish and claim in one transaction is well ahead of huey, which needs two."""
+    store, theirs = Store(disk / "agent.db"), huey_store(disk / "huey.db")
+    found = interleaved(
+        {
+            "raw": lambda: synced_writes(disk / "raw", 2 * JOBS),
+            "ours": lambda: store.pace(JOBS),
+            "huey": lambda: huey_pace(theirs, JOBS),
+        },
+        rounds=7,
+    )
+    store.database.close()
+
+    ours, huey = found.ratio("ours", "raw"), found.ratio("huey", "raw")
+    against = found.ratio("ours", "huey")
+    table.add(PART, "a synced 4 KiB overwrite", f"1.00 ({found.typical('raw'):,.0f}/s)")
+    table.add(
+        PART,
+        "finish and claim in one transaction, with attempt, event and counters, against it",
+        f"{ours} ({found.typical('ours'):,.0f}/s)",
+        goal="≥ 0.68",
+        met=ours.typical >= 0.68,
+    )
+    table.add(PART, "huey's store, `synchronous=FULL`, against it", huey)
+    table.add(PART, "ours against huey's", against, goal="≥ 2", met=against.typical >= 2)
+    assert against.typical > 1
+
+
+COUNTED = """
+import sys
+from pathlib import Path
+from tests.bench.ours import Store
+store = Store(Path(sys.argv[1]))
+store.pace(500)
+store.fill(int(sys.argv[2]))
+Path(sys.argv[1] + ".begin").touch()
+store.drain()
+Path(sys.argv[1] + ".end").touch()
+"""
+
+
+def test_a_job_is_one_sync(disk: Path, table: Table) -> None:
+    """A job costs one sync, and its share of the checkpoints'. Counted by the kernel, where strace is installed."""
+    count, log = 4_000, disk / "calls"
+    try:
+        subprocess.run(
+            ["strace", "-f", "-o", log, "-e", "trace=fsync,fdatasync,pwrite64,open,openat", sys.executable]
+            + ["-c", COUNTED, disk / "agent.db", str(count)],
+            check=True,
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("strace is not installed, or may not look")
+    lines = log.read_text("utf-8", "replace").splitlines()
+    begin, end = (next(i for i, line in enumerate(lines) if f".db.{word}" in line) for word in ("begin", "end"))
+    between = lines[begin:end]
+    syncs = sum("sync(" in line for line in between) / count
+    pages = sum("pwrite64(" in line and ", 4096, " in line for line in between) / count
+    table.add(PART, "syncs a job, checkpoints included", f"{syncs:.3f}", goal="≤ 1.05", met=syncs <= 1.05)
+    table.add(PART, "4 KiB pages written a job, checkpoints included", f"{pages:.1f}")
+    assert syncs <= 1.1
+
+
+def test_rows_added_in_bulk(disk: Path, table: Table) -> None:
+    """`enqueue --lines` takes a stream in one transaction."""
+    from runner.bulk import BulkDoor
+    from runner.enqueue import JobRequest
+    from runner.home import Home
+
+    home = Home(disk / "home")
+    home.root.mkdir()
+    Store(home.db).database.close()
+    count, rounds = 50_000, 3
+    store = Store(disk / "other.db")
+
+    def door(round: int) -> float:
+        door = BulkDoor(home)
+        requests = ((i, JobRequest(task="echo", payload={"n": i}, key=f"e{round}-{i:08}")) for i in range(count))
+        start = time.perf_counter()
+        added = door.enqueue_all({"echo": _task()}, requests, max_attempts=4)
+        seconds = time.perf_counter() - start
+        assert added.created == count
+        door.close()
+        return count / seconds
+
+    def rows() -> float:
+        start = time.perf_counter()
+        store.fill(count)
+        return count / (time.perf_counter() - start)
+
+    numbers = iter(range(rounds + 1))
+    found = interleaved({"door": lambda: door(next(numbers)), "rows": rows}, rounds=rounds)
+    for side, what in (
+        ("rows", "rows inserted in one transaction"),
+        ("door", "through the write door, checks and all"),
+    ):
+        pace = found.typical(side)
+        table.add(PART, what, f"{pace / 1000:,.0f} k/s", goal="≥ 100 k/s", met=pace >= 100_000)
+    store.database.close()
+
+
+def test_pruning(disk: Path, table: Table) -> None:
+    """Old rows go in short transactions, so that nobody waits long behind one."""
+    from runner.store import jobs
+    from runner.units import UnixMs
+    from runner.upkeep import PRUNE_BATCH
+
+    store = Store(disk / "agent.db")
+    count = 50_000
+    store.keep_finished(count)
+    after: int | None = 0
+    longest, gone = 0.0, 0
+    start = time.perf_counter()
+    while after is not None:
+        began = time.perf_counter()
+        with store.database.write() as db:
+            went, after = jobs.prune(db, before=UnixMs(10), keep=0, after_id=after, batch=PRUNE_BATCH)
+        longest = max(longest, time.perf_counter() - began)
+        gone += went
+    pace = gone / (time.perf_counter() - start)
+    assert gone == count
+    table.add(PART, "finished rows pruned", f"{pace / 1000:,.0f} k/s", goal="≥ 40 k/s", met=pace >= 40_000)
+    table.add(PART, "longest transaction of it", f"{longest * 1000:.0f} ms", goal="≤ 20 ms", met=longest <= 0.02)
+    store.database.close()
+
+
+def _task() -> TaskConfig:
+    from runner.config import TaskKind
+
+    return TaskConfig(name="echo", kind=TaskKind.PYTHON)
