@@ -1,0 +1,154 @@
+"""The day's cap in the real programs: who is let through, what is held, and what the refused are told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.vendor import COST, HOLD, KEY, ask, burnt, house, spent, sums
+from tests.e2e.world import World, eventually
+from tests.upstream import FakeAnthropic, Reply
+
+
+@pytest.fixture
+def vendor() -> Iterator[FakeAnthropic]:
+    with FakeAnthropic() as server:
+        yield server
+
+
+def test_of_forty_calls_at_once_the_cap_lets_three_through(afk: World, vendor: FakeAnthropic) -> None:
+    """The others are refused before a byte leaves, wait unburnt, and say for which cap and until when."""
+    release = threading.Event()
+    vendor.default = Reply.hang(release)
+    house(afk, vendor, workers=8, daily="0.35")
+    keys = ask(afk, 40)
+    afk.start()
+
+    eventually(lambda: afk.counts() == {"running": 3, "pending": 37} and waiting(afk, "cap:day") == 37)
+    assert len(vendor.requests) == 3
+    assert spent(afk) == (0, 3 * HOLD)
+
+    release.set()
+    eventually(lambda: afk.counts() == {"done": 3, "pending": 37})
+    assert len(vendor.requests) == 3
+    assert spent(afk) == (3 * COST, 0)
+    refused = [row[0] for row in afk.sql("SELECT key FROM jobs WHERE status = 'pending'")]
+    assert burnt(afk, refused) == {}
+    said = afk.afk("why", refused[0])
+    midnight = afk.one("SELECT strftime('%Y-%m-%dT00:00:00.000Z', 'now', '+1 day')")
+    assert "today's cap of $0.35" in said
+    assert midnight in said
+    assert set(refused) < set(keys)
+
+
+def waiting(afk: World, gate: str) -> int:
+    """Jobs put back for a gate."""
+    return int(afk.one("SELECT count(*) FROM jobs WHERE status = 'pending' AND waiting_gate = ?", gate))
+
+
+def test_a_kill_between_hold_and_settle_leaves_the_hold_counted(afk: World, vendor: FakeAnthropic) -> None:
+    """The call of a runner that was killed is never settled, not even when its answer comes; its job is done again."""
+    release = threading.Event()
+    vendor.script(Reply.hang(release))
+    house(afk, vendor, workers=1)
+    (key,) = ask(afk, 1)
+    runner = afk.start()
+    vendor.wait_for(1)
+
+    afk.kill9(runner)
+    afk.home.joinpath("STOP").touch()
+    afk.start()
+    assert spent(afk) == (0, HOLD)
+    assert afk.one("SELECT count(*) FROM events WHERE event = 'hold.orphan'") == 1
+
+    release.set()
+    afk.afk("resume")
+    eventually(lambda: afk.json("job", key)["status"] == "done")
+    assert spent(afk) == (COST, HOLD)
+    assert [row[0] for row in afk.sql("SELECT state FROM charges ORDER BY id")] == ["held", "settled"]
+    assert afk.json("job", key)["attempts"] == 1
+
+
+def test_a_cap_of_zero_refuses_every_call_that_has_a_price(afk: World, vendor: FakeAnthropic) -> None:
+    """A local model costs nothing and is let through."""
+    house(afk, vendor, workers=1, daily="0")
+    afk.json("enqueue", "ask", '{"body": {"model": "cellar-model"}}', "--key", "free")
+    afk.json("enqueue", "ask", "--key", "priced")
+    afk.start()
+
+    eventually(lambda: afk.json("job", "free")["status"] == "done" and waiting(afk, "cap:day") == 1)
+
+    assert [call.body["model"] for call in vendor.requests] == ["cellar-model"]
+    assert burnt(afk, ["priced"]) == {}
+    assert sums(afk) == (0, 0)
+
+
+def test_a_job_that_reaches_its_own_cap_is_halted(afk: World, vendor: FakeAnthropic) -> None:
+    house(afk, vendor, workers=1)
+    ask(afk, 1, "--max-usd", "0.10")
+    afk.start()
+
+    job = eventually(lambda: (found := afk.json("job", "ask-000"))["status"] == "halted" and found)
+
+    assert "the job's own cap of $0.10" in job["error"]
+    assert vendor.requests == []
+
+
+def test_a_job_that_asks_for_an_unknown_model_is_dead_at_once(afk: World, vendor: FakeAnthropic) -> None:
+    """Unknown is never free, and the sentence says what to add."""
+    house(afk, vendor, workers=1)
+    afk.json("enqueue", "ask", '{"body": {"model": "house-unheard-of"}}', "--key", "unpriced")
+    afk.json("enqueue", "ask", '{"body": {"model": "elsewhere"}}', "--key", "unrouted")
+    afk.start()
+
+    eventually(lambda: afk.counts() == {"dead": 2})
+
+    assert '[prices."house-unheard-of"]' in afk.json("job", "unpriced")["error"]
+    assert "no line of [models]" in afk.json("job", "unrouted")["error"]
+    assert vendor.requests == []
+
+
+def test_a_stream_that_breaks_off_keeps_its_hold(afk: World, vendor: FakeAnthropic) -> None:
+    """Nobody knows what it cost; the attempt failed like any other."""
+    vendor.script(Reply.cut(4))
+    house(afk, vendor, workers=1)
+    afk.json("enqueue", "sdk", '{"stream": true}', "--key", "cut")
+    afk.start()
+
+    eventually(lambda: afk.json("job", "cut")["status"] == "done")
+
+    assert spent(afk) == (COST, HOLD)
+    assert afk.json("job", "cut")["attempts"] == 2
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_the_sdk_meets_a_refusal_as_402_and_stops(afk: World, vendor: FakeAnthropic, retries: int) -> None:
+    """Also where it would have tried again by itself."""
+    house(afk, vendor, workers=1, daily="0.05")
+    afk.json("enqueue", "sdk", f'{{"max_retries": {retries}}}', "--key", "sdk")
+    afk.start()
+
+    job = eventually(lambda: (found := afk.json("job", "sdk"))["status"] == "done" and found)
+
+    assert job["result"] == {"status": 402, "type": "billing_error", "code": "afk_daily_cap"}
+    assert afk.one("SELECT count(*) FROM events WHERE event = 'call.refused'") == 1
+    assert vendor.requests == []
+
+
+def test_the_vendors_key_is_seen_by_the_vendor_alone(afk: World, vendor: FakeAnthropic) -> None:
+    """Not by a worker's environment, a row, a log or an error, even when the vendor quotes it."""
+    vendor.script(Reply.error(400, "invalid_request_error", f"what is {KEY}?"))
+    house(afk, vendor, workers=1)
+    ask(afk, 1)
+    runner = afk.start()
+    eventually(lambda: afk.counts() == {"done": 1})
+
+    assert {call.headers["x-api-key"] for call in vendor.requests} == {KEY}
+    key = KEY.encode()
+    for worker in afk.workers(runner):
+        with open(f"/proc/{worker}/environ", "rb") as environment:
+            assert key not in environment.read()
+    holders = [path for path in afk.home.rglob("*") if path.is_file() and key in path.read_bytes()]
+    assert holders == []
