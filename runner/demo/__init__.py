@@ -38,6 +38,8 @@ SOON_MS = 10 * SECOND_MS
 """A job that waits no longer than this is waited for: a retry, not a cap."""
 PACE_MS = 900
 """Between two digests on the console: at full speed all would be over before a person has looked."""
+COUNT_S = 5
+"""How long a word count pauses on the console."""
 PRETEND = "the prices of this home are pretend: its model is built in and costs nothing, nobody is billed"
 
 _LOOK_EVERY_S = 0.1
@@ -68,6 +70,7 @@ def run_demo(option: Path | None, *, headless: bool, say: Say) -> int:
             _work_off(home, runner)
         else:
             _watch(home)
+            say("the demo ends its runner with the console")
     for line in summary(home):
         say(line)
     return Exit.OK
@@ -85,7 +88,10 @@ def _fill(home: Home, texts: Sequence[Document], found: Sequence[Section], *, pa
     start = clock_ms()
     wanted = [JobRequest(task="headings", payload={})]
     wanted += [JobRequest(task="flaky", payload={"box": box}) for box in ("orders", "invoices")]
-    wanted += [JobRequest(task="word_count", payload={"file": text.name}) for text in texts]
+    pause_s = COUNT_S if pace_ms else 0
+    for place, text in enumerate(texts, start=1):
+        count = JobRequest(task="word_count", payload={"file": text.name, "pause_s": pause_s})
+        wanted.append(replace(count, not_before=UnixMs(start + 2 * place * pause_s * SECOND_MS)))
     digests = [JobRequest(task="digest", payload=part.payload) for part in found]
     wanted += [replace(each, not_before=UnixMs(start + place * pace_ms)) for place, each in enumerate(digests)]
     door = Door(home)
@@ -98,8 +104,7 @@ def _fill(home: Home, texts: Sequence[Document], found: Sequence[Section], *, pa
 @contextmanager
 def _running(home: Home) -> Iterator[subprocess.Popen[bytes]]:
     """A runner of the home in a session of its own, ended when the body is, however that ends."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
+    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
     with (home.logs / "demo.txt").open("wb") as output:
         runner = subprocess.Popen(
             [sys.executable, "-P", "-m", "runner.cli", "run", "--home", str(home.root)],
@@ -118,6 +123,8 @@ def _running(home: Home) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             runner.kill()  # its workers end with it
             runner.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:

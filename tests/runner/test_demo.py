@@ -1,0 +1,97 @@
+"""The demo: what it reads, what it makes, and one run of it without a terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.cli import main
+from runner.demo import home as demo_home
+from runner.demo.documents import Document, Section, documents, sections
+from runner.errors import Exit, Refused
+from runner.home import Home
+from runner.settings import load
+from runner.snapshot import JobStatus, Reader, clock_ms
+
+LONG = "Words that say enough to be worth summing up, one after the other, until there are enough of them. " * 3
+PART = Section(document="a.md", heading="One", text=LONG)
+
+
+def test_a_document_is_taken_apart_at_its_headings() -> None:
+    text = f"# Title\n\n{LONG}\n\n## Short\n\nToo little.\n\n## Code\n\n```sh\n# not a heading\n```\n{LONG}\n"
+
+    parts = sections(Document(name="a.md", text=text))
+
+    assert [part.heading for part in parts] == ["Title", "Code"]
+    assert "# not a heading" in parts[1].text
+    assert parts[0].payload.startswith("a.md: Title\n\nWords")
+
+
+def test_the_project_has_documents_to_work_on() -> None:
+    assert sum(len(sections(document)) for document in documents()) >= 10
+
+
+def test_its_settings_are_settings_and_say_that_the_prices_are_pretend(tmp_path: Path) -> None:
+    (tmp_path / "afk.toml").write_text(demo_home.settings([PART] * 10))
+
+    config = load(tmp_path, environ={})
+
+    assert config.budget.daily_usd == demo_home.cap([PART] * 10)
+    assert {"digest", "headings", "disk"} == set(config.tasks)
+    assert "PRICES BELOW ARE PRETEND" in demo_home.settings([PART])
+
+
+def test_a_directory_that_is_not_the_demos_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+
+    with pytest.raises(Refused, match="was not made by the demo"):
+        demo_home.make(Home(tmp_path), [], [PART])
+
+    assert (tmp_path / "letter.txt").read_text() == "dear"
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+
+    with pytest.raises(Refused, match="symbolic link"):
+        demo_home.make(Home(tmp_path / "link"), [], [PART])
+
+
+def test_the_demos_own_directory_is_made_anew(tmp_path: Path) -> None:
+    home = Home(tmp_path / "demo")
+    demo_home.make(home, [Document(name="a.md", text=LONG)], [PART])
+    (home.root / "left over").touch()
+
+    demo_home.make(home, [Document(name="a.md", text=LONG)], [PART])
+
+    assert not (home.root / "left over").exists()
+    assert (home.inputs / "a.md").read_text() == LONG
+
+
+def test_it_works_without_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cap is reached part-way, what always fails is dead, the rest is done, and nothing is left running."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+    assert main(["demo", "--home", str(tmp_path / "demo")]) == Exit.OK
+
+    said = capsys.readouterr().out
+    reader = Reader(Home(tmp_path / "demo"))
+    vitals = reader.vitals(now=clock_ms())
+    waiting = reader.jobs(status=JobStatus.PENDING)
+    reader.close()
+    assert "pretend" in said
+    assert "today's cap" in said
+    assert "mailbox orders is closed" in said
+    assert vitals.counts.done > 5
+    assert vitals.counts.dead == 2
+    assert vitals.counts.running == 0
+    assert {job.waiting_gate for job in waiting} == {"cap:day"}
+    assert vitals.spend.cap is not None
+    assert 0 < vitals.spend.settled <= vitals.spend.cap
+    assert vitals.runner.health == "stopped"
