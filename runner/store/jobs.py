@@ -105,12 +105,21 @@ COLUMNS = (
 _NAMES = COLUMNS.split(", ")
 
 
+# The slots are filled one by one: through the __init__ of a frozen class a row costs 9 us and not 3, in every claim and
+# for every line of every screen.
+_FILL = tuple(getattr(Job, name).__set__ for name in _NAMES)
+_FILL_STATUS, _FILL_CANCEL = (_FILL[_NAMES.index(name)] for name in ("status", "cancel"))
+_STATUS = {status.value: status for status in JobStatus}
+
+
 def job_of(row: Sequence[Any]) -> Job:
     """The value of one row selected as `COLUMNS`."""
-    values = dict(zip(_NAMES, row, strict=True))
-    values["status"] = JobStatus(values["status"])
-    values["cancel"] = bool(values["cancel"])
-    return Job(**values)
+    job = object.__new__(Job)
+    for fill, value in zip(_FILL, row, strict=True):
+        fill(job, value)
+    _FILL_STATUS(job, _STATUS[job.status])
+    _FILL_CANCEL(job, job.cancel != 0)
+    return job
 
 
 def content_key(task: str, payload: str) -> str:

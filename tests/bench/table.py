@@ -49,9 +49,9 @@ class Table:
             f"`make bench` wrote this on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, {platform.system()}, "
             f"CPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}.",
             "",
-            "Sides of one comparison ran in turns, in the same minutes, on the same disk, with every commit synced. A ratio is "
-            "the median of the rounds, with the least and the most of them in brackets: trust the ratios, and none "
-            "further than its brackets. Times and sizes by themselves describe the machine.",
+            "Sides of one comparison ran in turns, in the same minutes, on the same disk, with every commit synced. "
+            "A ratio is the median of the rounds, with the least and the most of them in brackets: trust the ratios, "
+            "and none further than its brackets. Times and sizes by themselves describe the machine.",
         ]
         for part in parts:
             lines += ["", f"## {part}", "", *_grid(row.cells() for row in self.rows if row.part == part)]

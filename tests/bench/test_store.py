@@ -65,10 +65,10 @@ Path(sys.argv[1] + ".end").touch()
 def test_a_job_is_one_sync(disk: Path, table: Table) -> None:
     """A job costs one sync, and its share of the checkpoints'. Counted by the kernel, where strace is installed."""
     count, log = 4_000, disk / "calls"
+    counted = [sys.executable, "-c", COUNTED, disk / "agent.db", str(count)]
     try:
         subprocess.run(
-            ["strace", "-f", "-o", log, "-e", "trace=fsync,fdatasync,pwrite64,open,openat", sys.executable]
-            + ["-c", COUNTED, disk / "agent.db", str(count)],
+            ["strace", "-f", "-o", log, "-e", "trace=fsync,fdatasync,pwrite64,open,openat", *counted],
             check=True,
             cwd=Path(__file__).parents[2],
             capture_output=True,
@@ -116,7 +116,7 @@ def test_rows_added_in_bulk(disk: Path, table: Table) -> None:
     found = interleaved({"door": lambda: door(next(numbers)), "rows": rows}, rounds=rounds)
     for side, what in (
         ("rows", "rows inserted in one transaction"),
-        ("door", "through the write door, checks and all"),
+        ("door", "through the write door, with its checks"),
     ):
         pace = found.typical(side)
         table.add(PART, what, f"{pace / 1000:,.0f} k/s", goal="≥ 100 k/s", met=pace >= 100_000)

@@ -35,8 +35,9 @@ CREATE TABLE jobs (
     CHECK ((status IN ('pending', 'running')) = (finished_at IS NULL))
 ) STRICT;
 
-CREATE INDEX jobs_due ON jobs (priority DESC, not_before, id) WHERE status = 'pending';
-CREATE INDEX jobs_running ON jobs (id) WHERE status = 'running';
+-- Running before pending: a claim moves its entry to the neighbouring place of the same page, so it writes one page of
+-- this index and not one each of two.
+CREATE INDEX jobs_open ON jobs (status DESC, priority DESC, not_before, id) WHERE status = 'pending' OR status = 'running';
 CREATE INDEX jobs_dead ON jobs (finished_at, id) WHERE status = 'dead';
 CREATE INDEX jobs_waiting ON jobs (waiting_gate) WHERE status = 'pending' AND waiting_gate IS NOT NULL;
 
@@ -166,7 +167,7 @@ CREATE TABLE runners (
 
 -- What happened, for the console's tail; bounded.
 CREATE TABLE events (
-    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    id      INTEGER PRIMARY KEY,                          -- grows: the newest row is never pruned
     at      INTEGER NOT NULL,
     level   TEXT    NOT NULL CHECK (level IN ('info', 'warn', 'error')),
     event   TEXT    NOT NULL,                             -- a stable word: job.done, stop.set
