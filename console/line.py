@@ -23,6 +23,9 @@ Line = tuple[Span, ...]
 
 EMPTY: Line = ()
 
+FULLEST = 4
+"""Characters that one cell may take, its combining marks included: more of a long text need not be measured."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -52,14 +55,15 @@ def width_of(spans: Line) -> int:
 
 def fit(spans: Line, width: int, look: Look) -> Line:
     """The line cut to `width`, its cut marked; a shorter one is left as it is."""
-    if width_of(spans) <= width:
+    if sum(len(span.text) for span in spans) <= (width + 1) * FULLEST and width_of(spans) <= width:
         return spans
     room = max(0, width - 1)
     kept: list[Span] = []
     for span in spans:
-        taken = cell_len(span.text)
+        text = span.text[: (room + 1) * FULLEST]
+        taken = cell_len(text)
         if taken > room:
-            kept.append(Span(set_cell_size(span.text, room) + look.more, span.role))
+            kept.append(Span(set_cell_size(text, room) + look.more, span.role))
             break
         kept.append(span)
         room -= taken
@@ -68,6 +72,7 @@ def fit(spans: Line, width: int, look: Look) -> Line:
 
 def cell(text: str, width: int, look: Look, *, right: bool = False) -> str:
     """The text in exactly `width` cells, cut with a mark or filled with blanks."""
+    text = text[: (width + 1) * FULLEST]
     taken = cell_len(text)
     if taken > width:
         return set_cell_size(text, width - 1) + look.more if width > 0 else ""
@@ -103,16 +108,33 @@ def spread(left: Line, right: Line, width: int, look: Look) -> Line:
 
 def wrap(text: str, width: int) -> list[str]:
     """A text on as many lines as it needs, broken at blanks where there are some; keeps the text's own line feeds."""
-    wrapped: list[str] = []
-    for paragraph in text.split("\n"):
-        rest = paragraph
-        while cell_len(rest) > width:
-            head = set_cell_size(rest, width).rstrip() if width > 1 else rest[:1]
-            cut = len(head)
-            blank = head.rfind(" ")
-            if blank > width // 2 and cut < len(rest) and rest[cut] != " ":
-                cut = blank
-            wrapped.append(rest[:cut])
-            rest = rest[cut:].lstrip(" ") or ""
-        wrapped.append(rest)
-    return wrapped
+    return [one for paragraph in text.split("\n") for one in _wrap_one(paragraph, max(1, width))]
+
+
+def _wrap_one(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    start = 0
+    while True:
+        end = start + _fitting(text, start, width)
+        if end >= len(text):
+            return [*lines, text[start:]]
+        blank = text.rfind(" ", start + (end - start) // 2, end + 1)
+        if blank > start:
+            end = blank
+        lines.append(text[start:end])
+        start = end
+        while start < len(text) and text[start] == " ":
+            start += 1
+
+
+def _fitting(text: str, start: int, width: int) -> int:
+    """How many characters from `start` fit into `width` cells; at least one, so that wrapping comes to an end."""
+    piece = text[start : start + width * FULLEST]
+    if piece.isascii():
+        return min(len(piece), width)
+    room = width
+    for number, char in enumerate(piece):
+        room -= cell_len(char)
+        if room < 0:
+            return max(1, number)
+    return len(piece)

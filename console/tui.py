@@ -145,7 +145,7 @@ class ConsoleApp(App[None]):
         if self._killed_at is not None and self._looks > self._killed_at and not seen.stopped:
             self._killed_at = None
         self.board.see(seen)
-        top = self.screen
+        top = self.screen_stack[-1] if self.screen_stack else None  # none: the program is ending
         if isinstance(top, Question):
             if other_file:
                 top.dismiss(False)

@@ -26,7 +26,7 @@ from console.widgets.lines import Lines
 from console.widgets.table import Table
 from console.widgets.tail import Tail
 from console.widgets.text import Text
-from runner.snapshot import Job, JobStatus
+from runner.snapshot import Job, JobDetail, JobStatus
 
 FLASH_S = 8.0
 """How long something said stays; what went wrong stays four times as long."""
@@ -56,11 +56,28 @@ class Board(Screen[None]):
         self.sending = False
         """A stop of ours is on its way to the database."""
         self._monotonic = monotonic
+        self._vitals, self._tabs = Lines(look, id="vitals"), Lines(look, id="tabs")
+        self._flash, self._keys = Lines(look, id="flash"), Lines(look, id="keys")
+        self._home = Home(look, id="home")
+        self._all = Table(look, id="jobs")
+        self._dead = Table(look, id="dead", can_mark=True)
+        self._schedules = Table(look, id="schedules")
+        self._log = Tail(look, id="log")
+        self._job = Text(look, id="job")
+        self._boxes: dict[View, Widget] = {
+            View.HOME: self._home,
+            View.JOBS: self._all,
+            View.DEAD: self._dead,
+            View.SCHEDULES: self._schedules,
+            View.LOG: self._log,
+            View.JOB: self._job,
+        }
         self._window = Window()
         self._window_jobs: tuple[Job, ...] = ()
         """The page of the list of all jobs that was drawn last."""
         self._jobs: tuple[Job, ...] = ()
         """Jobs of the open view, as they were drawn last."""
+        self._job_drawn: tuple[JobDetail, int] | None = None
         self._job_id: int | None = None
         self._came_from = View.HOME
         self._covered = True
@@ -68,17 +85,12 @@ class Board(Screen[None]):
         self._flash_until = 0.0
 
     def compose(self) -> ComposeResult:
-        yield Lines(self.look, id="vitals")
-        yield Lines(self.look, id="tabs")
+        yield self._vitals
+        yield self._tabs
         with Vertical(id="body"):
-            yield Home(self.look, id="home")
-            yield Table(self.look, id="jobs")
-            yield Table(self.look, id="dead", can_mark=True)
-            yield Table(self.look, id="schedules")
-            yield Tail(self.look, id="log")
-            yield Text(self.look, id="job")
-        yield Lines(self.look, id="flash")
-        yield Lines(self.look, id="keys")
+            yield from self._boxes.values()
+        yield self._flash
+        yield self._keys
 
     def on_mount(self) -> None:
         self._show_body()
@@ -101,8 +113,8 @@ class Board(Screen[None]):
         if self.seen is not None and self.seen.generation != seen.generation:
             self._forget()
         self.seen = seen
-        self.query_one("#log", Tail).take(seen.log)
-        self.query_one("#home", Home).take(seen.log)
+        self._log.take(seen.log)
+        self._home.take(seen.log)
         self.draw_edges()
         if seen.ask == self.ask:
             self._draw_body(seen)
@@ -113,24 +125,25 @@ class Board(Screen[None]):
         if self.seen is None or width <= 0:
             return
         board = vitals(self.seen, width, self.look, place=self.place, readonly=self.readonly, sending=self.sending)
-        self.query_one("#vitals", Lines).show_lines(board)
-        self.query_one("#tabs", Lines).show_lines((tabs(self.seen, self.view, width, self.look),))
-        self.query_one("#keys", Lines).show_lines((key_bar(self.view, width, readonly=self.readonly),))
+        self._vitals.show_lines(board)
+        self._tabs.show_lines((tabs(self.seen, self.view, width, self.look),))
+        self._keys.show_lines((key_bar(self.view, width, readonly=self.readonly),))
         if self._monotonic() > self._flash_until:
-            self.query_one("#flash", Lines).show_lines(())
+            self._flash.show_lines(())
 
     def flash(self, text: str, *, bad: bool = False) -> None:
         """Say one thing on the flash line."""
         said = line((f" {text}", Role.BAD if bad else Role.STRONG))
-        self.query_one("#flash", Lines).show_lines((fit(said, self.size.width, self.look),))
+        self._flash.show_lines((fit(said, self.size.width, self.look),))
         self._flash_until = self._monotonic() + (4 * FLASH_S if bad else FLASH_S)
 
     def _draw_body(self, seen: Seen) -> None:
         page = seen.page
         if self.view is View.HOME:
-            self.query_one("#home", Home).show(seen)
+            self._home.show(seen)
         elif page is None:
-            if self._covered and isinstance(box := self._list(), Lines):
+            box = self._boxes[self.view]
+            if self._covered and isinstance(box, Lines):
                 box.show_lines((line(("   not read", Role.WARN)),))
             return
         self._covered = False
@@ -142,19 +155,20 @@ class Board(Screen[None]):
             case View.DEAD:
                 self._jobs = page.jobs
                 total = seen.vitals.counts.dead if seen.vitals else None
-                self.query_one("#dead", Table).show(dead(seen, page.jobs), total=total)
+                self._dead.show(dead(seen, page.jobs), total=total)
             case View.SCHEDULES:
-                self.query_one("#schedules", Table).show(schedules(page.schedules, seen.at))
+                self._schedules.show(schedules(page.schedules, seen.at))
             case View.JOB if page.job is not None:
-                lines = detail(page.job, self.size.width, now=seen.at)
-                self.query_one("#job", Text).show(lines)
+                if (page.job, self.size.width) != self._job_drawn:
+                    self._job.show(detail(page.job, self.size.width, now=seen.at))
+                    self._job_drawn = (page.job, self.size.width)
                 self._jobs = (page.job.job,)
             case View.JOB:
-                self._jobs = ()
-                self.query_one("#job", Text).show((line(("   this job is gone: it was removed or pruned", Role.WARN)),))
+                self._jobs, self._job_drawn = (), None
+                self._job.show((line(("   this job is gone: it was removed or pruned", Role.WARN)),))
 
     def _draw_jobs(self, seen: Seen, rows: tuple[Job, ...]) -> None:
-        table = self.query_one("#jobs", Table)
+        table = self._all
         kept = self._window.keeping(table.cursor, rows, self._window_jobs)
         if kept is not None:
             self._window = kept
@@ -165,7 +179,7 @@ class Board(Screen[None]):
         table.show(listing)
 
     def _forget(self) -> None:
-        for table in self.query(Table):
+        for table in (self._home.running, self._all, self._dead, self._schedules):
             table.forget()
         self._window, self._window_jobs, self._jobs = Window(), (), ()
         if self.view is View.JOB:
@@ -178,7 +192,7 @@ class Board(Screen[None]):
         if self.view is View.JOB:
             wanted = {job.id for job in self._jobs}
         elif self.view in (View.JOBS, View.DEAD):
-            table = self.query_one(f"#{self.view.name.lower()}", Table)
+            table = self._all if self.view is View.JOBS else self._dead
             wanted = {id for id in table.chosen() if isinstance(id, int)}
         else:
             wanted = set()
@@ -203,7 +217,8 @@ class Board(Screen[None]):
     def on_row_chosen(self, message: RowChosen) -> None:
         if isinstance(message.id, int):
             self._came_from, self._job_id = self.view, message.id
-            self.query_one("#job", Text).show((), from_top=True)
+            self._job.show((), from_top=True)
+            self._job_drawn = None
             self._open(View.JOB)
 
     def on_page_wanted(self, message: PageWanted) -> None:
@@ -211,7 +226,7 @@ class Board(Screen[None]):
             if message.to == "oldest":
                 self.flash("only these are listed; afk-runner dead --limit N lists more")
             return
-        table = self.query_one("#jobs", Table)
+        table = self._all
         window = self._window.moved(message.to, self._window_jobs)
         if message.to in ("newest", "oldest"):
             table.forget(at_end=message.to == "oldest")
@@ -234,9 +249,6 @@ class Board(Screen[None]):
         self.post_message(LookNow())
 
     def _show_body(self) -> None:
-        for child in self.query_one("#body").children:
-            child.display = child.id == self.view.name.lower()
-        self._list().focus()
-
-    def _list(self) -> Widget:
-        return self.query_one("#running" if self.view is View.HOME else f"#{self.view.name.lower()}")
+        for view, box in self._boxes.items():
+            box.display = view is self.view
+        (self._home.running if self.view is View.HOME else self._boxes[self.view]).focus()

@@ -54,16 +54,15 @@ class Help(ModalScreen[None]):
     def __init__(self, view: View, look: Look, *, readonly: bool) -> None:
         super().__init__()
         self._view = view
-        self._look = look
         self._readonly = readonly
+        self._text = Text(look, id="help")
 
     def compose(self) -> ComposeResult:
-        yield Text(self._look, id="help")
+        yield self._text
 
     def on_mount(self) -> None:
-        text = self.query_one(Text)
-        text.show(help_lines(self._view, readonly=self._readonly))
-        text.focus()
+        self._text.show(help_lines(self._view, readonly=self._readonly))
+        self._text.focus()
 
     def action_close(self) -> None:
         self.dismiss(None)

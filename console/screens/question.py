@@ -36,6 +36,7 @@ class Question(ModalScreen[bool]):
         """What `y` does, in the words of the last line."""
         self.word = word
         self.typed = ""
+        self._dialog = Lines(look, id="dialog")
         self._monotonic = monotonic
         self._opened = monotonic()
 
@@ -48,7 +49,7 @@ class Question(ModalScreen[bool]):
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
-        yield Lines(self.look, id="dialog")
+        yield self._dialog
 
     def on_mount(self) -> None:
         self.redraw()
@@ -63,7 +64,7 @@ class Question(ModalScreen[bool]):
 
     def redraw(self) -> None:
         """Draw the question in a box of its size."""
-        dialog = self.query_one("#dialog", Lines)
+        dialog = self._dialog
         width = max(20, min(WIDEST, self.size.width - 2))
         inner = width - 4
         lines = (line((f" {self.asks()}", Role.STRONG)), EMPTY, *self.facts(inner), EMPTY, *self._ways())

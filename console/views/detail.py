@@ -12,7 +12,9 @@ from console.views.jobs import STATUS_ROLES
 from runner.snapshot import Attempt, Job, JobDetail, JobStatus
 
 LINES = 400
-"""Lines of one text that are shown."""
+"""Lines of one text that are shown: of payload, result and error."""
+FEW = 12
+"""Lines of a text that others come after."""
 _INDENT = 3
 _OUTCOMES = {"done": Role.GOOD, "retry": Role.WARN, "dead": Role.BAD, "halted": Role.WARN, "rescued": Role.WARN}
 
@@ -20,7 +22,7 @@ _OUTCOMES = {"done": Role.GOOD, "retry": Role.WARN, "dead": Role.BAD, "halted": 
 def detail(view: JobDetail, width: int, *, now: int) -> tuple[Line, ...]:
     """Head, why, timeline, attempts, steps, payload, result."""
     job = view.job
-    lines = [_head(job), *_text(view.why, width), EMPTY, *_facts(job, now)]
+    lines = [_head(job), *_text(view.why, width, most=FEW), EMPTY, *_facts(job, now)]
     lines += [EMPTY, _title("ATTEMPTS", f"{job.attempts} of {job.max_attempts} counted, {plural(job.starts, 'start')}")]
     for attempt in view.attempts:
         lines += _attempt(attempt, width, now)
@@ -28,7 +30,7 @@ def detail(view: JobDetail, width: int, *, now: int) -> tuple[Line, ...]:
         lines += [EMPTY, _title("ERROR", ""), *_text(job.error, width, Role.BAD)]
     lines += [EMPTY, _title("STEPS", plural(len(view.steps), "recorded step") if view.steps else "none recorded")]
     for name, result in view.steps.items():
-        lines += _text(f"{name}: {_json(result)}", width)
+        lines += _text(f"{name}: {_json(result)}", width, most=FEW)
     lines += [EMPTY, _title("PAYLOAD", ""), *_text(_json(job.payload), width)]
     if job.result is not None:
         lines += [EMPTY, _title("RESULT", ""), *_text(_json(job.result), width)]
@@ -73,17 +75,17 @@ def _attempt(attempt: Attempt, width: int, now: int) -> list[Line]:
         )
     ]
     if attempt.error:
-        lines += _text(attempt.error, width, Role.BAD, indent=5)
+        lines += _text(attempt.error, width, Role.BAD, indent=5, most=FEW)
     if attempt.tail:
-        lines += _text(attempt.tail, width, Role.DIM, indent=5)
+        lines += _text(attempt.tail, width, Role.DIM, indent=5, most=2 * FEW)
     return lines
 
 
-def _text(text: str, width: int, role: Role = Role.PLAIN, *, indent: int = _INDENT) -> list[Line]:
-    wrapped = wrap(text.rstrip("\n"), max(10, width - indent - 1))
-    shown: list[Line] = [(Span(" " * indent + one, role),) for one in wrapped[:LINES]]
-    if len(wrapped) > LINES:
-        shown.append(line((f"{' ' * indent}{len(wrapped) - LINES} more lines: afk-runner job KEY --json", Role.DIM)))
+def _text(text: str, width: int, role: Role = Role.PLAIN, *, indent: int = _INDENT, most: int = LINES) -> list[Line]:
+    wrapped = wrap(text.rstrip("\n"), max(10, width - indent - 1))  # texts are cut by `clean`, so this is bounded
+    shown: list[Line] = [(Span(" " * indent + one, role),) for one in wrapped[:most]]
+    if len(wrapped) > most:
+        shown.append(line((f"{' ' * indent}{len(wrapped) - most} more lines: afk-runner job KEY --json", Role.DIM)))
     return shown
 
 

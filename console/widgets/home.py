@@ -21,17 +21,19 @@ class Home(Vertical):
     def __init__(self, look: Look, *, id: str) -> None:
         super().__init__(id=id)
         self.look = look
+        self.running = Table(look, id="running")
+        """The jobs at work: what the keys move over."""
+        self._needs = Lines(look, id="needs")
+        self._log = Tail(look, id="home-log", keep=200, hint="[6]")
+        self._log.can_focus = False
         self._workers = 2
         self._needs_height = 3
         self._seen: Seen | None = None
 
     def compose(self) -> ComposeResult:
-        yield Table(self.look, id="running")
-        yield Lines(self.look, id="needs")
-        yield Tail(self.look, id="home-log", keep=200, hint="[6]")
-
-    def on_mount(self) -> None:
-        self.query_one("#home-log", Tail).can_focus = False
+        yield self.running
+        yield self._needs
+        yield self._log
 
     def on_resize(self) -> None:
         self._share_out()
@@ -40,7 +42,7 @@ class Home(Vertical):
 
     def take(self, part: LogPart) -> None:
         """Add what the log has gained."""
-        self.query_one("#home-log", Tail).take(part)
+        self._log.take(part)
 
     def show(self, seen: Seen) -> None:
         """Draw a look at the home."""
@@ -49,17 +51,16 @@ class Home(Vertical):
             self._workers = seen.vitals.workers or 2
             self._share_out()
         if seen.page is not None:
-            self.query_one("#running", Table).show(running(seen.page.running, seen.at))
-        box = self.query_one("#needs", Lines)
+            self.running.show(running(seen.page.running, seen.at))
         width, room = self.size.width, self._needs_height - 2
         waiting = needs(seen, width, self.look)[: max(0, room)]
         title = line((" NEEDS YOU", Role.DIM))
         blank = ((),) * (room - len(waiting))
-        box.show_lines((title, *waiting, *blank, next_line(seen, width, self.look)))
+        self._needs.show_lines((title, *waiting, *blank, next_line(seen, width, self.look)))
 
     def _share_out(self) -> None:
         height = self.size.height
         working = max(3, min(self._workers + 2, height // 3))
-        self.query_one("#running").styles.height = working
+        self.running.styles.height = working
         self._needs_height = 3 if height < 12 else 5 if height < 24 else 7
-        self.query_one("#needs").styles.height = self._needs_height
+        self._needs.styles.height = self._needs_height

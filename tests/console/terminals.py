@@ -1,0 +1,106 @@
+"""Real programs on real terminals: a pseudo-terminal of our own, and tmux."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAM = str(Path(sys.executable).with_name("afk-console"))
+
+
+@dataclass
+class Terminal:
+    """A program and the master end of its terminal."""
+
+    process: subprocess.Popen[bytes]
+    master: int
+    output: bytes = b""
+
+    def read_until(self, text: bytes, *, seconds: float = 20.0) -> None:
+        """Read what it draws until the text was drawn."""
+        deadline = time.monotonic() + seconds
+        while text not in self.output:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{text!r} was not drawn: {self.output[-2000:]!r}"
+            if select.select([self.master], [], [], left)[0]:
+                self.output += os.read(self.master, 65536)
+
+    def drain(self, seconds: float) -> bytes:
+        """Read what comes within the time; it is given back and kept."""
+        deadline = time.monotonic() + seconds
+        before = len(self.output)
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self.master], [], [], left)[0]:
+                self.output += os.read(self.master, 65536)
+        return self.output[before:]
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.master, keys)
+
+
+@contextmanager
+def on_a_terminal(*args: str, size: tuple[int, int] = (80, 24), ignore_hup: bool = False) -> Iterator[Terminal]:
+    """Run `afk-console` on a pseudo-terminal."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+    command = [PROGRAM, *args]
+    if ignore_hup:
+        command = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command]
+    environ = {**os.environ, "TERM": "xterm-256color"}
+    environ.pop("NO_COLOR", None)
+    process = subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environ, cwd="/"
+    )
+    os.close(slave)
+    terminal = Terminal(process, master)
+    try:
+        yield terminal
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        with suppress(OSError):  # the test closed it itself
+            os.close(master)
+
+
+class Tmux:
+    """A tmux server of our own."""
+
+    def __init__(self, socket: Path) -> None:
+        self._command = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+
+    def run(self, *args: str) -> str:
+        return subprocess.run([*self._command, *args], check=True, capture_output=True, text=True).stdout
+
+    def screen(self) -> str:
+        return self.run("capture-pane", "-p")
+
+    def press(self, *keys: str) -> None:
+        self.run("send-keys", *keys)
+
+    def press_until(self, key: str, text: str) -> None:
+        """Press the key again until the text is there: a dialog drops what comes too early."""
+        deadline = time.monotonic() + 20
+        while text not in self.screen():
+            assert time.monotonic() < deadline, self.screen()
+            self.press(key)
+            time.sleep(0.1)
+
+    def until(self, text: str, *, seconds: float = 20.0) -> None:
+        """Wait until the text is on the screen."""
+        deadline = time.monotonic() + seconds
+        while text not in (shown := self.screen()):
+            assert time.monotonic() < deadline, f"{text!r} did not come:\n{shown}"
+            time.sleep(0.05)
