@@ -12,6 +12,7 @@ from runner.cli.shell import (
     AsJson,
     HomeDir,
     example,
+    find_home,
     reading,
     remark,
     say,
@@ -22,8 +23,11 @@ from runner.cli.shell import (
 )
 from runner.errors import NotFound, UsageError
 from runner.home import Home
+from runner.report import HeldCall, held_calls
 from runner.snapshot import Breaker, SpendView, clock_ms
 from runner.units import iso, usd
+
+HELD_SHOWN = 50
 
 
 class Turn(StrEnum):
@@ -54,12 +58,13 @@ def spend(
     with reading(home) as reader:
         today = reader.vitals(now=clock_ms()).spend
         rows = reader.spend_days(days=days)
+    held = held_calls(find_home(home), limit=HELD_SHOWN)
     if as_json:
         listed = [
             {"day": day, "cost_microusd": settled + held, "settled_microusd": settled, "held_microusd": held}
             for day, settled, held in rows
         ]
-        say_json({"today": _today_json(today), "days": listed})
+        say_json({"today": _today_json(today), "days": listed, "held_calls": [_held_json(call) for call in held]})
         return
     cap = f" of {usd(today.cap)}" if today.cap is not None else " (the cap is known from the first run on)"
     free = f", {usd(today.free)} free" if today.free is not None else ""
@@ -71,6 +76,31 @@ def spend(
         say_table(("DAY", "COST", "SETTLED", "HELD"), cells)
     else:
         remark("nothing was spent yet")
+    _say_held(held)
+
+
+def _say_held(held: tuple[HeldCall, ...]) -> None:
+    if held:
+        say()
+        rows = [
+            (stamp(call.held_at), call.task, call.job or "-", call.model, usd(call.hold), call.note or "in flight")
+            for call in held
+        ]
+        say_table(("HELD SINCE", "TASK", "JOB", "MODEL", "HOLD", "WHY IT STANDS"), rows)
+    if len(held) == HELD_SHOWN:
+        remark(f"the newest {HELD_SHOWN} held calls")
+
+
+def _held_json(call: HeldCall) -> dict[str, object]:
+    return {
+        "day": call.day,
+        "held_at": iso(call.held_at),
+        "task": call.task,
+        "job": call.job,
+        "model": call.model,
+        "hold_microusd": call.hold,
+        "note": call.note,
+    }
 
 
 def _today_json(today: SpendView) -> dict[str, object]:

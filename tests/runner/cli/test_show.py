@@ -79,6 +79,20 @@ def test_spend_shows_settled_and_held(afk: Afk, home: Home, db: sqlite3.Connecti
     assert "$0.17 of $1.00, of it $0.05 held, $0.83 free" in afk("spend").out
 
 
+def test_spend_names_the_calls_whose_hold_stands(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    queue(home, db, key="k")
+    charge(home, db, hold=300_000, cost=120_000)
+    charge(home, db, hold=50_000, cost=None)
+    charges.let_stand(db, 2, note="ReadTimeout", now=SystemClock().now())
+    charge(home, db, hold=20_000, cost=None)
+
+    flying, standing = afk("spend", "--json").json["held_calls"]
+
+    assert (standing["hold_microusd"], standing["note"], standing["job"]) == (50_000, "ReadTimeout", "k")
+    assert (flying["hold_microusd"], flying["note"]) == (20_000, None)
+    assert "ReadTimeout" in afk("spend").out
+
+
 def test_an_open_breaker_is_on_the_status(afk: Afk, db: sqlite3.Connection) -> None:
     now = SystemClock().now()
     breakers.trip(db, "up/model", reason="five in a row", retry_at=UnixMs(now + 60_000), now=now)
