@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli.rows import cost_of, detail_json, job_json
+from runner.cli.rows import cost_of, detail_json, job_json, parsed
 from runner.cli.shell import (
     AsJson,
     HomeDir,
@@ -43,7 +43,7 @@ def jobs(
 ) -> None:
     """List jobs, the newest first."""
     with reading(home) as reader:
-        found = reader.jobs(status=status, task=task, limit=limit)
+        found = reader.jobs(status=status, task=task, limit=limit, cut=not as_json)
     if as_json:
         say_json([job_json(each) for each in found])
         return
@@ -108,8 +108,9 @@ def _say_detail(detail: JobDetail) -> None:
     for name, result in detail.steps.items():
         say(f"step      {name}: {_short(result, 300)}")
     if job.result is not None:
+        result = parsed(job.result)
         say("result")
-        say(_short(job.result))
+        say(_short(result if isinstance(result, str) else job.result))
 
 
 def _say_attempt(attempt: Attempt) -> None:

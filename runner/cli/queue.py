@@ -171,7 +171,7 @@ def dead(home: HomeDir = None, limit: Limit = 50, as_json: AsJson = False) -> No
     They used up their attempts or cannot succeed, and wait for a person.
     """
     with reading(home) as reader:
-        found = reader.dead(limit=limit)
+        found = reader.dead(limit=limit, cut=not as_json)
     if as_json:
         say_json([job_json(job) for job in found])
         return
@@ -245,7 +245,7 @@ def _say_dry_run(reader: Reader, keys: list[str], ids: set[int], *, as_json: boo
             else:
                 refused.append((key, f"it is {job.status}, not dead"))
     else:
-        found = [job for job in reader.dead(limit=DRY_RUN_SHOWS) if job.id in ids]
+        found = [job for job in reader.dead(limit=DRY_RUN_SHOWS, cut=True) if job.id in ids]
     if as_json:
         say_json(
             {

@@ -82,7 +82,7 @@ def word_count(ctx: Context, payload: dict) -> dict:
     words = (INPUTS / payload["file"]).read_text("utf-8").split()
     count = ctx.step("count", lambda: len(words))
     time.sleep(payload["pause_s"])  # so that there is something running to look at
-    longest = ctx.step("longest", lambda: Counter(words).most_common(3))
+    longest = ctx.step("longest", lambda: Counter(filter(str.isalpha, words)).most_common(3))
     ctx.log(f"{payload['file']} has {count} words")
     return {"words": count, "most common": longest}
 
