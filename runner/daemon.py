@@ -205,7 +205,7 @@ class Daemon:
         if self._once:
             await self._announce(RunState.STARTING)
         loop = asyncio.get_running_loop()
-        self._guard = await loop.run_in_executor(None, GuardProcess, self._home.guard_lock)
+        self._guard = await loop.run_in_executor(None, GuardProcess, self._home)
         self._reader = open_reader(self._home.db)
         self._look_outside()
         await self._writer.write(self._begin)

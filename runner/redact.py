@@ -26,15 +26,24 @@ class Redactor:
         # Longest first: an alternation takes the first that fits, and one secret may begin with another.
         ordered = sorted(forms, key=lambda form: (-len(form), form))
         self._text = re.compile("|".join(map(re.escape, ordered))) if ordered else None
-        encoded = (re.escape(form.encode(errors="surrogateescape")) for form in ordered)
-        self._bytes = re.compile(b"|".join(encoded)) if ordered else None
+        encoded = [form.encode(errors="surrogateescape") for form in ordered]
+        self._bytes = re.compile(b"|".join(map(re.escape, encoded))) if ordered else None
+        self._begun = {form[:length] for form in encoded for length in range(1, len(form))}
+        self._longest = max(map(len, self._begun), default=0)
 
     def __call__(self, text: str) -> str:
         return self._text.sub(MARK, text) if self._text else text
 
     def bytes(self, data: builtins.bytes) -> builtins.bytes:
-        """The same for raw output. A secret cut in two between two calls is not seen: pass whole lines."""
+        """The same for raw output. A secret cut in two between two calls is not seen: see `begun`."""
         return self._bytes.sub(MARK.encode(), data) if self._bytes else data
+
+    def begun(self, data: builtins.bytes) -> int:
+        """How many bytes at the end of raw output may be the beginning of a secret: wait for what follows them."""
+        for length in range(min(self._longest, len(data)), 0, -1):
+            if data[-length:] in self._begun:
+                return length
+        return 0
 
 
 def _forms(secret: str) -> Iterator[str]:

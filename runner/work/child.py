@@ -39,6 +39,9 @@ class Child:
         self._kill: asyncio.TimerHandle | None = None
         self.jobs_done = 0
         self.ready = False
+        """It may be handed an attempt."""
+        self.ending = False
+        """It was told to end."""
         ours, theirs = socket.socketpair()
         alive_read, self._alive = os.pipe()
         printed, prints = os.pipe()
@@ -114,8 +117,11 @@ class Child:
                 self._left()
                 return
             if "ready" in answer:
-                self.ready = True
+                self.ready = not self.ending
             self._heard(self, answer)
+            if self.ending:  # the KILL that is on its way must not meet it in another attempt
+                self._left()
+                return
 
     def look(self) -> None:
         """Notice a process that ended while something else holds its socket open."""
@@ -156,12 +162,13 @@ class Child:
         """End the process with its group and descendants: TERM first and KILL a second later, or KILL at once."""
         if self._gone:
             return
+        self.ready, self.ending = False, True
         if at_once:
             end_tree(self.pid)
             return
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGTERM)
         if self._kill is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGTERM)
             self._kill = self._loop.call_later(KILL_AFTER_S, end_tree, self.pid)
 
     def retire(self) -> None:

@@ -41,7 +41,7 @@ def run_command(order: Mapping[str, Any]) -> dict[str, Any]:
     writer.start()
     code = child.wait()
     if processes.reap():  # what it left running may hold the pipe open for ever
-        processes.end_tree(os.getpid(), but=os.getpid())
+        processes.end_below(os.getpid())
     reader.join()
     output = bytes(kept).decode("utf-8", "replace").replace("\0", "\\0")
     if code == 0:

@@ -203,7 +203,9 @@ class AsyncContext:
         await asyncio.to_thread(self._context.log, text)
 
 
-def ask(client: Anthropic, prompt: str, parts: tuple[str, ...], model: str, max_tokens: int, system: str | None) -> str:
+def ask(  # noqa: PLR0917 - also called in a thread, with words in a row
+    client: Anthropic, prompt: str, parts: tuple[str, ...], model: str, max_tokens: int, system: str | None
+) -> str:
     """One call of the Messages API; the text of its answer. Raises GateRefused."""
     anthropic = sys.modules["anthropic"]
     asked: dict[str, Any] = {

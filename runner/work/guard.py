@@ -2,7 +2,8 @@
 
 It reads `+PID` and `-PID` lines from its standard input. When the runner dies, however it dies, that pipe closes, and
 the guard kills every worker still named, with its group and its descendants. It holds `guard.lock` until that is
-done, so the next runner starts work only when nothing of the last one lives.
+done, so the next runner starts work only when nothing of the last one lives. What an earlier guard that was killed
+itself could not end, the next one ends before it says that it is ready.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import os
 import signal
 import sys
 
-from runner.work.processes import end_tree, start_time
+from runner.work.processes import descendants, end_tree, running, start_time
 
 
 def main() -> None:
-    """Run until standard input closes."""
+    """Run until standard input closes. Arguments: lock file, tasks folder, pid of the runner."""
+    lock_file, folder, runner = sys.argv[1], sys.argv[2], int(sys.argv[3])
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, _ignore)  # it ends with its runner, not with a terminal or a service manager
-    lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    for pid in {*running("runner.work.worker", folder)} - {*descendants(runner)}:
+        end_tree(pid)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     guarded: dict[int, str | None] = {}

@@ -2,52 +2,71 @@
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 from runner.errors import RunnerError
+from runner.home import Home
 from runner.work.child import worker_environment
+from runner.work.processes import adopt_orphans, end_strays
 
 READY_S = 20.0
 """The last runner's guard has ended everything long before."""
+TRIES = 3
+"""A guard that somebody ends before it is ready is started again."""
 
 
 class GuardProcess:
-    """Tells the guard which workers live."""
+    """Tells the guard which workers live, and ends what a worker that died leaves to this process.
 
-    def __init__(self, lock: Path) -> None:
+    This process starts no other children than guard and workers.
+    """
+
+    def __init__(self, home: Home) -> None:
         """Start it, once nothing of the last runner lives. Raises RunnerError when that does not come to be."""
-        self._lock = lock
-        self._guarded: set[str] = set()
+        self._home = home
+        self._guarded: set[int] = set()
+        adopt_orphans()
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "runner.work.guard", str(self._lock)],
+        for _ in range(TRIES):
+            process = self._launch()
+            answer = process.stdout
+            told = answer is not None and select.select([answer], [], [], READY_S)[0]
+            if told and answer is not None and answer.readline() == b"ready\n":
+                return process
+            process.kill()
+            process.wait()
+            if not told:
+                break
+        raise RunnerError(
+            f"processes of the last runner of this home still live after {READY_S:g}s, or {self._home.guard_lock} "
+            "cannot be locked; end them and start again"
+        )
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        words = (str(self._home.guard_lock), str(self._home.tasks), str(os.getpid()))
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "runner.work.guard", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
             env=worker_environment(),
             cwd="/",
         )
-        answer = process.stdout
-        if answer is None or not select.select([answer], [], [], READY_S)[0] or answer.readline() != b"ready\n":
-            process.kill()
-            raise RunnerError(
-                f"processes of the last runner of this home still live after {READY_S:g}s, or {self._lock} cannot be "
-                "locked; end them and start again"
-            )
-        return process
 
     def tell(self, line: str) -> None:
         """`+PID` or `-PID` of a worker."""
+        pid = int(line[1:])
         if line.startswith("+"):
-            self._guarded.add(line[1:])
+            self._guarded.add(pid)
         else:
-            self._guarded.discard(line[1:])
+            self._guarded.discard(pid)
+            end_strays(but={*self._guarded, self._process.pid})
         self._write(line)
 
     def _write(self, line: str) -> None:

@@ -30,6 +30,8 @@ class Capture:
         self._path: Path | None = None
         self._file: BinaryIO | None = None
         self._written = 0
+        self._pending = b""
+        """The end of what was read, which may be the beginning of a secret."""
         self._tail = bytearray()
         self._resume: asyncio.TimerHandle | None = None
         self._loop.add_reader(fd, self._readable)
@@ -38,6 +40,7 @@ class Capture:
         """From now on it is another attempt's output. The file is made with its first byte."""
         self._path = path
         self._written = 0
+        self._pending = b""
         self._tail.clear()
 
     def end(self) -> str:
@@ -45,11 +48,12 @@ class Capture:
         for _ in range(256):  # a process that goes on printing must not keep us here
             if not self._take():
                 break
+        self._keep(self._pending)
         if self._file is not None:
             self._file.close()
             self._file = None
         self._path = None
-        return self._redact(bytes(self._tail).decode("utf-8", "replace").replace("\0", "\\0"))
+        return bytes(self._tail).decode("utf-8", "replace").replace("\0", "\\0")
 
     def close(self) -> None:
         """Let go of the pipe."""
@@ -74,21 +78,25 @@ class Capture:
         if not chunk:
             self._loop.remove_reader(self._fd)
             return False
-        self._tail += chunk
-        del self._tail[:-TAIL_LIMIT]
-        self._keep(chunk)
+        clean = self._redact.bytes(self._pending + chunk)
+        whole = len(clean) - self._redact.begun(clean)
+        self._pending = clean[whole:]
+        self._keep(clean[:whole])
         return True
 
     def _keep(self, chunk: bytes) -> None:
+        """Add output that is free of secrets to tail and file."""
+        self._tail += chunk
+        del self._tail[:-TAIL_LIMIT]
         room = FILE_LIMIT - self._written
-        if self._path is None or room <= 0:
+        if self._path is None or not chunk or room <= 0:
             return
         with suppress(OSError):  # a full disk must not cost the attempt; its tail is on the row
             if self._file is None:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
                 self._file = os.fdopen(fd, "wb", buffering=0)
-            self._file.write(self._redact.bytes(chunk[:room]))
+            self._file.write(chunk[:room])
             self._written += len(chunk)
             if self._written >= FILE_LIMIT:
                 self._file.write(f"\n[output beyond {FILE_LIMIT:,} bytes was not kept]\n".encode())

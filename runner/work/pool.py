@@ -268,9 +268,7 @@ class Pool:
         self.idle.clear()
         child = seat.child
         if child is None or self._closing:
-            self._over(
-                seat, Ending(outcome="died", cut=Cut.SHUTDOWN if self._closing else None, error="its worker died")
-            )
+            self._over(seat, Ending(outcome="died", cut=Cut.SHUTDOWN if self._closing else Cut.UNSTARTED))
             return
         if live.task is None:
             known = "afk.toml and tasks/*.py declare no such task any more"
@@ -351,7 +349,7 @@ class Pool:
 
     def _gone(self, seat: _Seat, child: Child) -> None:
         live = seat.live
-        was_ready = child.ready
+        was_ready = child.ready or child.ending
         retired = child.jobs_done >= self._config.runner.recycle_after
         if live is not None:
             error = f"its worker died in the middle of it ({child.ended_by})"

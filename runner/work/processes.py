@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+LOOKS = 100
+"""How often ending a tree looks again, 2 ms apart, for what forks while it is being ended or dies slowly."""
 _LINUX = sys.platform.startswith("linux")
 
 
@@ -30,7 +32,7 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(
-            ["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, timeout=5
+            ["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, timeout=5, check=False
         ).stdout.strip()
     return ""
 
@@ -55,30 +57,55 @@ def group_members(group: int) -> list[int]:
     return [pid for pid, _, pgid in _table() if pgid == group]
 
 
-def end_tree(pid: int, *, but: int | None = None) -> None:
-    """SIGKILL everything below `pid` and in its group, and `pid` itself unless it is `but`.
+def end_tree(pid: int) -> None:
+    """SIGKILL `pid` with everything below it and in its group.
 
-    Looks again until nothing new shows up, for a process that forks while it is being ended.
+    `pid` is frozen first and goes last: as long as it is there, whatever loses its parent falls to it and stays in
+    sight (Linux, where it called `adopt_orphans`).
     """
-    ended: set[int] = set()
-    for _ in range(20):
-        found = {*descendants(pid), *group_members(pid), pid} - ended - {but}
+    _signal(pid, signal.SIGSTOP)
+    end_below(pid)
+    _signal(pid, signal.SIGKILL)
+
+
+def end_below(pid: int) -> None:
+    """SIGKILL everything below `pid` and in its group but itself, until nothing of it is left."""
+    for _ in range(LOOKS):
+        found = {*descendants(pid), *group_members(pid)} - {pid}
         if not found:
             return
         for victim in found:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(victim, signal.SIGKILL)
-        ended |= found
+            _signal(victim, signal.SIGKILL)
+        time.sleep(0.002)  # the kernel is ending them
+
+
+def end_strays(*, but: set[int]) -> None:
+    """End what fell to this process because a child of it died; `but`: the children it started itself.
+
+    For a process that called `adopt_orphans` (Linux); elsewhere orphans fall to the system, out of sight.
+    """
+    for _ in range(LOOKS if _LINUX else 0):
+        strays = {pid for pid, parent, _ in _table(zombies=True) if parent == os.getpid()} - but
+        if not strays:
+            return
+        for pid in strays:
+            end_tree(pid)
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.002)
+
+
+def running(*words: str) -> list[int]:
+    """Every living process whose command line holds all these words."""
+    if _LINUX:
+        return [pid for pid, _, _ in _table() if {*words} <= {*_command_line(pid)}]
+    lines = (line.strip().partition(" ") for line in _ps("-axo", "pid=,args=").splitlines())
+    return [int(pid) for pid, _, command in lines if all(word in command for word in words)]
 
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent dies, so that none gets out of sight (Linux)."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with_parent() -> None:
-    """Be killed when the thread that started this process ends (Linux)."""
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def reap() -> bool:
@@ -92,18 +119,23 @@ def reap() -> bool:
             return True
 
 
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
 def _prctl(option: int, value: int) -> None:
     if _LINUX:
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def _table() -> list[tuple[int, int, int]]:
-    """Pid, parent and group of every living process."""
+def _table(*, zombies: bool = False) -> list[tuple[int, int, int]]:
+    """Pid, parent and group of every living process, on Linux on request also of those nobody has collected."""
     if _LINUX:
         rows = []
         for name in os.listdir("/proc"):
-            if name.isdigit() and (fields := _stat(int(name))) and fields[0] != "Z":
+            if name.isdigit() and (fields := _stat(int(name))) and (zombies or fields[0] != "Z"):
                 rows.append((int(name), int(fields[1]), int(fields[2])))
         return rows
     rows = []
@@ -121,6 +153,13 @@ def _stat(pid: int) -> list[str] | None:
     except OSError:
         return None
     return text.rpartition(")")[2].split()
+
+
+def _command_line(pid: int) -> list[str]:
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")
+    except OSError:
+        return []
 
 
 def _ps(*words: str) -> str:

@@ -35,19 +35,26 @@ Answer = dict[str, Any]
 def main() -> None:
     """Serve attempts until the runner closes the socket. Arguments: socket fd, life pipe fd, tasks folder."""
     control, life, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    processes.die_with_parent()
     processes.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _stay)
     for fd in (control, life):
         os.set_inheritable(fd, False)  # what a payload starts must not keep the runner waiting
     threading.Thread(target=_die_with_runner, args=(life,), name="life", daemon=True).start()
     channel = socket.socket(fileno=control)
     broken = _load_tasks(folder)
     gc.freeze()
+    me = os.getpid()
     channel.sendall(json.dumps({"ready": os.getpid()}).encode() + b"\n")
     with channel.makefile("rb") as lines:
         for line in lines:
-            answer = _attempt(json.loads(line), broken)
+            order = json.loads(line)
+            # A command has its own TERM; what a payload set up for itself ends with its attempt.
+            signal.signal(signal.SIGTERM, _stay if order["kind"] == "command" else _leave)
+            answer = _attempt(order, broken)
+            signal.signal(signal.SIGTERM, _stay)
+            if os.getpid() != me:
+                os._exit(1)  # a payload forked, and its child came back where only the worker belongs
             _flush()
             _end_leftovers()
             channel.sendall(json.dumps(answer).encode() + b"\n")
@@ -56,8 +63,17 @@ def main() -> None:
 def _die_with_runner(life: int) -> None:
     while os.read(life, 1):
         pass
-    processes.end_tree(os.getpid(), but=os.getpid())
+    processes.end_below(os.getpid())
     os.killpg(0, signal.SIGKILL)
+
+
+def _stay(*_: object) -> None:
+    """A worker that left at TERM would let go of what its payload started; the KILL a second later takes all."""
+
+
+def _leave(*_: object) -> None:
+    """The payload may tidy up: its `finally` runs."""
+    raise SystemExit("it was told to end")
 
 
 def _load_tasks(folder: Path) -> str | None:
@@ -139,8 +155,8 @@ def _end_leftovers() -> None:
     """No process outlives the attempt that started it. Costs one system call when there is none."""
     deadline = time.monotonic() + 5
     while processes.reap() and time.monotonic() < deadline:
-        processes.end_tree(os.getpid(), but=os.getpid())
-        time.sleep(0.005)  # the kernel is ending them
+        processes.end_below(os.getpid())
+        time.sleep(0.005)  # what it did not fork itself is collected by others
 
 
 if __name__ == "__main__":

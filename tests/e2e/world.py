@@ -96,6 +96,7 @@ class World:
             env={**self.env, **(env or {})},
             cwd="/",
             timeout=120,
+            check=False,
         )
 
     def json(self, *words: str, code: int | None = 0, stdin: str | None = None) -> Any:
