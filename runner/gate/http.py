@@ -251,6 +251,8 @@ async def _read(
 def _check_head(head: h11.Request) -> None:
     names = [name for name, _ in head.headers]
     size = dict(head.headers).get(b"content-length", b"0")
+    if head.http_version not in (b"1.0", b"1.1"):
+        raise BadRequest(505, "only HTTP/1.1 is spoken here")
     if not head.target.startswith(b"/"):
         raise BadRequest(400, "the request names another host; send a path alone")
     if b"upgrade" in names:
