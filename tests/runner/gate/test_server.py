@@ -554,6 +554,7 @@ async def test_ten_callers_of_a_half_open_breaker_make_one_trial(gate: House, ve
 
     calls = [asyncio.ensure_future(gate.ask()) for _ in range(10)]
     refused = await first_of(calls, 9)
+    await arrived(vendor, 6)
     assert {error_of(each)[2] for each in refused} == {"afk_breaker_open"}
     assert len(vendor.requests) == 6
 
