@@ -6,7 +6,6 @@ the pipe from the runner closes.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import inspect
 import json
@@ -119,6 +118,8 @@ def _call(context: Context, order: Mapping[str, Any], broken: str | None) -> Ans
         return {"outcome": "dead", "error": f"no function is marked as task {order['task']!r}{why}"}
     payload = json.loads(order["payload"])
     if inspect.iscoroutinefunction(declared.function):
+        import asyncio  # noqa: PLC0415 - not every home awaits, and it doubles the time until a worker is ready
+
         return _answer_of(asyncio.run(declared.function(AsyncContext(context), payload)))
     return _answer_of(declared.function(context, payload))
 
