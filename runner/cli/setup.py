@@ -111,7 +111,7 @@ def run(
     raise typer.Exit(daemon.run(find_home(home), once=once, supervisor=supervisor.value))
 
 
-def version() -> None:
+def version(home: HomeDir = None) -> None:  # noqa: ARG001 - every verb takes --home
     """Print the versions of this, Python and SQLite."""
     say(f"afk-runner {metadata.version('afk-console')}")
     say(f"python {platform.python_version()}, sqlite {sqlite3.sqlite_version}, {platform.system()}")

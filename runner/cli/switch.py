@@ -158,7 +158,7 @@ def _reaction(seen: Vitals | None, acted: bool) -> str:
     if row is None or seen.runner.health not in _ALIVE:
         return "no runner is live; nothing will start until `afk-runner resume`"
     if acted:
-        left = f", {seen.counts.running} running jobs are ending" if seen.counts.running else ""
+        left = f", {seen.counts.running} still in progress" if seen.counts.running else ""
         return f"runner pid {row.pid} has acted on it: {row.state.value}{left}"
     health = seen.runner.health.value
     return f"runner pid {row.pid} ({health}) has not acted on it in {REACTS_WITHIN_S:.0f} s; `kill {row.pid}` ends it"
