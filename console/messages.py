@@ -17,6 +17,8 @@ class Looked(Message):
     """The home was looked at."""
 
     seen: Seen
+    number: int
+    """Of the newest wish for a look that came before it; see `Watch.look`."""
 
 
 @dataclass

@@ -38,12 +38,13 @@ def once(home: Home, *, db: Path | None, clock: Clock, width: int, look: Look) -
 
 def _lines(seen: Seen, letters: Seen, width: int, look: Look, where: str) -> list[Line]:
     home_page, dead_page = seen.page or Page(), letters.page or Page()
+    waiting = needs(seen, width, look)
     blank: Line = ()
     return [
         *vitals(seen, width, look, place=where),
         blank,
-        _title("NEEDS YOU"),
-        *needs(seen, width, look),
+        _title("NEEDS YOU" if waiting else "NEEDS YOU  nothing"),
+        *waiting,
         next_line(seen, width, look),
         blank,
         *_list(running(home_page.running, seen.at), width, look),
@@ -63,5 +64,5 @@ def _title(word: str) -> Line:
 def _list(listing: Listing, width: int, look: Look) -> list[Line]:
     if not listing.rows:
         return [empty_line(listing)]
-    placed = place(listing.columns, width)
+    placed = place(listing.columns, width - 1)
     return [head_line(placed, look), *(row_line(row, placed, look, width=width) for row in listing.rows)]

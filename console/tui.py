@@ -11,7 +11,6 @@ from importlib import resources
 from pathlib import Path
 from typing import ClassVar
 
-from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
@@ -28,13 +27,14 @@ from console.screens.help import Help
 from console.screens.question import Question
 from console.screens.replay import MOST, ReplayQuestion, needs_asking
 from console.screens.resume import ResumeQuestion
-from console.seen import Ask, Seen
+from console.seen import Seen
 from console.theme import Scrubber
+from console.watch import Watch
 from runner.home import Home
 from runner.snapshot import Job
 from runner.units import Clock, SystemClock
 
-TICK_S = 0.25
+CHECK_S = 1.0
 FINISH_S = 1.5
 OVERDUE_S = 2.0
 """A kill that takes longer than this is told with the command that does the same."""
@@ -82,15 +82,14 @@ class ConsoleApp(App[None]):
         self.board = Board(self.options.look, monotonic, place=where, readonly=self.options.readonly)
         self.seen = Seen(at=self.clock.now())
         self._scrubber = Scrubber()
-        self._looking = False
-        self._look_again = False
-        self._looks = 0
-        self._ticks = 0
+        self.watch_home = Watch(self.feed, self.clock, self.post_message)
+        self.looked = 0
+        """Number of the look that is on the screen."""
         self._killing = 0
         """Kills on their way to the database."""
         self._kill_began = 0.0
         self._killed_at: int | None = None
-        """Looks begun when a kill of ours was last recorded, until a later look sees nothing stopped."""
+        """The look asked for when a kill of ours was recorded; None again once it or a later one sees no stop."""
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), self._scrubber]
@@ -98,7 +97,11 @@ class ConsoleApp(App[None]):
     async def on_mount(self) -> None:
         await self.push_screen(self.board)
         self._see(self.feed.read(self.board.ask, now=self.clock.now()))
-        self.set_interval(TICK_S, self._tick)
+        self.watch_home.start()
+        self.set_interval(CHECK_S, self._check)
+
+    def on_unmount(self) -> None:
+        self.watch_home.stop()
 
     def finish(self) -> None:
         """After the screen is gone: a kill pressed just before must still arrive."""
@@ -107,42 +110,30 @@ class ConsoleApp(App[None]):
 
     # --- looking --------------------------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
-        self._ticks += 1
-        if self._ticks % 4 == 0 and not self.is_headless and terminal.lost(sys.__stdin__):
+    def _check(self) -> None:
+        """What must be noticed even while no look comes to its end."""
+        if not self.is_headless and terminal.lost(sys.__stdin__):
             self.exit()
+        self.board.fade()
         if self._killing and self.monotonic() - self._kill_began > OVERDUE_S:
             self._kill_began = self.monotonic() + 3600  # said once
             self.board.flash(f"the database does not answer; in another terminal: {self._cli('kill --now')}", bad=True)
-        self.look()
 
     def on_look_now(self, _: LookNow) -> None:
         self.look()
 
-    def look(self) -> None:
-        """Look at the home in a thread; one look at a time, and one more when it was asked for meanwhile."""
-        if self._looking:
-            self._look_again = True
-            return
-        self._looking = True
-        self._looks += 1
-        self._look(self.board.ask)
-
-    @work(thread=True, group="look", exit_on_error=False)
-    def _look(self, ask: Ask) -> None:
-        self.post_message(Looked(self.feed.read(ask, now=self.clock.now())))
+    def look(self) -> int:
+        """Look at the home now; the number of the look."""
+        return self.watch_home.look(self.board.ask)
 
     def on_looked(self, message: Looked) -> None:
-        self._looking = False
+        self.looked = message.number
         self._see(message.seen)
-        if self._look_again:
-            self._look_again = False
-            self.look()
 
     def _see(self, seen: Seen) -> None:
         other_file = self.seen.generation not in (0, seen.generation)
         self.seen = seen
-        if self._killed_at is not None and self._looks > self._killed_at and not seen.stopped:
+        if self._killed_at is not None and self.looked >= self._killed_at and not seen.stopped:
             self._killed_at = None
         self.board.see(seen)
         top = self.screen_stack[-1] if self.screen_stack else None  # none: the program is ending
@@ -177,7 +168,7 @@ class ConsoleApp(App[None]):
         if message.killed is None:
             self.board.flash(f"{message.error}; try {self._cli('kill --now')}", bad=True)
         else:
-            self._killed_at = self._looks
+            self._killed_at = self.look()
             if message.killed.failed:
                 self.board.flash(f"stopped by the STOP file; but {'; '.join(message.killed.failed)}", bad=True)
             else:
@@ -185,7 +176,6 @@ class ConsoleApp(App[None]):
                     "stop recorded, without grace" if message.now else "stop recorded; k again cuts calls in flight"
                 )
         self.board.draw_edges()
-        self.look()
 
     def action_resume(self) -> None:
         """Ask whether to clear the stop."""

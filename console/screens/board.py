@@ -97,7 +97,9 @@ class Board(Screen[None]):
 
     def on_resize(self) -> None:
         if self.seen is not None:
-            self.see(self.seen)
+            self.draw_edges()
+            if self.seen.ask == self.ask:
+                self._draw_body(self.seen)
 
     # --- what is seen ---------------------------------------------------------------------------------------------
 
@@ -120,7 +122,7 @@ class Board(Screen[None]):
             self._draw_body(seen)
 
     def draw_edges(self) -> None:
-        """Draw vitals, tabs and keys, and take back what was said long enough."""
+        """Draw vitals, tabs and keys."""
         width = self.size.width
         if self.seen is None or width <= 0:
             return
@@ -128,14 +130,17 @@ class Board(Screen[None]):
         self._vitals.show_lines(board)
         self._tabs.show_lines((tabs(self.seen, self.view, width, self.look),))
         self._keys.show_lines((key_bar(self.view, width, readonly=self.readonly),))
-        if self._monotonic() > self._flash_until:
-            self._flash.show_lines(())
 
     def flash(self, text: str, *, bad: bool = False) -> None:
         """Say one thing on the flash line."""
         said = line((f" {text}", Role.BAD if bad else Role.STRONG))
         self._flash.show_lines((fit(said, self.size.width, self.look),))
         self._flash_until = self._monotonic() + (4 * FLASH_S if bad else FLASH_S)
+
+    def fade(self) -> None:
+        """Take back what was said long enough."""
+        if self._monotonic() > self._flash_until:
+            self._flash.show_lines(())
 
     def _draw_body(self, seen: Seen) -> None:
         page = seen.page

@@ -39,6 +39,8 @@ def key_bar(view: View, width: int, *, readonly: bool) -> Line:
     rest = [("q", "Back", 1)] if view is View.JOB else [("Enter", "Detail", 3), ("?", "Help", 0), ("q", "Quit", 2)]
     if view is View.LOG:
         rest[0] = ("f", "Follow", 3)
+    if view is View.SCHEDULES:
+        rest.pop(0)
     if view is View.DEAD and not readonly:
         rest.insert(0, ("Space", "Mark", 4))
     parts = [Part(spans=line((key, Role.ACCENT), f" {word}"), rank=rank) for key, word, rank in (*acts, *rest)]

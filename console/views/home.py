@@ -24,7 +24,7 @@ def needs(seen: Seen, width: int, look: Look) -> tuple[Line, ...]:
             found.append((f"the day's cap is reached: calls are refused until {lifts}", ""))
         found += _dead_needs(seen)
     if not found:
-        return (line(("   nothing", Role.DIM)),)
+        return ()
     return tuple(_need(text, key, width, look) for text, key in found)
 
 
@@ -37,7 +37,7 @@ def next_line(seen: Seen, width: int, look: Look) -> Line:
     )
     if not ahead:
         return line((" NEXT  ", Role.DIM), ("no schedule", Role.DIM))
-    shown = "   ".join(f"{clock(at)} {name}" for at, name in ahead[:3])
+    shown = "   ".join(f"{clock(at) if at > seen.at else 'due now'} {name}" for at, name in ahead[:3])
     more = f"   +{len(ahead) - 3} more" if len(ahead) > 3 else ""
     return fit(line((" NEXT  ", Role.DIM), shown, (more, Role.DIM)), width, look)
 

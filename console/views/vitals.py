@@ -96,10 +96,10 @@ def _spend_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:
     cells = 24 if width >= 120 else 16 if width >= 100 else 10
     parts = [
         Part(spans=line((f"{usd(committed)}{doubt}", role), (" of ", Role.DIM), usd(spend.cap))),
-        Part(spans=bar(spend, cells, look), rank=3),
+        Part(spans=bar(spend, cells, look), rank=2),
         Part(spans=line((percent(committed, spend.cap), role)), rank=4),
         Part(spans=line(("settled ", Role.DIM), usd(spend.settled)), rank=6),
-        Part(spans=line(("held ", Role.DIM), usd(spend.held)), rank=2),
+        Part(spans=line(("held ", Role.DIM), usd(spend.held)), rank=3),
         Part(spans=line(("free ", Role.DIM), f"{usd(spend.free or 0)}{doubt}") if not reached else (), rank=1),
         Part(spans=line(f"{usd(spend.last_hour)}/h"), rank=5),
         _end_of_money(spend, reached=reached),

@@ -53,8 +53,9 @@ class Home(Vertical):
         if seen.page is not None:
             self.running.show(running(seen.page.running, seen.at))
         width, room = self.size.width, self._needs_height - 2
-        waiting = needs(seen, width, self.look)[: max(0, room)]
-        title = line((" NEEDS YOU", Role.DIM))
+        found = needs(seen, width, self.look)
+        waiting = found[: max(0, room)]
+        title = line((" NEEDS YOU", Role.DIM), f"  {len(found)}" if found else ("  nothing", Role.DIM))
         blank = ((),) * (room - len(waiting))
         self._needs.show_lines((title, *waiting, *blank, next_line(seen, width, self.look)))
 

@@ -126,7 +126,7 @@ class Table(Lines, can_focus=True):
         if width <= 0 or not self.listing.columns:
             return
         self._settle(room)
-        placed = place(self.listing.columns, width)
+        placed = place(self.listing.columns, width - 1)
         position = self._position(room)
         titles = fit(head_line(placed, self.look), width - (width_of(position) + 2 if position else 0), self.look)
         lines: list[Line] = [spread(titles, position, width, self.look)]

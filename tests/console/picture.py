@@ -1,4 +1,4 @@
-"""Draws docs/console.svg, the README's picture, from a seeded home: `python tests/console/picture.py [FILE]`.
+"""Draws docs/console.svg, the README's picture, from a seeded home: `python -m tests.console.picture [FILE [KEY]...]`.
 
 The clock stands still, so the same program draws the same picture.
 """
@@ -11,14 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from conftest import runner_lock
-from seed import seed
-
 from console.tui import ConsoleApp
 from runner.home import Home
 from runner.store.db import Database
+from tests.console.conftest import runner_lock
+from tests.console.screen import look
+from tests.console.seed import seed
 from tests.factories import NOW, ManualClock
 
 SIZE = (112, 30)
@@ -28,27 +26,27 @@ async def draw(home: Home, *keys: str, size: tuple[int, int] = SIZE) -> str:
     """The SVG of the console on this home after these keys."""
     app = ConsoleApp(home, clock=ManualClock(NOW), monotonic=lambda: 0.0)
     async with app.run_test(size=size) as pilot:
-        for key in keys:
-            await pilot.press(key)
-            await pilot.pause()
-            await app.workers.wait_for_complete()
-        await pilot.pause()
-        return app.export_screenshot(title="afk-console")
+        for key in ("", *keys):
+            if key:
+                await pilot.press(key)
+            await look(pilot)
+        picture = app.export_screenshot(title="afk-console")
+        return picture.replace("<text ", '<text xml:space="preserve" ')  # some viewers drop leading blanks
 
 
 def main() -> None:
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/console.svg")
-    os.environ["SSH_CONNECTION"] = ""
+    target, *keys = sys.argv[1:] or ["docs/console.svg"]
     with tempfile.TemporaryDirectory() as folder:
-        home = Home(Path(folder) / "home")
+        os.environ["HOME"] = folder  # the home is shown as ~/agents
+        home = Home(Path(folder) / "agents")
         home.create()
         database = Database.open(home.db, create=True)
         seed(database, NOW, pid=4121)
         with runner_lock(home):
-            picture = asyncio.run(draw(home, *sys.argv[2:]))
+            picture = asyncio.run(draw(home, *keys))
         database.close()
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(picture, "utf-8")
+    Path(target).parent.mkdir(exist_ok=True)
+    Path(target).write_text(picture, "utf-8")
 
 
 if __name__ == "__main__":

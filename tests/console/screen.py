@@ -66,7 +66,7 @@ async def lacks(pilot: Pilot[None], text: str) -> None:
 async def look(pilot: Pilot[None]) -> None:
     """Have the home looked at now, and wait until what was seen is drawn."""
     assert isinstance(pilot.app, ConsoleApp)
-    app, before = pilot.app, pilot.app.seen
-    app.look()
-    await until(pilot, lambda: app.seen is not before and not app._looking)
+    app = pilot.app
+    wanted = app.look()
+    await until(pilot, lambda: app.looked >= wanted)
     await pilot.pause()

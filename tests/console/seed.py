@@ -1,6 +1,6 @@
 """A home with a morning's worth of work in it, for pictures and for trying keys by hand.
 
-python tests/console/seed.py DIR        fills DIR and plays its runner: beats, and answers stops, until it is ended
+python -m tests.console.seed DIR    fills DIR and plays its runner: beats, and answers stops, until it is ended
 """
 
 from __future__ import annotations
@@ -20,6 +20,19 @@ from runner.store.jobs import JobStatus
 from runner.store.runners import RunState
 from runner.units import HOUR_MS, MINUTE_MS, SystemClock, UnixMs, day_of
 from tests import factories as make
+
+
+LOG = (
+    ("research", "info", "job.step", "step search recorded, 12 pages found"),
+    ("review", "info", "call.settled", "claude-haiku-4-5 cost $0.004, $0.012 was held"),
+    ("triage", "info", "job.done", "done in 39s for $0.060"),
+    ("summarise", "info", "job.start", "attempt 2 of 4 begins"),
+    ("research", "info", "job.step", "step fetch recorded, 3 pages"),
+    ("review", "info", "call.settled", "claude-haiku-4-5 cost $0.011, $0.020 was held"),
+    ("summarise", "warn", "job.retry", "attempt 1 of 4 failed: HTTP 504; again in 8s"),
+    ("research", "info", "call.settled", "claude-haiku-4-5 cost $0.041, $0.100 was held"),
+)
+"""Task, level, event and text of a morning's log."""
 
 
 def seed(database: Database, now: int, *, pid: int) -> None:
@@ -117,15 +130,8 @@ def seed(database: Database, now: int, *, pid: int) -> None:
                 make.make_step(db, job, name="fetch", result=["page 1", "page 2", "page 3"])
             make.make_event(db, f"dead after 4 attempts: {error}", level="error", event="job.dead", at=died, job=job)
         for n in range(40):
-            at = now - (40 - n) * 9_000
-            level, text = (
-                ("warn", "retry 2 of 4 in 8s: 504 from upstream")
-                if n % 13 == 9
-                else ("info", f"step {n % 6 + 1} done, $0.004")
-            )
-            make.make_event(
-                db, text, level=level, event="job.step", at=at, task=("research", "summarise", "review")[n % 3]
-            )
+            task, level, event, text = LOG[n % len(LOG)]
+            make.make_event(db, text, level=level, event=event, at=now - (40 - n) * 9_000, task=task)
 
 
 def play(home: Home, database: Database) -> None:

@@ -51,7 +51,9 @@ class Terminal:
 
 
 @contextmanager
-def on_a_terminal(*args: str, size: tuple[int, int] = (80, 24), ignore_hup: bool = False) -> Iterator[Terminal]:
+def on_a_terminal(
+    *args: str, size: tuple[int, int] = (80, 24), ignore_hup: bool = False, **variables: str
+) -> Iterator[Terminal]:
     """Run `afk-console` on a pseudo-terminal."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
@@ -60,6 +62,7 @@ def on_a_terminal(*args: str, size: tuple[int, int] = (80, 24), ignore_hup: bool
         command = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command]
     environ = {**os.environ, "TERM": "xterm-256color"}
     environ.pop("NO_COLOR", None)
+    environ |= variables
     process = subprocess.Popen(
         command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environ, cwd="/"
     )

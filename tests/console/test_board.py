@@ -306,3 +306,17 @@ async def test_a_fault_of_ours_in_a_look_does_not_end_the_console(
         monkeypatch.setattr("console.feed.Reader.vitals", lambda *_, **__: 1 // 0)
         monkeypatch.setattr("console.feed.VITALS_MS", 0)
         await shows(pilot, "DATABASE UNREADABLE", "by zero")
+
+
+@pytest.mark.usefixtures("live")
+async def test_another_size_is_drawn_anew_and_nothing_twice(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    make_event(db, "only once")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("6")
+        await shows(pilot, "only once")
+        await pilot.resize_terminal(120, 40)
+        await look(pilot)
+
+        assert text_of(app).count("only once") == 1
+        assert lines_of(app)[0].rstrip().endswith("17:46Z")
+        assert len(lines_of(app)[0].rstrip()) == 119

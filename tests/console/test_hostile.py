@@ -13,6 +13,7 @@ from textual.color import Color
 from textual.widgets import Static
 
 from console import app as program
+from console.messages import RowChosen
 from console.screens.replay import ReplayQuestion
 from console.screens.resume import ResumeQuestion
 from console.theme import Scrubber
@@ -106,17 +107,16 @@ async def test_no_view_of_a_poisoned_home_does_what_its_texts_say(
         assert app.is_running
 
 
-@pytest.mark.parametrize("number", range(len(STORABLE)))
-async def test_no_job_of_a_poisoned_home_does_what_its_texts_say(
-    app: ConsoleApp, database: Database, number: int
-) -> None:
-    with database.write() as db:
-        poison(db, STORABLE[number], number)
+async def test_no_job_of_a_poisoned_home_does_what_its_texts_say(app: ConsoleApp, poisoned: sqlite3.Connection) -> None:
+    dead = poisoned.execute("SELECT id FROM jobs WHERE status = 'dead'").fetchall()
     async with app.run_test(size=(100, 60)) as pilot:
-        await pilot.press("3", "enter")
-        await shows(pilot, "ATTEMPTS")
-
-        assert_harmless(app)
+        for (id,) in dead:
+            app.board.post_message(RowChosen(id))
+            await look(pilot)
+            await until(pilot, lambda id=id: app.seen.page and app.seen.page.job and app.seen.page.job.job.id == id)
+            await pilot.pause()
+            assert "ATTEMPTS" in text_of(app)
+            assert_harmless(app)
 
 
 async def test_no_dialog_of_a_poisoned_home_does_what_its_texts_say(

@@ -67,12 +67,17 @@ def test_a_row_pushed_out_by_newer_ones_is_not_taken_for_gone(home: Home, clock:
 
 
 async def test_keys_reach_both_ends_of_the_list(app: ConsoleApp, many: list[Job]) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(80, 60)) as pilot:
         await pilot.press("2")
         await shows(pilot, f">  {many[-1].key}")
+        for key, last in (("pagedown", many[0]), ("pageup", many[-1])):
+            for _ in range(len(many) // 50 + 1):
+                await pilot.press(key)
+                await look(pilot)
+            await shows(pilot, f">  {last.key}")
         await pilot.press("end")
         await shows(pilot, f">  {many[0].key}")
-        await pilot.press(*["pageup"] * 40)
+        await pilot.press("home")
         await shows(pilot, f">  {many[-1].key}")
 
 

@@ -77,6 +77,20 @@ def test_a_quiet_home_sends_the_terminal_nothing(home: Home, database: Database)
     assert len(sent) < 200, sent
 
 
+@pytest.mark.parametrize(("no_color", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["colour", "none"])
+def test_colours_are_the_terminals_own_sixteen_or_none(
+    home: Home, db: sqlite3.Connection, no_color: dict[str, str], coloured: bool
+) -> None:
+    make_job(db, status=JobStatus.DEAD)
+    with on_a_terminal("--home", str(home.root), **no_color) as tty:
+        tty.read_until(b"Quit")
+        tty.drain(0.3)
+    codes = {code for match in re.findall(rb"\x1b\[([0-9;]*)m", tty.output) for code in match.split(b";")}
+
+    assert not codes & {b"38", b"48"}
+    assert bool(codes & {b"31", b"32", b"33", b"36"}) is coloured
+
+
 def test_it_ends_by_itself_when_the_terminal_is_lost(home: Home, database: Database) -> None:
     """Also under a shell that made it deaf to the hang-up signal."""
     with on_a_terminal("--home", str(home.root), ignore_hup=True) as tty:
