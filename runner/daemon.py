@@ -20,6 +20,7 @@ from pathlib import Path
 from runner import schedule, upkeep
 from runner.config import Config, TaskConfig
 from runner.errors import ConfigError, Exit, LockHeld, RunnerError, StoreError
+from runner.gate.admission import CAP_GATES
 from runner.gate.book import Book
 from runner.gate.jobapi import JobApi
 from runner.gate.ledger import Policy
@@ -270,11 +271,18 @@ class Daemon:
         now = self._clock.now()
         budget = self._config.budget
         lost = upkeep.take_back(db, runner=self.id, now=now)
+        caps = repr(
+            (budget, sorted((task.name, task.daily_usd) for task in self._tasks.values() if task.daily_usd is not None))
+        )
+        if controls.settings(db).get("caps") != caps:  # who raises a cap and restarts wants the parked jobs to run
+            for gate in CAP_GATES:
+                jobs.wake(db, gate=gate, now=now, limit=-1)
         controls.put_settings(
             db,
             {
                 "timezone": self._config.zone.key,
                 "daily_usd": str(budget.daily_usd),
+                "caps": caps,
                 "workers": str(self._config.runner.workers),
                 "stop_env": "1" if self._env_stop else "0",
             },

@@ -65,6 +65,8 @@ _CAP_CODES = {
     "task": "afk_task_cap",
     "job": "afk_job_cap",
 }
+CAP_GATES = tuple(f"cap:{name}" for name in _CAP_CODES)
+"""What jobs may be parked for that a change of the caps can lift."""
 _CAP_WORDS = {
     "day": "today's cap",
     "hour": "the hourly cap",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -83,6 +84,28 @@ def test_a_cap_of_zero_refuses_every_call_that_has_a_price(afk: World, vendor: F
     assert [call.body["model"] for call in vendor.requests] == ["cellar-model"]
     assert burnt(afk, ["priced"]) == {}
     assert sums(afk) == (0, 0)
+
+
+def test_a_raised_cap_lets_the_parked_jobs_run(afk: World, vendor: FakeAnthropic) -> None:
+    """From the next start on; one with the old cap wakes nobody."""
+    house(afk, vendor, workers=1, daily="0.05")
+    ask(afk, 2)
+    runner = afk.start()
+    eventually(lambda: waiting(afk, "cap:day") == 2)
+    starts = afk.one("SELECT sum(starts) FROM jobs")
+
+    for _ in range(2):
+        runner.send_signal(signal.SIGTERM)
+        assert runner.wait(30) == 0
+        runner = afk.start()
+    assert afk.one("SELECT sum(starts) FROM jobs") == starts
+
+    runner.send_signal(signal.SIGTERM)
+    runner.wait(30)
+    settings = afk.home / "afk.toml"
+    settings.write_text(settings.read_text().replace('"0.05"', '"10.00"'))
+    afk.start()
+    eventually(lambda: afk.counts() == {"done": 2})
 
 
 def test_a_job_that_reaches_its_own_cap_is_halted(afk: World, vendor: FakeAnthropic) -> None:
