@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,6 +44,8 @@ def console(  # noqa: PLR0917 - options, which the parser gives by name
 ) -> int:
     """Watch a home and stop, resume and replay its work. The runner goes on when the console ends."""
     if show_version:
+        from importlib.metadata import version  # noqa: PLC0415 - only what is asked for is loaded
+
         typer.echo(f"{PROGRAM} {version('afk-console')}")
         return Exit.OK
     if home is not None and db is not None:
@@ -55,7 +56,7 @@ def console(  # noqa: PLR0917 - options, which the parser gives by name
     if as_json:
         return _print_json(place, file)
     if once:
-        from console.plain import once as text  # noqa: PLC0415 - only what is asked for is loaded
+        from console.plain import once as text  # noqa: PLC0415
 
         width = shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
         typer.echo(text(place, db=file, clock=SystemClock(), width=width, look=look))

@@ -18,6 +18,8 @@ from console.widgets.lines import Lines
 SETTLE_S = 0.3
 """Keys within this time of the opening were meant for what was on the screen before: they are dropped."""
 WIDEST = 76
+FRAME = 7
+"""Lines around the facts: the border, the question, the ways out, and below the box what was said and the keys."""
 
 
 class Question(ModalScreen[bool]):
@@ -66,8 +68,10 @@ class Question(ModalScreen[bool]):
         """Draw the question in a box of its size."""
         dialog = self._dialog
         width = max(20, min(WIDEST, self.size.width - 2))
-        inner = width - 4
-        lines = (line((f" {self.asks()}", Role.STRONG)), EMPTY, *self.facts(inner), EMPTY, *self._ways())
+        room = self.size.height - FRAME
+        gap = (EMPTY,) if room > 8 else ()
+        facts = self.facts(width - 4)[: max(2, room - 2 * len(gap))]
+        lines = (line((f" {self.asks()}", Role.STRONG)), *gap, *facts, *gap, *self._ways())
         dialog.styles.width, dialog.styles.height = width, len(lines) + 2
         dialog.show_lines(lines)
 

@@ -20,6 +20,11 @@ class ResumeQuestion(Question):
         word = "resume" if doubts(seen) else ""
         super().__init__(seen, look, monotonic, verb="resume", word=word)
 
+    def see(self, seen: Seen) -> None:
+        if not self.word and doubts(seen):
+            self.word = "resume"  # a doubt that came up while it was asked
+        super().see(seen)
+
     def asks(self) -> str:
         return "Resume the runner?"
 
@@ -29,12 +34,14 @@ class ResumeQuestion(Question):
             return [fact("database", ("cannot be read: what would start is not known", Role.BAD))]
         stop, counts, spend = vitals.stop, vitals.counts, vitals.spend
         by = f"{clock_s(stop.at)} by {stop.by}" if stop.at is not None else ", ".join(stop.sources) or "no longer set"
-        lines = [fact("stopped", by), fact("reason", stop.reason or "none given")]
+        lines = [
+            fact("careful", (doubt, Role.WARN)) for doubt in doubts(self.seen)
+        ]  # first: a small screen cuts the end
+        lines += [fact("stopped", by), fact("reason", stop.reason or "none given")]
         lines.append(fact("starts", f"{count(counts.pending)} queued jobs, as they come due"))
         if spend.cap is not None:
             free = usd(spend.free or 0)
             lines.append(fact("money", f"{free} left today of {usd(spend.cap)}, until {clock(spend.resets_at)}"))
-        lines += [fact("careful", (doubt, Role.WARN)) for doubt in doubts(self.seen)]
         return lines
 
 

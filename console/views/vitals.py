@@ -60,7 +60,7 @@ def _runner_parts(runner: RunnerView) -> list[Part]:
     silence = exact_age(runner.heartbeat_age_ms or 0)
     told = f"{row.state.value.upper() if row.state is RunState.PARKED else row.state.value}" if row else ""
     reason = Part(spans=line((row.reason, Role.PLAIN)) if row and row.reason else (), rank=4)
-    pid = Part(spans=line((f"pid {row.pid}", Role.DIM)) if row else (), rank=3)
+    pid = Part(spans=line((f"pid {row.pid}", Role.DIM)) if row else (), rank=2)
     match runner.health:
         case Health.LIVE:
             role = Role.GOOD if row and row.state is RunState.RUNNING else Role.WARN
@@ -68,7 +68,7 @@ def _runner_parts(runner: RunnerView) -> list[Part]:
         case Health.LATE:
             return [Part(spans=line(("LATE", Role.WARN), f" last beat {silence} ago, ", told)), pid]
         case Health.SILENT:
-            held = Part(spans=line(("it holds the lock: hung or frozen", Role.PLAIN)), rank=2)
+            held = Part(spans=line(("it holds the lock: hung or frozen", Role.PLAIN)), rank=3)
             return [Part(spans=line((f"SILENT {silence}", Role.BAD))), pid, held]
         case Health.DEAD:
             way = Part(spans=line("start it: afk-runner run"), rank=2)

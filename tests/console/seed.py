@@ -21,7 +21,6 @@ from runner.store.runners import RunState
 from runner.units import HOUR_MS, MINUTE_MS, SystemClock, UnixMs, day_of
 from tests import factories as make
 
-
 LOG = (
     ("research", "info", "job.step", "step search recorded, 12 pages found"),
     ("review", "info", "call.settled", "claude-haiku-4-5 cost $0.004, $0.012 was held"),

@@ -43,7 +43,10 @@ class Terminal:
         before = len(self.output)
         while (left := deadline - time.monotonic()) > 0:
             if select.select([self.master], [], [], left)[0]:
-                self.output += os.read(self.master, 65536)
+                try:
+                    self.output += os.read(self.master, 65536)
+                except OSError:
+                    break  # the program has ended
         return self.output[before:]
 
     def press(self, keys: bytes) -> None:

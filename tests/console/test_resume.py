@@ -156,3 +156,31 @@ async def test_another_database_takes_the_question_away(app: ConsoleApp, home: H
         other.close()
         clock.advance(1_000)
         await until(pilot, lambda: app.screen is app.board)
+
+
+@pytest.mark.usefixtures("stopped")
+async def test_a_doubt_that_comes_up_while_it_is_asked_wants_the_word_too(
+    app: ConsoleApp, home: Home, db: sqlite3.Connection, monotonic: ManualMonotonic
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("u")
+        await shows(pilot, "y resume")
+        monotonic.advance(1)
+        make_breaker(db)
+        await shows(pilot, "Type resume:")
+        await pilot.press("y")
+        await look(pilot)
+
+        assert is_stopped(home, db)
+
+
+@pytest.mark.usefixtures("stopped")
+async def test_the_way_out_is_seen_on_the_smallest_screen(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    for name in ("a/one", "b/two", "c/three"):
+        make_breaker(db, name)
+    make_charge(db, make_running(db), cost=10_000_000)
+    assert isinstance(app.clock, ManualClock)
+    app.clock.advance(60_000)
+    async with app.run_test(size=(60, 16)) as pilot:
+        await pilot.press("u")
+        await shows(pilot, "Resume the runner?", "careful  the runner is silent", "Type resume:", "(default)")
