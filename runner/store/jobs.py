@@ -252,7 +252,8 @@ def finish(
 
 PUT_BACK = """
 UPDATE jobs SET status = 'pending', not_before = :not_before, attempts = attempts + :counted,
-                rescues = rescues + :rescued, error = coalesce(:error, error), fingerprint = :fingerprint,
+                rescues = rescues + :rescued,
+                error = coalesce(:error, error), fingerprint = coalesce(:fingerprint, fingerprint),
                 lease = NULL, lease_until = NULL, runner = NULL, waiting_gate = :gate, waiting_on = :fact
  WHERE id = :id AND status = 'running' AND lease = :token
 """
@@ -347,6 +348,11 @@ def replay(db: sqlite3.Connection, *, id: int, now: UnixMs) -> bool:
             (now, id),
         ).rowcount
     )
+
+
+def cancel_asked(db: sqlite3.Connection, *, id: int) -> bool:
+    """Whether a person asked for the end of a running job."""
+    return db.execute("SELECT 1 FROM jobs WHERE id = ? AND cancel = 1", (id,)).fetchone() is not None
 
 
 def cancel_requests(db: sqlite3.Connection, *, runner: str) -> list[int]:

@@ -12,7 +12,7 @@ import random
 import secrets
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -395,6 +395,8 @@ class Pool:
         self, db: sqlite3.Connection, seat: _Seat, live: Live, ending: Ending, tail: str | None
     ) -> tuple[list[Live], UnixMs | None]:
         now = self._clock.now()
+        if jobs.cancel_asked(db, id=live.job.id):  # also when it came too late to cut the attempt
+            ending = replace(ending, cut=Cut.CANCEL)
         decision = decide(
             ending,
             attempts=live.job.attempts,
