@@ -25,7 +25,7 @@ demo: $(VENV)/.runtime
 
 test: lint
 	$(BIN)/python -m pytest -q -m 'not bench'
-	$(BIN)/afk-runner demo --headless
+	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && $(BIN)/afk-runner demo --headless --home "$$home"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
