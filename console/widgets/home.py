@@ -21,7 +21,7 @@ class Home(Vertical):
     def __init__(self, look: Look, *, id: str) -> None:
         super().__init__(id=id)
         self.look = look
-        self.running = Table(look, id="running")
+        self.running = Table(look, id="running", drifts=True)
         """The jobs at work: what the keys move over."""
         self._needs = Lines(look, id="needs")
         self._log = Tail(look, id="home-log", keep=200, hint="[6]")

@@ -33,8 +33,11 @@ class Table(Lines, can_focus=True):
         Binding("enter", "choose", show=False),
     ]
 
-    def __init__(self, look: Look, *, id: str | None = None, can_mark: bool = False) -> None:
+    def __init__(self, look: Look, *, id: str | None = None, can_mark: bool = False, drifts: bool = False) -> None:
+        """`drifts`: until a key moves the cursor it is on the first row, whichever that is; for lists without acts."""
         super().__init__(look, id=id)
+        self._drifts = drifts
+        self._moved = False
         self.listing = Listing(columns=())
         self.can_mark = can_mark
         self.cursor: RowId | None = None
@@ -49,6 +52,8 @@ class Table(Lines, can_focus=True):
 
     def show(self, listing: Listing, *, total: int | None = None) -> None:
         """Take a new list; the row under the cursor stays where it is, and is shown as gone when it is not in it."""
+        if self._drifts and not self._moved:
+            self.cursor = None
         before = self._index()
         ids = {row.id for row in listing.rows}
         rows = list(listing.rows)
@@ -69,7 +74,7 @@ class Table(Lines, can_focus=True):
     def forget(self, *, at_end: bool = False) -> None:
         """Start anew with the next list: another database, where no id means what it meant, or a far page."""
         self.cursor, self.marks, self.gone, self._rows, self._top = None, frozenset(), frozenset(), (), 0
-        self._at_end = at_end
+        self._at_end, self._moved = at_end, False
         self.redraw()
 
     def chosen(self) -> tuple[RowId, ...]:
@@ -152,6 +157,7 @@ class Table(Lines, can_focus=True):
     def _go(self, index: int, *, ask: bool = True) -> None:
         if not self._rows:
             return
+        self._moved = True
         index = max(0, min(len(self._rows) - 1, index))
         target = self._rows[index].id
         if self.cursor in self.gone and target != self.cursor:

@@ -320,3 +320,19 @@ async def test_another_size_is_drawn_anew_and_nothing_twice(app: ConsoleApp, db:
         assert text_of(app).count("only once") == 1
         assert lines_of(app)[0].rstrip().endswith("17:46Z")
         assert len(lines_of(app)[0].rstrip()) == 119
+
+
+@pytest.mark.usefixtures("live")
+async def test_a_job_that_ends_leaves_home_unless_somebody_went_to_it(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    """Nobody touched the cursor: a finished job does not haunt the list. Somebody did: it says that it is gone."""
+    for number in range(3):
+        make_running(db, key=f"job-{number}")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, ">  job-0")
+        db.execute("UPDATE jobs SET status = 'done', lease = NULL, finished_at = 1 WHERE key = 'job-0'")
+        await shows(pilot, ">  job-1")
+        assert "gone" not in text_of(app)
+
+        await pilot.press("down")
+        db.execute("UPDATE jobs SET status = 'done', lease = NULL, finished_at = 1 WHERE key = 'job-2'")
+        await shows(pilot, ">  gone job-2")

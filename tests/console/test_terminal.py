@@ -74,7 +74,7 @@ def test_a_quiet_home_sends_the_terminal_nothing(home: Home, database: Database)
         tty.drain(1.0)
         sent = tty.drain(1.5)
 
-    assert len(sent) < 200, sent
+    assert len(sent) < 500, sent
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["colour", "none"])
@@ -99,7 +99,7 @@ def test_it_ends_by_itself_when_the_terminal_is_lost(home: Home, database: Datab
         began = time.monotonic()
         tty.process.wait(10)
 
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 4, "within 2 s on a machine that is not busy"
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here")
