@@ -401,8 +401,7 @@ class Daemon:
             if self._log.last_seq is None:
                 self._log.last_seq = 0
             while found := events.after(self._reader, self._log.last_seq, limit=500):
-                for event in found:
-                    self._log.event(event)
+                self._log.events(found)
 
     def _unreadable(self, error: Exception) -> None:
         now = time.monotonic()

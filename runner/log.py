@@ -11,6 +11,7 @@ import logging
 import logging.handlers
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,35 +40,39 @@ class LogFile:
         )
         self._handler.handleError = lambda _: None  # type: ignore[assignment, method-assign] # a full disk must not stop us
 
-    def event(self, event: Event) -> None:
-        """Write one row of `events`."""
-        self._write(
-            {
-                "ts": iso(event.at),
-                "level": event.level,
-                "event": event.event,
-                "seq": event.id,
-                "task": event.task,
-                "job": event.job,
-                "attempt": event.attempt,
-                "text": event.text,
-            }
-        )
-        self.last_seq = event.id
+    def events(self, rows: Sequence[Event]) -> None:
+        """Write rows of `events`, together: a home at full speed leaves a thousand a second."""
+        if rows:
+            self._write([_fields(event) for event in rows])
+            self.last_seq = rows[-1].id
 
     def say(self, level: str, event: str, text: str, **fields: Any) -> None:
         """Write a line that is no row."""
-        self._write({"ts": iso(time.time_ns() // 1_000_000), "level": level, "event": event, "text": text, **fields})
+        self._write([{"ts": iso(time.time_ns() // 1_000_000), "level": level, "event": event, "text": text, **fields}])
 
-    def _write(self, line: dict[str, Any]) -> None:
-        text = self._redact(
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        text = "\n".join(
             json.dumps({key: value for key, value in line.items() if value is not None}, ensure_ascii=False)
+            for line in lines
         )
-        self._handler.emit(logging.LogRecord("afk", logging.INFO, "", 0, text, None, None))
+        self._handler.emit(logging.LogRecord("afk", logging.INFO, "", 0, self._redact(text), None, None))
 
     def close(self) -> None:
         """Flush and close."""
         self._handler.close()
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    return {
+        "ts": iso(event.at),
+        "level": event.level,
+        "event": event.event,
+        "seq": event.id,
+        "task": event.task,
+        "job": event.job,
+        "attempt": event.attempt,
+        "text": event.text,
+    }
 
 
 def _last_seq(path: Path) -> int | None:

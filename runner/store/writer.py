@@ -50,15 +50,19 @@ class Writer:
         Raises what `act` raised or StoreError; then nothing of it was recorded. A caller that is cancelled does not
         take its transaction along.
         """
+        return await self.submit(act)
+
+    def submit(self, act: Act[T]) -> asyncio.Future[T]:
+        """The same, handed over before this returns; a cancelled future is a caller that left."""
         future: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(_Request(act, future))
-        return await asyncio.shield(future)
+        return future
 
     async def checkpoint(self, *, truncate: bool) -> None:
         """Move the log into the file between two transactions."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._queue.put(_Request(lambda _: self._database.checkpoint(truncate=truncate), future, outside=True))
-        await asyncio.shield(future)
+        await future
 
     async def close(self) -> None:
         """Finish what was asked, then end the thread and close the database."""
