@@ -19,6 +19,7 @@ from runner.config import TaskConfig
 from runner.enqueue import Enqueued, JobRequest, insert_jobs, new_job, parse_payload
 from runner.errors import NotFound, StoreError, UsageError
 from runner.home import Home
+from runner.lock import lock_is_held
 from runner.settings import nearest
 from runner.store import breakers, controls, events, jobs
 from runner.store.db import Database
@@ -147,28 +148,38 @@ class Door:
         return "PID"
 
     def resume(self) -> Resumed:
-        """Clear every source of a stop that can be cleared from here, and name what remains."""
+        """Clear every source of a stop that can be cleared from here, and name what remains.
+
+        Raises StoreError when nothing could be cleared because the database cannot be written.
+        """
         cleared: list[str] = []
         remaining: list[str] = []
-        row_was_set = self._transact(self._clear_stop)
-        if row_was_set:
-            cleared.append("row")
         if self.home.stop_set():
             try:
                 _remove_stop_file(self.home.stop)
                 cleared.append("file")
             except OSError as error:
                 remaining.append(f"file: {self.home.stop} cannot be removed ({error.strerror}); remove it by hand")
-        if self._transact(lambda db, _: controls.settings(db).get("stop_env")) == "1":
-            remaining.append("env: AFK_STOP is set in the runner's environment; unset it and restart the runner")
+        try:
+            row_was_set, by_environment = self._transact(self._clear_stop)
+        except StoreError as error:
+            if not cleared:
+                raise
+            remaining.append(f"row: {error}")
+        else:
+            if row_was_set:
+                cleared.append("row")
+            if by_environment:
+                remaining.append("env: AFK_STOP is set in the runner's environment; unset it and restart the runner")
         return Resumed(cleared=tuple(cleared), remaining=tuple(remaining))
 
-    def _clear_stop(self, db: sqlite3.Connection, at: UnixMs) -> bool:
+    def _clear_stop(self, db: sqlite3.Connection, at: UnixMs) -> tuple[bool, bool]:
         row = controls.stop_row(db)
         if row.is_set:
             controls.set_stop(db, controls.OFF, reason=None, by=self._by, now=at)
         self._event(db, at, "stop.cleared", f"resumed by {self._by}")
-        return row.is_set
+        by_environment = controls.settings(db).get("stop_env") == "1" and lock_is_held(self.home.lock)
+        return row.is_set, by_environment
 
     # --- jobs -----------------------------------------------------------------------------------------------------
 

@@ -136,7 +136,7 @@ def declare(db: sqlite3.Connection, tasks: Mapping[str, TaskConfig], *, now: Uni
 
 
 class _Due(BaseTrigger):  # type: ignore[misc] # the library has no types
-    """What cron means by a line, for APScheduler: its own cron trigger counts weekdays and daylight saving otherwise."""
+    """What cron means by a line, for APScheduler, whose cron trigger counts weekdays and time changes otherwise."""
 
     def __init__(self, schedule: ScheduleConfig) -> None:
         self._schedule = schedule

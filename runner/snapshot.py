@@ -5,7 +5,6 @@ A `Reader` holds one read-only connection. Each call is one short read transacti
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from runner.errors import NotFound, StoreMissing, StoreNewer
 from runner.home import Home
+from runner.lock import lock_is_held
 from runner.store import attempts, breakers, charges, controls, events, jobs, runners, schedules, steps
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker, BreakerState
@@ -257,23 +257,6 @@ def _columns(*, cut: bool) -> str:
         return jobs.COLUMNS
     long = {"payload", "result", "error", "waiting_on"}
     return ", ".join(f"substr({name}, 1, {CUT})" if name in long else name for name in jobs.COLUMNS.split(", "))
-
-
-def lock_is_held(lock: Path) -> bool:
-    """Whether some runner holds the home. Looks by taking a shared lock for an instant."""
-    try:
-        fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return False
 
 
 def _runner(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerView:

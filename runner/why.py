@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 
-from runner.store import controls
+from runner.store import breakers, controls
+from runner.store.breakers import BreakerState
 from runner.store.jobs import Job, JobStatus
 from runner.units import UnixMs, iso
 from runner.views import Health, RunnerView, StopView
 
+MOST_AHEAD = 1_000
+"""How far the jobs ahead of a due one are counted."""
+
 
 def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *, now: UnixMs) -> str:
+    """The sentence, for a job in any state."""
     if job.status is JobStatus.RUNNING:
         return f"{job.key} is running now."
     if job.status is not JobStatus.PENDING:
@@ -27,17 +32,37 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
     pause = controls.paused(db, job.task)
     if pause:
         holds.append(f"task {job.task} is paused by {pause.by} ({pause.reason}) until `afk-runner unpause {job.task}`")
-    if job.not_before > now and job.waiting_gate != "pause":
-        fact = f"{job.waiting_on}, " if job.waiting_on else "it was asked for a later time, "
-        holds.append(f"{fact}until {iso(job.not_before)}")
+    if job.not_before > now and not (pause and job.waiting_gate == f"pause:{job.task}"):
+        fact = job.waiting_on or "it was asked for a later time"
+        until = "" if _for_a_person(db, job.waiting_gate) else f", until {iso(job.not_before)}"
+        holds.append(f"{fact}{until}")
     if not holds:
-        ahead = db.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'pending' AND not_before <= ? AND "
-            "(priority, -not_before, -id) > (?, ?, ?) LIMIT 1000)",
-            (now, job.priority, -job.not_before, -job.id),
-        ).fetchone()[0]
-        holds.append(f"it is due and {ahead if ahead < 1000 else 'over 1000'} jobs are ahead of it")
+        ahead = _ahead(db, job, now=now)
+        holds.append(f"it is due and {ahead if ahead < MOST_AHEAD else f'at least {MOST_AHEAD}'} jobs are ahead of it")
     return f"{job.key} waits: {'; '.join(holds)}."
+
+
+def _for_a_person(db: sqlite3.Connection, gate: str | None) -> bool:
+    """Whether only a person lifts a gate; the time on the row is then no more than when the job looks again."""
+    if gate is None or not gate.startswith("breaker:"):
+        return False
+    breaker = breakers.get(db, gate.removeprefix("breaker:"))
+    return breaker is not None and breaker.state is BreakerState.OPEN and breaker.retry_at is None
+
+
+def _ahead(db: sqlite3.Connection, job: Job, *, now: UnixMs) -> int:
+    """Due jobs that are claimed before this one, counted up to `MOST_AHEAD`."""
+    more_urgent = db.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'pending' AND priority > ? AND "
+        "not_before <= ? LIMIT ?)",
+        (job.priority, now, MOST_AHEAD),
+    ).fetchone()[0]
+    before_it = db.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'pending' AND priority = ? AND "
+        "(not_before, id) < (?, ?) LIMIT ?)",
+        (job.priority, job.not_before, job.id, MOST_AHEAD),
+    ).fetchone()[0]
+    return min(MOST_AHEAD, int(more_urgent) + int(before_it))
 
 
 def _first_line(text: str | None) -> str:

@@ -51,7 +51,8 @@ def _need(text: str, key: str, width: int, look: Look) -> Line:
 def _runner_needs(vitals: Vitals) -> list[tuple[str, str]]:
     health = vitals.runner.health
     if health is Health.SILENT:
-        return [("the runner holds its lock and says nothing; end it: afk-runner kill --force", "")]
+        pid = f" -9 {vitals.runner.row.pid}" if vitals.runner.row else " -9 PID"
+        return [(f"the runner holds its lock and says nothing; end it: kill{pid}", "")]
     if health is Health.DEAD:
         return [("the runner is gone without a word; start it: afk-runner run", "")]
     if health in (Health.NEVER, Health.STOPPED):

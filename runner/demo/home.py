@@ -12,7 +12,7 @@ from runner.demo.documents import Document, Section
 from runner.errors import LockHeld, Refused
 from runner.gate import offline
 from runner.home import Home
-from runner.snapshot import lock_is_held
+from runner.lock import lock_is_held
 from runner.units import MicroUsd
 
 MARKER = "DEMO"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from tests.e2e.world import World, eventually
 
 TASKS = """
@@ -23,4 +21,4 @@ def test_a_job_is_done_by_a_real_runner(afk: World) -> None:
     key = afk.json("enqueue", "echo", '{"word": "hello"}')["key"]
 
     eventually(lambda: afk.json("job", key)["status"] == "done")
-    assert json.loads(afk.json("job", key)["result"]) == {"word": "hello"}
+    assert afk.json("job", key)["result"] == {"word": "hello"}

@@ -120,7 +120,7 @@ def test_resume_clears_every_source(afk: Afk, home: Home) -> None:
     answer = afk("resume", "--json")
 
     assert answer.code == 0
-    assert answer.json["cleared"] == ["row", "file"]
+    assert answer.json["cleared"] == ["file", "row"]
     assert answer.json["remaining"] == []
     assert not home.stop_set()
 
