@@ -141,6 +141,8 @@ class Daemon:
         """Why nothing may start, as far as can be told without the database."""
         self._cut_at: float | None = None
         self._unreadable_since: float | None = None
+        self._seen_version: int | None = None
+        """SQLite's number of the last change that was looked at."""
         self._tasks_of_loop: set[asyncio.Task[None]] = set()
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -342,7 +344,9 @@ class Daemon:
         if hasattr(self, "_pool"):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._pool.close(), CLOSE_S)
+        if hasattr(self, "_fifo"):
             asyncio.get_running_loop().remove_reader(self._fifo)
+        if hasattr(self, "_gate"):
             await self._gate.close()
             await self._upstreams.close()
         if hasattr(self, "_guard"):
@@ -377,10 +381,11 @@ class Daemon:
         if self._guard.look():
             self._log.say(events.WARN, "guard.restarted", "the guard process had ended; another one was started")
         try:
+            self._database.still_there()  # a reader goes on reading a deleted file without a word
             version = self._reader.execute("PRAGMA data_version").fetchone()[0]
-            if version != getattr(self, "_seen_version", None):
-                self._seen_version = version
+            if version != self._seen_version:
                 self._changed()
+                self._seen_version = version
             self._unreadable_since = None
         except (sqlite3.Error, StoreError) as error:
             self._unreadable(error)
@@ -407,8 +412,10 @@ class Daemon:
         now = time.monotonic()
         if self._unreadable_since is None:
             self._unreadable_since = now
+            self._seen_version = None  # once it can be read again, everything is looked at anew
             self._log.say(events.ERROR, "database.unreadable", str(error))
-        elif now - self._unreadable_since > UNREADABLE_S:
+        elif now - self._unreadable_since > UNREADABLE_S and not self._row.is_set:
+            self._remark(f"parked: {error}; it goes on when the file is back, and with another file after a restart")
             self._row = StopRow(
                 value=controls.STOP,
                 seq=self._stop_seq,

@@ -71,7 +71,7 @@ def new_job(tasks: Mapping[str, TaskConfig], request: JobRequest, *, now: UnixMs
         payload.encode("utf-8")
     except UnicodeEncodeError:
         raise UsageError(f"the payload of {request.task} holds half a surrogate pair, which is not text") from None
-    key = request.key or jobs.content_key(request.task, payload)
+    key = jobs.content_key(request.task, payload) if request.key is None else request.key
     if request.again:
         key = f"{key}-{os.urandom(4).hex()}"
     if not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable() or key != key.strip():

@@ -87,14 +87,15 @@ class Database:
         try:
             turnstile = Turnstile(path.with_name(path.name + "-turn-a"), path.with_name(path.name + "-turn-b"))
         except OSError as error:
-            sys.stderr.write(f"warning: writes do not take turns, {error.filename}: {error.strerror}\n")
-            turnstile = None
+            turnstile, why_not = None, f"{error.filename}: {error.strerror}"
         database = cls(path, connection, turnstile)
         try:
             database._prepare()
         except BaseException:
             database.close()
             raise
+        if turnstile is None:
+            sys.stderr.write(f"warning: writes do not take turns, {why_not}\n")
         return database
 
     def _prepare(self) -> None:
@@ -134,7 +135,7 @@ class Database:
             yield from self._transaction()
 
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._still_there()
+        self.still_there()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -149,8 +150,11 @@ class Database:
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
 
-    def _still_there(self) -> None:
-        # A connection goes on writing into a deleted or replaced file without a word.
+    def still_there(self) -> None:
+        """Raise StoreMissing unless the path still leads to the file that was opened. Any thread may ask.
+
+        A connection goes on writing into a deleted or replaced file without a word.
+        """
         try:
             same = os.stat(self.path).st_ino == self._inode
         except OSError:

@@ -23,7 +23,7 @@ class Turnstile:
     def __init__(self, first: Path, second: Path) -> None:
         """Open or create both files. Raises OSError where they cannot be."""
         self._paths = (first, second)
-        self._fds = self._open()
+        self._fds: tuple[int, int] | None = self._open()
         self._mine = threading.Lock()
 
     def _open(self) -> tuple[int, int]:
@@ -37,29 +37,37 @@ class Turnstile:
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[None]:
-        """Hold the turn for the body. Raises StoreBusy when it did not come within `timeout_s`."""
+        """Hold the turn for the body. Raises StoreBusy when it did not come within `timeout_s`, StoreError."""
         with self._mine:
-            if not _pass_at_once(*self._fds):
-                self._wait(timeout_s)
+            fds = self._files()
+            if not _pass_at_once(*fds):
+                self._wait(fds, timeout_s)
             try:
                 yield
             finally:
-                fcntl.flock(self._fds[1], fcntl.LOCK_UN)
+                fcntl.flock(fds[1], fcntl.LOCK_UN)
 
-    def _wait(self, timeout_s: float) -> None:
+    def _files(self) -> tuple[int, int]:
+        if self._fds is None:
+            try:
+                self._fds = self._open()
+            except OSError as error:
+                raise StoreError(f"{error.filename} cannot be opened: {error.strerror}") from error
+        return self._fds
+
+    def _wait(self, fds: tuple[int, int], timeout_s: float) -> None:
         # flock cannot time out, and its holder may be a stopped process; so a thread waits, and may be left behind
         # with the pair of files it waits on.
-        fds = self._fds
-        wait = _Wait(fds)
-        if wait.passed(timeout_s):
+        if _Wait(fds).passed(timeout_s):
             return
-        self._fds = self._open()
+        self._fds = None
         raise StoreBusy(f"another process has been writing to the database for more than {timeout_s:g}s")
 
     def close(self) -> None:
         """Let go of both files."""
-        for fd in self._fds:
+        for fd in self._fds or ():
             os.close(fd)
+        self._fds = None
 
 
 class _Wait:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from runner.errors import StoreBusy
 from runner.store.db import Database
 
 T = TypeVar("T")
@@ -105,6 +106,9 @@ class Writer:
             with self._database.write() as db:
                 for request in batch:
                     request.given = request.act(db)
+        except StoreBusy as error:  # each of them alone would wait as long again
+            for request in batch:
+                request.error = error
         except Exception:  # one of them failed: each goes alone, so that only its own caller hears of it
             return False
         return True

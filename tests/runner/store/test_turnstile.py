@@ -1,0 +1,153 @@
+"""Writers of many processes take turns, and a stopped one is not waited for without end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from runner.errors import StoreBusy, StoreError
+from runner.store.turnstile import Turnstile
+
+SOURCE = str(Path(__file__).parents[3])
+
+HOLDER = """
+import sys
+from pathlib import Path
+from runner.store.turnstile import Turnstile
+stile = Turnstile(Path(sys.argv[1]) / "a", Path(sys.argv[1]) / "b")
+with stile.turn(5):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+GREEDY = """
+import os, sys
+from pathlib import Path
+from runner.store.turnstile import Turnstile
+folder = Path(sys.argv[1])
+stile = Turnstile(folder / "a", folder / "b")
+print("ready", flush=True)
+sys.stdin.readline()
+turns = 0
+while not (folder / "enough").exists():
+    with stile.turn(10):
+        turns += 1
+        fd = os.open(folder / "inside", os.O_CREAT | os.O_EXCL)  # fails when two are inside
+        os.close(fd)
+        os.unlink(folder / "inside")
+print(turns, flush=True)
+"""
+
+
+@pytest.fixture
+def stile(tmp_path: Path) -> Iterator[Turnstile]:
+    made = Turnstile(tmp_path / "a", tmp_path / "b")
+    yield made
+    made.close()
+
+
+@contextmanager
+def child(script: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs a script; it has said its first word."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=SOURCE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() in ("held", "ready")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def test_two_processes_are_never_inside_together_and_both_get_turns(stile: Turnstile, tmp_path: Path) -> None:
+    """Two that want turns without pause: neither starves, and a visitor is let in between them."""
+    with child(GREEDY, tmp_path) as one, child(GREEDY, tmp_path) as other:
+        go(one)
+        go(other)
+        for _ in range(200):
+            with stile.turn(10):
+                assert not (tmp_path / "inside").exists()
+        (tmp_path / "enough").touch()
+        said = [process.communicate(timeout=30)[0] for process in (one, other)]
+        codes = [process.returncode for process in (one, other)]
+    assert codes == [0, 0], "two were inside together"
+    turns = sorted(int(each) for each in said)
+    # Fair would be 200 each; waiting by polling gives one of them next to nothing.
+    assert turns[0] >= 10
+    assert turns[1] < 50 * turns[0]
+
+
+def test_a_stopped_holder_is_waited_for_only_so_long(stile: Turnstile, tmp_path: Path) -> None:
+    """StoreBusy after the time given, again and again; and a turn as soon as the holder goes on."""
+    with child(HOLDER, tmp_path) as holder:
+        holder.send_signal(signal.SIGSTOP)
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(StoreBusy), stile.turn(0.05):
+                pass
+            assert time.monotonic() - began >= 0.05
+        holder.send_signal(signal.SIGCONT)
+        go(holder)
+        with stile.turn(30):
+            pass
+    with stile.turn(30):  # those that gave up waiting have let go as well
+        pass
+
+
+def test_a_killed_holder_lets_go(stile: Turnstile, tmp_path: Path) -> None:
+    with child(HOLDER, tmp_path) as holder:
+        holder.kill()
+        with stile.turn(30):
+            pass
+
+
+def test_a_folder_that_went_while_waiting_is_a_store_error(tmp_path: Path) -> None:
+    """Not an OSError, which nobody who writes expects; once the folder is back, it works again."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    stile = Turnstile(folder / "a", folder / "b")
+    with child(HOLDER, folder):
+        with pytest.raises(StoreBusy), stile.turn(0.01):
+            pass
+        folder.rename(tmp_path / "away")
+        with pytest.raises(StoreError, match="cannot be opened"), stile.turn(0.01):
+            pass
+        (tmp_path / "away").rename(folder)
+    with stile.turn(30):
+        pass
+    stile.close()
+
+
+def test_waiting_and_giving_up_leaks_no_files(stile: Turnstile, tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with child(HOLDER, tmp_path) as holder:
+        for _ in range(10):
+            with pytest.raises(StoreBusy), stile.turn(0.001):
+                pass
+        go(holder)
+        holder.wait(timeout=30)
+    deadline = time.monotonic() + 30
+    while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
+        with stile.turn(30):
+            pass
+    assert len(os.listdir("/proc/self/fd")) <= before
