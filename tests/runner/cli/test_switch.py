@@ -137,14 +137,16 @@ def test_resume_names_what_remains(afk: Afk, home: Home, db: sqlite3.Connection)
     assert home.stop_set()
 
 
-def test_resume_without_a_database_leaves_the_stop_standing(afk: Afk, home: Home) -> None:
+def test_resume_without_a_database_clears_the_file_and_names_the_row(afk: Afk, home: Home) -> None:
     home.stop.touch()
     home.db.unlink()
 
     answer = afk("resume")
 
-    assert answer.code == Exit.FILES
-    assert f"{home.stop} is still there" in answer.err
+    assert answer.code == Exit.REFUSED
+    assert "cleared file" in answer.out
+    assert f"remains row: there is no database at {home.db}" in answer.err
+    assert not home.stop_set()
 
 
 def test_a_paused_task_says_so(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
