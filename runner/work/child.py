@@ -36,6 +36,8 @@ class Child:
         self._guard = guard
         self._buffer = bytearray()
         self._gone = False
+        self._clogged = False
+        """An order waits for room in the socket."""
         self._kill: asyncio.TimerHandle | None = None
         self.jobs_done = 0
         self.ready = False
@@ -95,8 +97,10 @@ class Child:
         self._unsent = self._unsent[sent:]
         if self._unsent:
             self._loop.add_writer(self._socket.fileno(), self._send)
-        else:
+            self._clogged = True
+        elif self._clogged:
             self._loop.remove_writer(self._socket.fileno())
+            self._clogged = False
 
     def _readable(self) -> None:
         try:

@@ -24,7 +24,7 @@ from runner.redact import Redactor
 from runner.store import attempts, controls, events, jobs, steps
 from runner.store.attempts import Outcome
 from runner.store.jobs import Job, JobStatus, Lease
-from runner.store.writer import Writer
+from runner.store.writer import Act, Writer
 from runner.units import Clock, UnixMs, duration
 from runner.work.child import Child
 from runner.work.outcome import FAR_MS, Cut, Decision, Ending, decide
@@ -56,6 +56,10 @@ class Live:
     def max_seconds_ms(self) -> int:
         """The time limit of the attempt."""
         return self.job.max_seconds_ms or (self.task.max_seconds_ms if self.task else 60_000)
+
+
+_Claimed = tuple[list[Live], UnixMs | None]
+"""What a claim found, and when to claim again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +97,7 @@ class Pool:
     ) -> None:
         """`may_claim` is asked right before and inside each claim; it looks for a stop outside the database."""
         self._home = home
+        self._outputs = home.attempts
         self._config = config
         self._tasks = tasks
         self._writer = writer
@@ -194,7 +199,7 @@ class Pool:
         self._later(wake_at)
         self._note_idle(exhausted=len(found) < len(seats))
 
-    def _claim(self, db: sqlite3.Connection, count: int) -> tuple[list[Live], UnixMs | None]:
+    def _claim(self, db: sqlite3.Connection, count: int) -> _Claimed:
         """Claim up to `count` due jobs in the caller's transaction, and say when the next one comes due."""
         found: list[Live] = []
         now = self._clock.now()
@@ -280,7 +285,7 @@ class Pool:
         child.order(self._order(live, live.task))
 
     def _attempt_file(self, live: Live) -> Path:
-        return self._home.attempts / f"{live.job.id}-{live.job.starts}.log"
+        return self._outputs / f"{live.job.id}-{live.job.starts}.log"
 
     def _order(self, live: Live, task: TaskConfig) -> dict[str, Any]:
         order: dict[str, Any] = {
@@ -350,6 +355,7 @@ class Pool:
     def _gone(self, seat: _Seat, child: Child) -> None:
         live = seat.live
         was_ready = child.ready or child.ending
+        child.ready = False  # before the outcome is handed over: its transaction claims for a ready worker
         retired = child.jobs_done >= self._config.runner.recycle_after
         if live is not None:
             error = f"its worker died in the middle of it ({child.ended_by})"
@@ -368,20 +374,24 @@ class Pool:
             live.deadline.cancel()
         self._passes.revoke(live.granted)
         tail = seat.child.capture.end() if seat.child is not None else None
-        self._spawn(self._settle(seat, live, ending, tail), settles=seat)
-
-    async def _settle(self, seat: _Seat, live: Live, ending: Ending, tail: str | None) -> None:
         if ending.outcome == "done" and live.task is not None and live.task.kind is TaskKind.PROMPT:
             ending = _with_output(self._home, live, ending)
+
+        def act(db: sqlite3.Connection) -> _Claimed:
+            return self._finish_and_claim(db, seat, live, ending, tail)
+
+        # Handed over here and not by the task: its first step is a turn of the loop later.
+        self._spawn(self._settle(seat, act, self._writer.submit(act)), settles=seat)
+
+    async def _settle(self, seat: _Seat, act: Act[_Claimed], written: asyncio.Future[_Claimed]) -> None:
         while True:
             try:
-                found, wake_at = await self._writer.write(
-                    lambda db: self._finish_and_claim(db, seat, live, ending, tail)
-                )
+                found, wake_at = await written
                 break
             except StoreError:
                 # The outcome is only in memory now. Nothing else may be started until it is durable.
                 await asyncio.sleep(LEDGER_RETRY_S)
+                written = self._writer.submit(act)
         seat.settling = False
         child = seat.child
         if child is not None and child.jobs_done >= self._config.runner.recycle_after and not found:
@@ -393,7 +403,7 @@ class Pool:
 
     def _finish_and_claim(
         self, db: sqlite3.Connection, seat: _Seat, live: Live, ending: Ending, tail: str | None
-    ) -> tuple[list[Live], UnixMs | None]:
+    ) -> _Claimed:
         now = self._clock.now()
         if jobs.cancel_asked(db, id=live.job.id):  # also when it came too late to cut the attempt
             ending = replace(ending, cut=Cut.CANCEL)
