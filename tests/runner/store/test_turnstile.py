@@ -40,6 +40,8 @@ turns = 0
 while not (folder / "enough").exists():
     with stile.turn(10):
         turns += 1
+        if turns == 2:
+            print("begun", flush=True)
         fd = os.open(folder / "inside", os.O_CREAT | os.O_EXCL)  # fails when two are inside
         os.close(fd)
         os.unlink(folder / "inside")
@@ -82,8 +84,10 @@ def go(process: subprocess.Popen[str]) -> None:
 def test_two_processes_are_never_inside_together_and_both_get_turns(stile: Turnstile, tmp_path: Path) -> None:
     """Two that want turns without pause: neither starves, and a visitor is let in between them."""
     with child(GREEDY, tmp_path) as one, child(GREEDY, tmp_path) as other:
-        go(one)
-        go(other)
+        for greedy in (one, other):
+            go(greedy)
+            assert greedy.stdout is not None
+            assert greedy.stdout.readline() == "begun\n"
         for _ in range(200):
             with stile.turn(10):
                 assert not (tmp_path / "inside").exists()
