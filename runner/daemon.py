@@ -44,8 +44,9 @@ from runner.units import Clock, SystemClock, UnixMs, duration
 from runner.work.declared import discover
 from runner.work.guard_process import GuardProcess
 from runner.work.outcome import Cut
-from runner.work.pool import LEASE_MS, Pool
+from runner.work.pool import Pool
 from runner.work.processes import boot_id, start_time
+from runner.work.register import LEASE_MS, Register
 
 TICK_S = 0.25
 BEAT_S = 2.0
@@ -240,19 +241,26 @@ class Daemon:
         )
         await self._gate.start()
         self._home.work.joinpath("home").mkdir(mode=0o700, parents=True, exist_ok=True)
+        register = Register(
+            config=self._config,
+            tasks=self._tasks,
+            runner=self.id,
+            redactor=self._redact,
+            may_claim=self._may_claim,
+            clock=self._clock,
+            rng=self._rng,
+        )
         self._pool = Pool(
             home=self._home,
             config=self._config,
-            tasks=self._tasks,
+            register=register,
             writer=self._writer,
             passes=passes,
             gate_url=self._gate.url,
-            runner=self.id,
             redactor=self._redact,
             guard=self._guard.tell,
             may_claim=self._may_claim,
             clock=self._clock,
-            rng=self._rng,
         )
         self._timer = schedule.Timer(self._tasks, self._fire)
         self._upkeep = upkeep.Upkeep(

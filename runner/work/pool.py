@@ -6,60 +6,29 @@ A busy worker's finish carries its next claim. Retries are rows with a time; not
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import random
-import secrets
 import sqlite3
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.config import Config, TaskConfig, TaskKind
-from runner.errors import LeaseLost, StoreError
-from runner.gate.passes import Pass, Passes
+from runner.config import Config, TaskKind
+from runner.errors import StoreError
+from runner.gate.passes import Passes
 from runner.home import Home
 from runner.redact import Redactor
-from runner.store import attempts, controls, events, jobs, steps
-from runner.store.attempts import Outcome
-from runner.store.jobs import Job, JobStatus, Lease
+from runner.store import events
 from runner.store.writer import Act, Writer
-from runner.units import Clock, UnixMs, duration
+from runner.units import Clock
+from runner.work.attempt import Live, with_output
 from runner.work.child import Child
-from runner.work.outcome import FAR_MS, Cut, Decision, Ending, decide
+from runner.work.outcome import Cut, Ending
+from runner.work.register import Claimed, Register
 
-LEASE_MS = 60_000
-"""How long a silent runner keeps its jobs; renewed with each heartbeat."""
-PARKED_AT_ONCE = 64
-"""Jobs of paused tasks that one claim moves out of its way."""
 RESPAWN_S = (0.05, 0.5, 2.0, 10.0, 30.0)
 """Waits before a worker is replaced that died before it was ready, by how often that happened in a row."""
 LEDGER_RETRY_S = 1.0
 """Between tries to write an outcome down while the database cannot be written."""
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Live:
-    """An attempt in progress."""
-
-    job: Job
-    task: TaskConfig | None
-    """None: the job names a task that is declared no more."""
-    granted: Pass
-    recorded: dict[str, str]
-    """Steps of earlier attempts."""
-    cut: Cut | None = None
-    deadline: asyncio.TimerHandle | None = None
-
-    @property
-    def max_seconds_ms(self) -> int:
-        """The time limit of the attempt."""
-        return self.job.max_seconds_ms or (self.task.max_seconds_ms if self.task else 60_000)
-
-
-_Claimed = tuple[list[Live], UnixMs | None]
-"""What a claim found, and when to claim again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -84,31 +53,27 @@ class Pool:
         *,
         home: Home,
         config: Config,
-        tasks: Mapping[str, TaskConfig],
+        register: Register,
         writer: Writer,
         passes: Passes,
         gate_url: str,
-        runner: str,
         redactor: Redactor,
         guard: Callable[[str], None],
         may_claim: Callable[[], bool],
         clock: Clock,
-        rng: random.Random,
     ) -> None:
-        """`may_claim` is asked right before and inside each claim; it looks for a stop outside the database."""
+        """`may_claim` is asked before each claim, as it is inside it; it looks for a stop outside the database."""
         self._home = home
         self._outputs = home.attempts
         self._config = config
-        self._tasks = tasks
+        self._register = register
         self._writer = writer
         self._passes = passes
         self._gate_url = gate_url
-        self._runner = runner
         self._redact = redactor
         self._guard = guard
         self._may_claim = may_claim
         self._clock = clock
-        self._rng = rng
         self._loop = asyncio.get_running_loop()
         self._seats = [_Seat() for _ in range(config.runner.workers)]
         self._wake: asyncio.TimerHandle | None = None
@@ -187,7 +152,7 @@ class Pool:
 
     async def _claim_for(self, seats: list[_Seat]) -> None:
         try:
-            found, wake_at = await self._writer.write(lambda db: self._claim(db, len(seats)))
+            found, wake_at = await self._writer.write(lambda db: self._register.claim(db, len(seats)))
         except StoreError:
             self._later(self._clock.now() + int(LEDGER_RETRY_S * 1000))
             return
@@ -198,51 +163,6 @@ class Pool:
             self._seat(seat, live)
         self._later(wake_at)
         self._note_idle(exhausted=len(found) < len(seats))
-
-    def _claim(self, db: sqlite3.Connection, count: int) -> _Claimed:
-        """Claim up to `count` due jobs in the caller's transaction, and say when the next one comes due."""
-        found: list[Live] = []
-        now = self._clock.now()
-        if not self._may_claim() or controls.stop_row(db).is_set:
-            return found, None
-        parked = 0
-        while len(found) < count and parked < PARKED_AT_ONCE:
-            lease = Lease(runner=self._runner, token=secrets.token_hex(8), until=UnixMs(now + LEASE_MS))
-            job = jobs.claim(db, now=now, lease=lease)
-            if job is None:
-                return found, jobs.next_due(db, after=now)
-            pause = controls.paused(db, job.task)
-            if pause is not None:
-                jobs.unclaim(
-                    db,
-                    id=job.id,
-                    not_before=UnixMs(now + FAR_MS),
-                    gate=f"pause:{job.task}",
-                    fact=f"task {job.task} is paused ({pause.reason})",
-                )
-                parked += 1
-                continue
-            attempts.start(db, job_id=job.id, n=job.starts, runner=self._runner, now=now)
-            recorded = steps.of_job(db, job.id) if job.starts > 1 else {}
-            found.append(self._live(job, recorded))
-        return found, now if parked else None
-
-    def _live(self, job: Job, recorded: dict[str, str]) -> Live:
-        task = self._tasks.get(job.task)
-        budget = self._config.budget
-        own = job.max_usd if job.max_usd is not None else task.max_usd if task else None
-        granted = Pass(
-            job_id=job.id,
-            job=job.key,
-            n=job.starts,
-            task=job.task,
-            lease=job.lease or "",
-            runner=self._runner,
-            job_cap=own if own is not None else budget.per_job_usd,
-            task_cap=task.daily_usd if task else None,
-            max_output_tokens=job.max_output_tokens or (task.max_output_tokens if task else None),
-        )
-        return Live(job=job, task=task, granted=granted, recorded=recorded)
 
     def _later(self, at: int | None) -> None:
         """Claim again at a time, the earliest one asked for."""
@@ -282,38 +202,10 @@ class Pool:
         self._passes.issue(live.granted)
         child.capture.begin(self._attempt_file(live))
         live.deadline = self._loop.call_later(live.max_seconds_ms / 1000, self._overtime, seat, live)
-        child.order(self._order(live, live.task))
+        child.order(live.order(live.task, home=self._home, gate_url=self._gate_url))
 
     def _attempt_file(self, live: Live) -> Path:
         return self._outputs / f"{live.job.id}-{live.job.starts}.log"
-
-    def _order(self, live: Live, task: TaskConfig) -> dict[str, Any]:
-        order: dict[str, Any] = {
-            "kind": task.kind.value,
-            "task": task.name,
-            "key": live.job.key,
-            "n": live.job.starts,
-            "payload": live.job.payload,
-            "steps": live.recorded,
-            "gate": self._gate_url,
-            "token": live.granted.token,
-            "max_output_tokens": live.granted.max_output_tokens,
-        }
-        if task.kind is TaskKind.COMMAND:
-            order |= {
-                "command": list(task.command),
-                "cwd": str(task.cwd or self._home.work),
-                "env": dict(task.env),
-                "child_home": str(self._home.work / "home"),
-            }
-        elif task.kind is TaskKind.PROMPT:
-            order |= {
-                "model": task.model,
-                "prompt": task.prompt,
-                "inputs": task.inputs,
-                "home": str(self._home.root),
-            }
-        return order
 
     def _overtime(self, seat: _Seat, live: Live) -> None:
         if seat.live is live:
@@ -350,7 +242,7 @@ class Pool:
         elif seat.live is not None:
             seat.failures = 0
             child.jobs_done += 1
-            self._over(seat, _ending(answer, seat.live, now=self._clock.now()))
+            self._over(seat, seat.live.ending(answer, now=self._clock.now()))
 
     def _gone(self, seat: _Seat, child: Child) -> None:
         live = seat.live
@@ -375,23 +267,26 @@ class Pool:
         self._passes.revoke(live.granted)
         tail = seat.child.capture.end() if seat.child is not None else None
         if ending.outcome == "done" and live.task is not None and live.task.kind is TaskKind.PROMPT:
-            ending = _with_output(self._home, live, ending)
+            ending = with_output(self._home, live, ending)
 
-        def act(db: sqlite3.Connection) -> _Claimed:
-            return self._finish_and_claim(db, seat, live, ending, tail)
+        def act(db: sqlite3.Connection) -> Claimed:
+            return self._close_and_claim(db, seat, live, ending, tail)
 
         # Handed over here and not by the task: its first step is a turn of the loop later.
-        self._spawn(self._settle(seat, act, self._writer.submit(act)), settles=seat)
+        self._spawn(self._settle(seat, live, act, self._writer.submit(act)), settles=seat)
 
-    async def _settle(self, seat: _Seat, act: Act[_Claimed], written: asyncio.Future[_Claimed]) -> None:
+    async def _settle(self, seat: _Seat, live: Live, act: Act[Claimed], written: asyncio.Future[Claimed]) -> None:
         while True:
             try:
                 found, wake_at = await written
                 break
             except StoreError:
-                # The outcome is only in memory now. Nothing else may be started until it is durable.
+                # The outcome is only in memory now. Nothing else may be started here until it is durable.
                 await asyncio.sleep(LEDGER_RETRY_S)
                 written = self._writer.submit(act)
+            except Exception as error:  # a fault of ours must not keep a seat and a job for ever
+                lost = Ending(outcome="dead", error=f"its outcome could not be written down: {error!r}"[:500])
+                written = self._writer.submit(lambda db, lost=lost: self._close_and_claim(db, seat, live, lost, None))  # type: ignore[misc]
         seat.settling = False
         child = seat.child
         if child is not None and child.jobs_done >= self._config.runner.recycle_after and not found:
@@ -401,68 +296,15 @@ class Pool:
         self._later(wake_at)
         self._note_idle(exhausted=not found)
 
-    def _finish_and_claim(
+    def _close_and_claim(
         self, db: sqlite3.Connection, seat: _Seat, live: Live, ending: Ending, tail: str | None
-    ) -> _Claimed:
-        now = self._clock.now()
-        if jobs.cancel_asked(db, id=live.job.id):  # also when it came too late to cut the attempt
-            ending = replace(ending, cut=Cut.CANCEL)
-        decision = decide(
-            ending,
-            attempts=live.job.attempts,
-            max_attempts=live.job.max_attempts,
-            limit=duration(live.max_seconds_ms),
-            on_timeout=live.task.on_timeout if live.task else "halt",
-            retry=self._config.retry,
-            now=now,
-            rng=self._rng,
-        )
-        self._write(db, live, decision, ending, tail, now=now)
+    ) -> Claimed:
+        self._register.close(db, live, ending, tail)
         child = seat.child
         ready = child is not None and child.ready and child.jobs_done < self._config.runner.recycle_after
         if self._closing or not ready:
-            return [], now
-        return self._claim(db, 1)
-
-    def _write(
-        self, db: sqlite3.Connection, live: Live, decision: Decision, ending: Ending, tail: str | None, *, now: UnixMs
-    ) -> None:
-        job = live.job
-        error = self._redact(decision.error) if decision.error else None
-        result = self._redact(ending.result) if ending.result is not None else None
-        token = job.lease or ""
-        try:
-            if decision.status is JobStatus.PENDING:
-                jobs.put_back(
-                    db,
-                    id=job.id,
-                    token=token,
-                    not_before=decision.not_before or now,
-                    gate=decision.gate or "retry",
-                    fact=decision.fact or "",
-                    counted=decision.counted,
-                    error=error if decision.counted else None,
-                )
-            else:
-                jobs.finish(
-                    db,
-                    id=job.id,
-                    token=token,
-                    status=decision.status,
-                    now=now,
-                    counted=decision.counted,
-                    result=result,
-                    error=error,
-                )
-        except LeaseLost as lost:
-            self._event(db, job, events.ERROR, "job.lease_lost", str(lost), now=now)
-            return
-        attempts.end(db, job_id=job.id, n=job.starts, outcome=decision.outcome, now=now, error=error, tail=tail or None)
-        level, word, text = _told(decision, error)
-        self._event(db, job, level, word, text, now=now)
-
-    def _event(self, db: sqlite3.Connection, job: Job, level: str, event: str, text: str, *, now: UnixMs) -> None:
-        events.record(db, now=now, level=level, event=event, text=text, task=job.task, job=job.key, attempt=job.starts)
+            return [], self._clock.now()
+        return self._register.claim(db, 1)
 
     # --- upkeep ---------------------------------------------------------------------------------------------------
 
@@ -497,46 +339,3 @@ class Pool:
         while any(seat.child is not None or seat.settling or seat.claiming for seat in self._seats):
             await asyncio.sleep(0.01)
             self.look()
-
-
-def _ending(answer: Mapping[str, Any], live: Live, *, now: UnixMs) -> Ending:
-    """What a worker said, read with care: the payload shares its process."""
-    outcome, result, error, after = (answer.get(name) for name in ("outcome", "result", "error", "after_ms"))
-    asked = after if isinstance(after, int) and not isinstance(after, bool) else 0
-    upstream = live.granted.wait_until - now if live.granted.wait_until is not None else 0
-    return Ending(
-        outcome=outcome if outcome in ("done", "retry", "dead") else "died",
-        result=result if isinstance(result, str) else None,
-        error=error[:8_000] if isinstance(error, str) else None,
-        after_ms=max(0, min(max(asked, upstream), FAR_MS)),
-        cut=live.cut,
-        refusal=live.granted.refusal,
-    )
-
-
-def _told(decision: Decision, error: str | None) -> tuple[str, str, str]:
-    """Level, word and text of the event that an attempt's end leaves."""
-    first = (error or "").split("\n", 1)[0]
-    if decision.status is JobStatus.DONE:
-        return events.INFO, "job.done", "done"
-    if decision.status is JobStatus.DEAD:
-        return events.ERROR, "job.dead", f"dead: {first}"
-    if decision.status is not JobStatus.PENDING:
-        return events.WARN, f"job.{decision.status}", f"{decision.status}: {first}"
-    if decision.outcome is Outcome.SNOOZED:
-        return events.INFO, "job.snoozed", f"put back unburnt: {decision.fact}"
-    return events.WARN, "job.retry", f"{decision.fact}: {first}"
-
-
-def _with_output(home: Home, live: Live, ending: Ending) -> Ending:
-    """Write a prompt task's text to `outputs/`, where a person finds it in the morning."""
-    text = json.loads(ending.result or '""')
-    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in live.job.key)[:150]
-    path = home.outputs / f"{name.lstrip('.') or 'output'}.md"
-    part = path.with_suffix(".part")
-    try:
-        part.write_text(str(text) + "\n", "utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        return Ending(outcome="retry", error=f"{path} could not be written: {error.strerror}", refusal=None)
-    return ending

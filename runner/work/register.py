@@ -1,0 +1,168 @@
+"""What is written down of attempts: claims, and how they ended. A finish and the next claim share a transaction."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from runner.config import Config, TaskConfig
+from runner.errors import LeaseLost
+from runner.gate.passes import Pass
+from runner.redact import Redactor
+from runner.store import attempts, controls, events, jobs, steps
+from runner.store.attempts import Outcome
+from runner.store.jobs import Job, JobStatus, Lease
+from runner.units import Clock, UnixMs, duration
+from runner.work.attempt import Live
+from runner.work.outcome import FAR_MS, Cut, Decision, Ending, decide
+
+LEASE_MS = 60_000
+"""How long a silent runner keeps its jobs; renewed with each heartbeat."""
+PARKED_AT_ONCE = 64
+"""Jobs of paused tasks that one claim moves out of its way."""
+
+Claimed = tuple[list[Live], UnixMs | None]
+"""What a claim found, and when to claim again."""
+
+
+class Register:
+    """Every method runs in the caller's transaction, in the writer's thread."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        tasks: Mapping[str, TaskConfig],
+        runner: str,
+        redactor: Redactor,
+        may_claim: Callable[[], bool],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        """`may_claim` looks for a stop outside the database."""
+        self._config = config
+        self._tasks = tasks
+        self._runner = runner
+        self._redact = redactor
+        self._may_claim = may_claim
+        self._clock = clock
+        self._rng = rng
+
+    def claim(self, db: sqlite3.Connection, count: int) -> Claimed:
+        """Claim up to `count` due jobs, and say when the next one comes due."""
+        found: list[Live] = []
+        now = self._clock.now()
+        if not self._may_claim() or controls.stop_row(db).is_set:
+            return found, None
+        parked = 0
+        while len(found) < count and parked < PARKED_AT_ONCE:
+            lease = Lease(runner=self._runner, token=secrets.token_hex(8), until=UnixMs(now + LEASE_MS))
+            job = jobs.claim(db, now=now, lease=lease)
+            if job is None:
+                return found, jobs.next_due(db, after=now)
+            pause = controls.paused(db, job.task)
+            if pause is not None:
+                jobs.unclaim(
+                    db,
+                    id=job.id,
+                    not_before=UnixMs(now + FAR_MS),
+                    gate=f"pause:{job.task}",
+                    fact=f"task {job.task} is paused ({pause.reason})",
+                )
+                parked += 1
+                continue
+            attempts.start(db, job_id=job.id, n=job.starts, runner=self._runner, now=now)
+            recorded = steps.of_job(db, job.id) if job.starts > 1 else {}
+            found.append(self._live(job, recorded))
+        return found, now if parked else None
+
+    def _live(self, job: Job, recorded: dict[str, str]) -> Live:
+        task = self._tasks.get(job.task)
+        budget = self._config.budget
+        own = job.max_usd if job.max_usd is not None else task.max_usd if task else None
+        granted = Pass(
+            job_id=job.id,
+            job=job.key,
+            n=job.starts,
+            task=job.task,
+            lease=job.lease or "",
+            runner=self._runner,
+            job_cap=own if own is not None else budget.per_job_usd,
+            task_cap=task.daily_usd if task else None,
+            max_output_tokens=job.max_output_tokens or (task.max_output_tokens if task else None),
+        )
+        return Live(job=job, task=task, granted=granted, recorded=recorded)
+
+    def close(self, db: sqlite3.Connection, live: Live, ending: Ending, tail: str | None) -> None:
+        """Write down how an attempt ended and what becomes of its job."""
+        now = self._clock.now()
+        if jobs.cancel_asked(db, id=live.job.id):  # also when it came too late to cut the attempt
+            ending = replace(ending, cut=Cut.CANCEL)
+        decision = decide(
+            ending,
+            attempts=live.job.attempts,
+            max_attempts=live.job.max_attempts,
+            limit=duration(live.max_seconds_ms),
+            on_timeout=live.task.on_timeout if live.task else "halt",
+            retry=self._config.retry,
+            now=now,
+            rng=self._rng,
+        )
+        self._write(db, live, decision, ending, tail, now=now)
+
+    def _write(
+        self, db: sqlite3.Connection, live: Live, decision: Decision, ending: Ending, tail: str | None, *, now: UnixMs
+    ) -> None:
+        job = live.job
+        error = self._redact(decision.error) if decision.error else None
+        result = self._redact(ending.result) if ending.result is not None else None
+        token = job.lease or ""
+        try:
+            if decision.status is JobStatus.PENDING:
+                jobs.put_back(
+                    db,
+                    id=job.id,
+                    token=token,
+                    not_before=decision.not_before or now,
+                    gate=decision.gate or "retry",
+                    fact=decision.fact or "",
+                    counted=decision.counted,
+                    error=error if decision.counted else None,
+                )
+            else:
+                jobs.finish(
+                    db,
+                    id=job.id,
+                    token=token,
+                    status=decision.status,
+                    now=now,
+                    counted=decision.counted,
+                    result=result,
+                    error=error,
+                )
+        except LeaseLost as lost:
+            self._event(db, job, events.ERROR, "job.lease_lost", str(lost), now=now)
+            return
+        attempts.end(db, job_id=job.id, n=job.starts, outcome=decision.outcome, now=now, error=error, tail=tail or None)
+        level, word, text = _told(decision, error)
+        self._event(db, job, level, word, text, now=now)
+
+    def _event(self, db: sqlite3.Connection, job: Job, level: str, event: str, text: str, *, now: UnixMs) -> None:
+        events.record(db, now=now, level=level, event=event, text=text, task=job.task, job=job.key, attempt=job.starts)
+
+
+def _told(decision: Decision, error: str | None) -> tuple[str, str, str]:
+    """Level, word and text of the event that an attempt's end leaves."""
+    first = (error or "").split("\n", 1)[0]
+    if decision.status is JobStatus.DONE:
+        return events.INFO, "job.done", "done"
+    if decision.status is JobStatus.DEAD:
+        return events.ERROR, "job.dead", f"dead: {first}"
+    if decision.status is not JobStatus.PENDING:
+        return events.WARN, f"job.{decision.status}", f"{decision.status}: {first}"
+    if decision.outcome is Outcome.SNOOZED:
+        return events.INFO, "job.snoozed", f"put back unburnt: {decision.fact}"
+    return events.WARN, "job.retry", f"{decision.fact}: {first}"
