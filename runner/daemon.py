@@ -36,11 +36,12 @@ from runner.redact import Redactor
 from runner.settings import load
 from runner.store import controls, events, jobs, runners
 from runner.store.breakers import CoolDown
-from runner.store.controls import StopRow
-from runner.store.db import Database, open_reader
+from runner.store.db import Database
 from runner.store.runners import Runner, RunState
 from runner.store.writer import Writer
+from runner.switch import StopSwitch
 from runner.units import Clock, SystemClock, UnixMs, duration
+from runner.watch import Watch
 from runner.work.declared import discover
 from runner.work.guard_process import GuardProcess
 from runner.work.outcome import Cut
@@ -54,8 +55,6 @@ UPKEEP_S = 60.0
 STANDBY_S = 1.0
 JUMP_MS = 15_000
 """Wall and monotonic clock further apart than before by this: the machine slept or the clock was set."""
-UNREADABLE_S = 5.0
-"""A database that cannot be read for so long counts as a stop."""
 CLOSE_S = 5.0
 """For settling the ledger and ending children, after the grace."""
 
@@ -132,18 +131,13 @@ class Daemon:
         self.id = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
         self._redact = Redactor(config.secrets)
         self._state = RunState.STARTING
-        self._reason: str | None = None
         self._stop_seq = 0
         self._signals = 0
         self._asked = asyncio.Event()
         """A signal asked us to end."""
-        self._env_stop = os.environ.get("AFK_STOP", "") not in ("", "0")
-        self._outside_stop: str | None = None
-        """Why nothing may start, as far as can be told without the database."""
+        self._switch = StopSwitch(home)
         self._cut_at: float | None = None
-        self._unreadable_since: float | None = None
-        self._seen_version: int | None = None
-        """SQLite's number of the last change that was looked at."""
+        """When the grace of a stop is over, on the monotonic clock."""
         self._tasks_of_loop: set[asyncio.Task[None]] = set()
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -210,35 +204,11 @@ class Daemon:
             await self._announce(RunState.STARTING)
         loop = asyncio.get_running_loop()
         self._guard = await loop.run_in_executor(None, GuardProcess, self._home)
-        self._reader = open_reader(self._home.db)
-        self._look_outside()
+        self._watch = Watch(self._database, self._log)
         await self._writer.write(self._begin)
         passes = Passes()
-        self._passes = passes
         self._upstreams = Upstreams(self._config.upstreams, self._config.models)
-        self._gate = Gate(
-            messages=Messages(
-                book=Book(
-                    writer=self._writer,
-                    price_list=PriceList(self._config.prices),
-                    policy=Policy(zone=self._config.zone, budget=self._config.budget, cool_down=self._cool_down()),
-                    outside_stop=self._stop_outside,
-                    any_stop=self._any_stop,
-                    clock=self._clock,
-                    rng=self._rng,
-                ),
-                upstreams=self._upstreams,
-            ),
-            jobs=JobApi(
-                writer=self._writer,
-                tasks=self._tasks,
-                max_attempts=self._config.retry.max_attempts,
-                redactor=self._redact,
-                clock=self._clock,
-            ),
-            passes=passes,
-            models=tuple(sorted({task.model for task in self._tasks.values() if task.model})),
-        )
+        self._gate = self._make_gate(passes)
         await self._gate.start()
         self._home.work.joinpath("home").mkdir(mode=0o700, parents=True, exist_ok=True)
         register = Register(
@@ -277,6 +247,39 @@ class Daemon:
             f"workers); stop it with `afk-runner kill --home {self._home.root}`"
         )
 
+    def _make_gate(self, passes: Passes) -> Gate:
+        settings = self._config.breaker
+        policy = Policy(
+            zone=self._config.zone,
+            budget=self._config.budget,
+            cool_down=CoolDown(
+                failures=settings.failures, first_ms=settings.cooldown_ms, longest_ms=settings.max_cooldown_ms
+            ),
+        )
+        return Gate(
+            messages=Messages(
+                book=Book(
+                    writer=self._writer,
+                    price_list=PriceList(self._config.prices),
+                    policy=policy,
+                    outside_stop=self._switch.outside,
+                    any_stop=lambda: self._switch.any(self._watch.reader),
+                    clock=self._clock,
+                    rng=self._rng,
+                ),
+                upstreams=self._upstreams,
+            ),
+            jobs=JobApi(
+                writer=self._writer,
+                tasks=self._tasks,
+                max_attempts=self._config.retry.max_attempts,
+                redactor=self._redact,
+                clock=self._clock,
+            ),
+            passes=passes,
+            models=tuple(sorted({task.model for task in self._tasks.values() if task.model})),
+        )
+
     def _begin(self, db: sqlite3.Connection) -> None:
         now = self._clock.now()
         budget = self._config.budget
@@ -294,17 +297,13 @@ class Daemon:
                 "daily_usd": str(budget.daily_usd),
                 "caps": caps,
                 "workers": str(self._config.runner.workers),
-                "stop_env": "1" if self._env_stop else "0",
+                "stop_env": "1" if self._switch.by_environment else "0",
             },
             now=now,
         )
         schedule.declare(db, self._tasks, now=now)
         found = f", {lost} jobs taken back from a runner that vanished" if lost else ""
         events.record(db, now=now, level=events.INFO, event="runner.start", text=f"runner {_version()} started{found}")
-
-    def _cool_down(self) -> CoolDown:
-        settings = self._config.breaker
-        return CoolDown(failures=settings.failures, first_ms=settings.cooldown_ms, longest_ms=settings.max_cooldown_ms)
 
     async def _work(self) -> None:
         await self._deal_all()
@@ -330,7 +329,7 @@ class Daemon:
             if now - last_upkeep >= UPKEEP_S:
                 last_upkeep = now
                 self._spawn(self._upkeep_round())
-            if self._once and (self._pool.idle.is_set() or self._stopped()) and not self._pool.running:
+            if self._once and (self._pool.idle.is_set() or self._switch.is_set) and not self._pool.running:
                 break
         await self._drain()
 
@@ -361,9 +360,9 @@ class Daemon:
             self._guard.close()
         with suppress(StoreError):
             await self._writer.write(self._leave)
-        if hasattr(self, "_reader"):
-            self._copy_events()
-            self._reader.close()
+        if hasattr(self, "_watch"):
+            self._watch.copy_events()
+            self._watch.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._writer.close(), CLOSE_S)
         self._log.close()
@@ -384,53 +383,31 @@ class Daemon:
 
     def _tick(self) -> None:
         """What must be noticed soon, four times a second and with every poke: cheap when nothing changed."""
-        self._look_outside()
+        self._switch.look()
         self._pool.look()
         if self._guard.look():
             self._log.say(events.WARN, "guard.restarted", "the guard process had ended; another one was started")
         try:
-            self._database.still_there()  # a reader goes on reading a deleted file without a word
-            version = self._reader.execute("PRAGMA data_version").fetchone()[0]
-            if version != self._seen_version:
+            if self._watch.changed():
                 self._changed()
-                self._seen_version = version
-            self._unreadable_since = None
+            self._watch.looked()
         except (sqlite3.Error, StoreError) as error:
-            self._unreadable(error)
+            if self._watch.blind(error) and not self._switch.row.is_set:
+                self._remark(
+                    f"parked: {error}; it goes on when the file is back, and with another file after a restart"
+                )
+                self._switch.distrust(f"the database cannot be read: {error}")
         self._obey()
 
     def _changed(self) -> None:
-        self._row = controls.stop_row(self._reader)
-        self._copy_events()
+        reader = self._watch.reader
+        self._switch.read(reader)
+        self._watch.copy_events()
         if self._pool.running:
-            asked = jobs.cancel_requests(self._reader, runner=self.id)
+            asked = jobs.cancel_requests(reader, runner=self.id)
             if asked:
                 self._pool.cut_jobs(asked)
         self._pool.pump()
-
-    def _copy_events(self) -> None:
-        """Carry new rows of `events` into the log file."""
-        with suppress(sqlite3.Error):
-            if self._log.last_seq is None:
-                self._log.last_seq = 0
-            while found := events.after(self._reader, self._log.last_seq, limit=500):
-                self._log.events(found)
-
-    def _unreadable(self, error: Exception) -> None:
-        now = time.monotonic()
-        if self._unreadable_since is None:
-            self._unreadable_since = now
-            self._seen_version = None  # once it can be read again, everything is looked at anew
-            self._log.say(events.ERROR, "database.unreadable", str(error))
-        elif now - self._unreadable_since > UNREADABLE_S and not self._row.is_set:
-            self._remark(f"parked: {error}; it goes on when the file is back, and with another file after a restart")
-            self._row = StopRow(
-                value=controls.STOP,
-                seq=self._stop_seq,
-                reason=f"the database cannot be read: {error}",
-                by=None,
-                at=None,
-            )
 
     def _poked(self) -> None:
         with suppress(OSError):
@@ -487,71 +464,40 @@ class Daemon:
 
     # --- stop -----------------------------------------------------------------------------------------------------
 
-    def _look_outside(self) -> None:
-        if self._home.stop_set():
-            self._outside_stop = "a STOP file"
-        elif self._env_stop:
-            self._outside_stop = "AFK_STOP in the environment"
-        else:
-            self._outside_stop = None
-
-    def _stop_outside(self) -> str | None:
-        """The same, looked up now: before every call. Any thread may ask."""
-        return "a STOP file" if self._home.stop_set() else self._outside_stop
-
-    def _any_stop(self) -> str | None:
-        """The same with the control row, read now: the last look before bytes leave. Only the loop may ask."""
-        outside = self._stop_outside()
-        if outside is not None:
-            return outside
-        try:
-            row = controls.stop_row(self._reader)
-        except sqlite3.Error as error:
-            return f"the database cannot be read: {error}"
-        return (row.reason or "the control row") if row.is_set else None
-
     def _may_claim(self) -> bool:
         """Whether anything may start, as far as can be told without the database. Any thread may ask."""
-        return not self._asked.is_set() and self._stop_outside() is None
-
-    _row = StopRow(value=controls.OFF, seq=0, reason=None, by=None, at=None)
-
-    def _stopped(self) -> bool:
-        return self._outside_stop is not None or self._row.is_set
+        return not self._asked.is_set() and self._switch.outside() is None
 
     def _obey(self) -> None:
         """Bring what we do in line with the stop switch."""
         if self._asked.is_set():
             return
-        if not self._stopped():
-            if self._state in (RunState.PARKED, RunState.DRAINING) or self._row.seq != self._stop_seq:
+        seq = self._switch.row.seq
+        if not self._switch.is_set:
+            if self._state in (RunState.PARKED, RunState.DRAINING) or seq != self._stop_seq:
                 self._cut_at = None
                 self._move(RunState.RUNNING, None)
                 self._pool.grow_old()
                 self._pool.pump()
             return
-        reason = "stop"
+        now = time.monotonic()
         if self._cut_at is None:
-            self._cut_at = time.monotonic() + self._config.runner.stop_grace_ms / 1000
-        if self._pool.running and (self._row.value == controls.STOP_NOW or time.monotonic() >= self._cut_at):
-            self._pool.cut_all(Cut.STOP, at_once=self._row.value == controls.STOP_NOW)
+            self._cut_at = now + self._config.runner.stop_grace_ms / 1000
+        if self._pool.running and (self._switch.without_grace or now >= self._cut_at):
+            self._pool.cut_all(Cut.STOP, at_once=self._switch.without_grace)
         state = RunState.DRAINING if self._pool.running else RunState.PARKED
-        if state is not self._state or self._row.seq != self._stop_seq:
-            self._move(state, reason)
+        if state is not self._state or seq != self._stop_seq:
+            self._move(state, "stop")
 
     def _move(self, state: RunState, reason: str | None) -> None:
-        self._state, self._reason, self._stop_seq = state, reason, self._row.seq
-        seq = self._stop_seq
+        self._state, self._stop_seq = state, self._switch.row.seq
+        self._spawn(self._tell_state(state, reason, self._stop_seq))
 
-        async def move() -> None:
-            with suppress(StoreError):
-                await self._writer.write(
-                    lambda db: runners.move(
-                        db, self.id, state=state, reason=reason, stop_seq=seq, now=self._clock.now()
-                    )
-                )
-
-        self._spawn(move())
+    async def _tell_state(self, state: RunState, reason: str | None, seq: int) -> None:
+        with suppress(StoreError):  # what is parked for want of a database cannot say so in it
+            await self._writer.write(
+                lambda db: runners.move(db, self.id, state=state, reason=reason, stop_seq=seq, now=self._clock.now())
+            )
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -1,0 +1,64 @@
+"""The stop switch as a running runner sees it: a file, the environment, the control row; any one is enough."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping
+
+from runner.home import Home
+from runner.store import controls
+from runner.store.controls import StopRow
+
+_OFF = StopRow(value=controls.OFF, seq=0, reason=None, by=None, at=None)
+
+
+class StopSwitch:
+    """Looked at four times a second and, because a kill must land at once, right before whatever spends or starts."""
+
+    def __init__(self, home: Home, environ: Mapping[str, str] = os.environ) -> None:
+        self._home = home
+        self.by_environment = environ.get("AFK_STOP", "") not in ("", "0")
+        """Only a restart in another environment lifts it."""
+        self._outside = self.outside()
+        self.row = _OFF
+        """The control row as it was last read."""
+
+    def look(self) -> None:
+        """See what there is outside the database."""
+        self._outside = self.outside()
+
+    def read(self, db: sqlite3.Connection) -> None:
+        """See the control row."""
+        self.row = controls.stop_row(db)
+
+    def distrust(self, reason: str) -> None:
+        """A database that cannot be read counts as a stop, until it is read again."""
+        self.row = StopRow(value=controls.STOP, seq=self.row.seq, reason=reason, by=None, at=None)
+
+    @property
+    def is_set(self) -> bool:
+        """As of the last look."""
+        return self._outside is not None or self.row.is_set
+
+    @property
+    def without_grace(self) -> bool:
+        """Calls in flight are not waited for."""
+        return self.row.value == controls.STOP_NOW
+
+    def outside(self) -> str | None:
+        """Why nothing may start, as far as can be told without the database, looked up now. Any thread may ask."""
+        if self._home.stop_set():
+            return "a STOP file"
+        return "AFK_STOP in the environment" if self.by_environment else None
+
+    def any(self, db: sqlite3.Connection) -> str | None:
+        """The same with the control row, read now: the last look before bytes leave."""
+        outside = self.outside()
+        if outside is not None:
+            return outside
+        try:
+            row = controls.stop_row(db)
+        except sqlite3.Error as error:
+            return f"the database cannot be read: {error}"
+        return (row.reason or "the control row") if row.is_set else None
