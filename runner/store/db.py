@@ -65,6 +65,8 @@ class Database:
         self.path = path
         self.connection = connection
         self._turnstile = turnstile
+        self._wait_s = 0.0
+        """How long SQLite itself waits for a writer that passed no turnstile."""
         self._inode = os.stat(path).st_ino
         self._poke = path.parent / "runner.fifo"
 
@@ -101,7 +103,7 @@ class Database:
     def _prepare(self) -> None:
         try:
             _check_header(self.connection, self.path)
-            self.connection.execute(f"PRAGMA busy_timeout = {int(WRITE_WAIT_S * 1000)}")
+            self._set_wait(WRITE_WAIT_S)
             self.connection.execute("PRAGMA foreign_keys = ON")
             self.connection.execute("PRAGMA synchronous = FULL")
             if sys.platform == "darwin":  # plain fsync there stops at the drive's cache
@@ -123,20 +125,24 @@ class Database:
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, *, at_once: bool = False) -> Iterator[sqlite3.Connection]:
         """One transaction: committed when the body ends, rolled back when it raises.
 
-        Raises StoreError when it could not be had or made durable; then nothing was recorded.
+        Raises StoreError when it could not be had or made durable; then nothing was recorded. `at_once`: waits for
+        nobody, StoreBusy while somebody else writes.
         """
+        wait_s = 0.0 if at_once else WRITE_WAIT_S
         if self._turnstile is None:
-            yield from self._transaction()
+            yield from self._transaction(wait_s)
             return
-        with self._turnstile.turn(WRITE_WAIT_S):
-            yield from self._transaction()
+        with self._turnstile.turn(wait_s):
+            yield from self._transaction(wait_s)
 
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, wait_s: float) -> Iterator[sqlite3.Connection]:
         self.still_there()
         try:
+            if wait_s != self._wait_s:
+                self._set_wait(wait_s)
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection
@@ -149,6 +155,10 @@ class Database:
             raise
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
+
+    def _set_wait(self, wait_s: float) -> None:
+        self.connection.execute(f"PRAGMA busy_timeout = {int(wait_s * 1000)}")
+        self._wait_s = wait_s
 
     def still_there(self) -> None:
         """Raise StoreMissing unless the path still leads to the file that was opened. Any thread may ask.

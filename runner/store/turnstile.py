@@ -37,10 +37,16 @@ class Turnstile:
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[None]:
-        """Hold the turn for the body. Raises StoreBusy when it did not come within `timeout_s`, StoreError."""
+        """Hold the turn for the body. Raises StoreBusy when it did not come within `timeout_s`, StoreError.
+
+        0: does not wait, nor stand in line.
+        """
         with self._mine:
             fds = self._files()
             if not _pass_at_once(*fds):
+                if not timeout_s:
+                    fcntl.flock(fds[0], fcntl.LOCK_UN)
+                    raise StoreBusy("another process is writing to the database")
                 self._wait(fds, timeout_s)
             try:
                 yield

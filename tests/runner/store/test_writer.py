@@ -1,11 +1,13 @@
-"""One thread writes for all: what queues up commits together, and a failing act hurts nobody else."""
+"""What is asked for together commits together, the loop waits for nobody, and a failing act hurts nobody else."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from runner.store import db as store
 from runner.store import jobs
 from runner.store.db import Database
 from runner.store.turnstile import Turnstile
-from runner.store.writer import Writer
+from runner.store.writer import SLOW_S, Writer
 from tests.factories import make_job
 
 
@@ -27,25 +29,17 @@ async def writer(tmp_path: Path) -> AsyncIterator[Writer]:
 
 
 class Gate:
-    """Holds the writer's thread inside a transaction until it is opened."""
+    """Another process that writes: what is asked for queues up in the writer's thread until it is open."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._entered = threading.Event()
-        self._open = threading.Event()
-        self._act = asyncio.ensure_future(writer.write(self._wait))
+    def __init__(self, folder: Path) -> None:
+        turnstile = Turnstile(folder / "agent.db-turn-a", folder / "agent.db-turn-b")
+        self._held = ExitStack()
+        self._held.callback(turnstile.close)
+        self._held.enter_context(turnstile.turn(5))
 
-    def _wait(self, _: sqlite3.Connection) -> None:
-        self._entered.set()
-        assert self._open.wait(30)
-
-    async def shut(self) -> None:
-        """Until the thread stands in it."""
-        await asyncio.to_thread(self._entered.wait, 30)
-
-    async def open(self) -> None:
-        """Let it go on."""
-        self._open.set()
-        await self._act
+    def open(self) -> None:
+        """Let the writer have its turn."""
+        self._held.close()
 
 
 def changes(db: sqlite3.Connection) -> int:
@@ -53,11 +47,68 @@ def changes(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA data_version").fetchone()[0])
 
 
-async def test_what_queues_up_commits_together(writer: Writer, tmp_path: Path) -> None:
-    """Twenty acts that wait while the thread is busy share one commit."""
+async def test_what_is_asked_for_in_one_turn_commits_together_and_at_once(writer: Writer, tmp_path: Path) -> None:
+    """On a quick disk nothing is handed to a thread, and twenty acts are one commit."""
     reader = store.open_reader(tmp_path / "agent.db")
-    gate = Gate(writer)
-    await gate.shut()
+    seen: list[tuple[int, int]] = []
+
+    def act(db: sqlite3.Connection) -> int:
+        seen.append((changes(reader), threading.get_ident()))
+        return make_job(db).id
+
+    made = await asyncio.gather(*(writer.write(act) for _ in range(20)))
+
+    assert len(set(made)) == 20
+    assert len(seen) == 20
+    assert {thread for _, thread in seen} == {threading.get_ident()}
+    assert len({commit for commit, _ in seen}) == 1
+    reader.close()
+
+
+async def test_the_loop_does_not_wait_for_another_process(writer: Writer, tmp_path: Path) -> None:
+    """While somebody else writes the loop turns; what was asked for is done when they are."""
+    gate = Gate(tmp_path)
+    asked = asyncio.ensure_future(writer.write(lambda db: make_job(db, key="late").key))
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+
+    assert not asked.done()
+    gate.open()
+    assert await asked == "late"
+
+
+async def test_nor_for_somebody_who_passed_no_turnstile(writer: Writer, tmp_path: Path) -> None:
+    """A person's open transaction in sqlite3 holds up the thread, not the loop."""
+    person = sqlite3.connect(tmp_path / "agent.db", isolation_level=None)
+    person.execute("BEGIN IMMEDIATE")
+    asked = asyncio.ensure_future(writer.write(lambda db: make_job(db, key="late").key))
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+
+    assert not asked.done()
+    person.execute("ROLLBACK")
+    assert await asked == "late"
+    person.close()
+
+
+async def test_after_two_slow_commits_the_loop_leaves_them_to_the_thread(writer: Writer) -> None:
+    """A disk that takes its time must not keep the gate and the signals waiting."""
+
+    def slow(_: sqlite3.Connection) -> int:
+        time.sleep(2 * SLOW_S)
+        return threading.get_ident()
+
+    here = [await writer.write(slow), await writer.write(slow)]
+    there = await writer.write(lambda _: threading.get_ident())
+
+    assert here == [threading.get_ident()] * 2
+    assert there != threading.get_ident()
+
+
+async def test_what_queues_up_commits_together(writer: Writer, tmp_path: Path) -> None:
+    """Twenty acts that wait while another process writes share one commit."""
+    reader = store.open_reader(tmp_path / "agent.db")
+    gate = Gate(tmp_path)
     seen: list[int] = []
 
     def act(db: sqlite3.Connection) -> int:
@@ -66,7 +117,7 @@ async def test_what_queues_up_commits_together(writer: Writer, tmp_path: Path) -
 
     acts = [asyncio.ensure_future(writer.write(act)) for _ in range(20)]
     await asyncio.sleep(0)  # each has handed its act over
-    await gate.open()
+    gate.open()
 
     assert len(set(await asyncio.gather(*acts))) == 20
     assert len(seen) == 20
@@ -77,8 +128,7 @@ async def test_what_queues_up_commits_together(writer: Writer, tmp_path: Path) -
 
 async def test_a_failing_act_does_not_hurt_its_neighbours(writer: Writer, tmp_path: Path) -> None:
     """The one that fails hears of it, leaves nothing, and the others are durable once each."""
-    gate = Gate(writer)
-    await gate.shut()
+    gate = Gate(tmp_path)
 
     def good(db: sqlite3.Connection, key: str) -> str:
         return make_job(db, key=key).key
@@ -91,7 +141,7 @@ async def test_a_failing_act_does_not_hurt_its_neighbours(writer: Writer, tmp_pa
     failing = asyncio.ensure_future(writer.write(bad))
     after = [asyncio.ensure_future(writer.write(lambda db, n=n: good(db, f"a{n}"))) for n in range(3)]
     await asyncio.sleep(0)
-    await gate.open()
+    gate.open()
 
     assert await asyncio.gather(*before, *after) == ["b0", "b1", "b2", "a0", "a1", "a2"]
     with pytest.raises(ValueError, match="no"):
@@ -102,26 +152,24 @@ async def test_a_failing_act_does_not_hurt_its_neighbours(writer: Writer, tmp_pa
     reader.close()
 
 
-async def test_a_constraint_one_act_breaks_is_its_own(writer: Writer) -> None:
-    gate = Gate(writer)
-    await gate.shut()
+async def test_a_constraint_one_act_breaks_is_its_own(writer: Writer, tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
     fine = asyncio.ensure_future(writer.write(lambda db: make_job(db, key="fine").key))
     broken = asyncio.ensure_future(writer.write(lambda db: db.execute("UPDATE jobs SET priority = 99")))
     await asyncio.sleep(0)
-    await gate.open()
+    gate.open()
 
     assert await fine == "fine"
     with pytest.raises(sqlite3.IntegrityError):
         await broken
 
 
-async def test_a_caller_that_leaves_does_not_take_its_act_along(writer: Writer) -> None:
-    gate = Gate(writer)
-    await gate.shut()
+async def test_a_caller_that_leaves_does_not_take_its_act_along(writer: Writer, tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
     leaving = asyncio.ensure_future(writer.write(lambda db: make_job(db, key="left").key))
     await asyncio.sleep(0)
     leaving.cancel()
-    await gate.open()
+    gate.open()
 
     found = await writer.write(lambda db: jobs.by_key(db, "left"))
     assert found is not None
@@ -136,26 +184,21 @@ async def test_a_lock_nobody_lets_go_of_is_waited_for_once(writer: Writer, monke
         waits.append(timeout_s)
         raise StoreBusy("another process has been writing")
 
-    gate = Gate(writer)
-    await gate.shut()
-    acts = [asyncio.ensure_future(writer.write(lambda db: make_job(db).id)) for _ in range(10)]
-    await asyncio.sleep(0)
     monkeypatch.setattr(Turnstile, "turn", turn)
-    await gate.open()
+    acts = [asyncio.ensure_future(writer.write(lambda db: make_job(db).id)) for _ in range(10)]
 
     answers = await asyncio.gather(*acts, return_exceptions=True)
 
     assert {type(answer) for answer in answers} == {StoreBusy}
-    assert len(waits) == 1
+    assert waits == [0, store.WRITE_WAIT_S], "a look from the loop, and a wait in the thread"
 
 
 async def test_a_file_that_went_is_told_to_each(writer: Writer, tmp_path: Path) -> None:
-    gate = Gate(writer)
-    await gate.shut()
+    gate = Gate(tmp_path)
     acts = [asyncio.ensure_future(writer.write(lambda db: make_job(db).id)) for _ in range(3)]
     await asyncio.sleep(0)
     (tmp_path / "agent.db").rename(tmp_path / "aside.db")
-    await gate.open()
+    gate.open()
 
     answers = await asyncio.gather(*acts, return_exceptions=True)
     assert {type(answer) for answer in answers} == {StoreMissing}
