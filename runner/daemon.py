@@ -6,13 +6,14 @@ import asyncio
 import os
 import random
 import secrets
+import shlex
 import signal
 import socket
 import sqlite3
 import stat
 import sys
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +35,7 @@ from runner.lock import HomeLock
 from runner.log import LogFile
 from runner.redact import Redactor
 from runner.settings import load
+from runner.standby import stand_by
 from runner.store import controls, events, jobs, runners
 from runner.store.breakers import CoolDown
 from runner.store.db import Database
@@ -41,7 +43,7 @@ from runner.store.runners import Runner, RunState
 from runner.store.writer import Writer
 from runner.switch import StopSwitch
 from runner.units import Clock, SystemClock, UnixMs, duration
-from runner.watch import Watch
+from runner.watch import UNREADABLE_S, Watch
 from runner.work.declared import discover
 from runner.work.guard_process import GuardProcess
 from runner.work.outcome import Cut
@@ -50,9 +52,10 @@ from runner.work.processes import boot_id, start_time
 from runner.work.register import LEASE_MS, Register
 
 TICK_S = 0.25
+POKES_S = 0.02
+"""Between two ticks that somebody's commits ask for: a burst of them costs one tick."""
 BEAT_S = 2.0
 UPKEEP_S = 60.0
-STANDBY_S = 1.0
 JUMP_MS = 15_000
 """Wall and monotonic clock further apart than before by this: the machine slept or the clock was set."""
 CLOSE_S = 5.0
@@ -64,18 +67,50 @@ def run(home: Home, *, once: bool, supervisor: str) -> int:
 
     Raises RunnerError before anything is started.
     """
+    os.umask(0o077)
     home.check()
     config, tasks = _configuration(home, supervisor=supervisor)
-    database = Database.open(home.db, create=True)
+    database = Database.open(home.db)
     lock = HomeLock(home.lock)
+    clock = SystemClock()
     try:
-        if once and not lock.take():
-            raise LockHeld(f"another runner (pid {lock.holder()}) holds {home.root}; nothing was done")
-        return asyncio.run(
-            Daemon(home, config, tasks, database, lock, once=once, supervised=supervisor != "none").run()
-        )
+        if not lock.take():
+            if once:
+                raise LockHeld(f"another runner (pid {lock.holder()}) holds {home.root}; nothing was done")
+            me = _myself(RunState.STANDBY, clock)
+            if not asyncio.run(stand_by(database, lock, me, clock=clock, say=lambda text: _say(text, config))):
+                return Exit.OK
+            config, tasks = _configuration(home, supervisor=supervisor)  # it may be another day's by now
+        daemon = Daemon(home, config, tasks, database, once=once, supervised=supervisor != "none", clock=clock)
+        return asyncio.run(daemon.run())
     finally:
         lock.close()
+
+
+def _myself(state: RunState, clock: Clock) -> Runner:
+    """This process, as other programs see it."""
+    now = clock.now()
+    return Runner(
+        id=f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}",
+        pid=os.getpid(),
+        pid_started=start_time(os.getpid()) or "",
+        boot=boot_id(),
+        host=socket.gethostname(),
+        version=_version(),
+        state=state,
+        reason=None,
+        started_at=now,
+        heartbeat_at=now,
+        stop_seq=0,
+        ended=None,
+    )
+
+
+def _say(text: str, config: Config) -> None:
+    """A remark for whoever started us."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{Redactor(config.secrets)(text)}\n")
+        sys.stderr.flush()
 
 
 def _configuration(home: Home, *, supervisor: str) -> tuple[Config, Mapping[str, TaskConfig]]:
@@ -113,22 +148,22 @@ class Daemon:
         config: Config,
         tasks: Mapping[str, TaskConfig],
         database: Database,
-        lock: HomeLock,
         *,
         once: bool,
         supervised: bool,
-        clock: Clock | None = None,
+        clock: Clock,
     ) -> None:
+        """For the holder of the home's lock alone."""
         self._home = home
         self._config = config
         self._tasks = tasks
         self._database = database
-        self._lock = lock
         self._once = once
         self._supervised = supervised
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self._rng = random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self.id = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._me = _myself(RunState.STARTING, clock)
+        self.id = self._me.id
         self._redact = Redactor(config.secrets)
         self._state = RunState.STARTING
         self._stop_seq = 0
@@ -136,8 +171,15 @@ class Daemon:
         self._asked = asyncio.Event()
         """A signal asked us to end."""
         self._switch = StopSwitch(home)
+        self._guard_again_at = 0.0
+        self._unwritable_since: float | None = None
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        """What undoes each thing that was opened."""
         self._cut_at: float | None = None
         """When the grace of a stop is over, on the monotonic clock."""
+        self._ticked_at = 0.0
+        self._later_tick: asyncio.TimerHandle | None = None
+        """The tick that pokes asked for too soon after the last one."""
         self._tasks_of_loop: set[asyncio.Task[None]] = set()
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -149,67 +191,34 @@ class Daemon:
             loop.add_signal_handler(number, self._signalled)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a lost terminal is no reason to stop
         self._writer = Writer(self._database)
-        try:
-            self._log = LogFile(self._home.logs, self._redact)
-        except OSError as error:
-            raise StoreError(f"{self._home.logs} cannot be written: {error.strerror}") from error
-        if not self._once and not await self._stand_by():
-            await self._writer.close()
-            return Exit.OK
+        self._closers.append(self._writer.close)
         try:
             await self._open()
             await self._work()
         finally:
             await self._close()
+        if self._once and self._switch.fault is not None:
+            raise StoreError(f"nothing more could be done: {self._switch.fault}")
         return Exit.OK if self._supervised or self._signals < 2 else 130
 
-    async def _stand_by(self) -> bool:
-        """Wait for the lock; False when asked to end before it came."""
-        if self._lock.take():
-            await self._announce(RunState.STARTING)
-            return True
-        self._remark(f"another runner (pid {self._lock.holder()}) holds {self._home.root}; standing by for it to end")
-        await self._announce(RunState.STANDBY)
-        while not self._asked.is_set():
-            if self._lock.take():
-                return True
-            with suppress(StoreError):
-                await self._writer.write(lambda db: runners.beat(db, self.id, now=self._clock.now()))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), STANDBY_S)
-        await self._writer.write(lambda db: runners.leave(db, self.id, ended="signal", now=self._clock.now()))
-        return False
-
-    async def _announce(self, state: RunState) -> None:
-        self._state = state
-        now = self._clock.now()
-        me = Runner(
-            id=self.id,
-            pid=os.getpid(),
-            pid_started=start_time(os.getpid()) or "",
-            boot=boot_id(),
-            host=socket.gethostname(),
-            version=_version(),
-            state=state,
-            reason=None,
-            started_at=now,
-            heartbeat_at=now,
-            stop_seq=0,
-            ended=None,
-        )
-        await self._writer.write(lambda db: runners.announce(db, me))
-
     async def _open(self) -> None:
-        if self._once:
-            await self._announce(RunState.STARTING)
         loop = asyncio.get_running_loop()
-        self._guard = await loop.run_in_executor(None, GuardProcess, self._home)
+        try:
+            self._log = LogFile(self._home.logs, self._redact)
+        except OSError as error:
+            raise StoreError(f"{self._home.logs} cannot be written: {error.strerror}") from error
+        await self._writer.write(lambda db: runners.announce(db, self._me))
         self._watch = Watch(self._database, self._log)
+        self._closers += [self._close_watch, self._say_goodbye]
+        self._guard = await loop.run_in_executor(None, GuardProcess, self._home)
+        self._closers.append(self._close_guard)
         await self._writer.write(self._begin)
         passes = Passes()
         self._upstreams = Upstreams(self._config.upstreams, self._config.models)
+        self._closers.append(self._upstreams.close)
         self._gate = self._make_gate(passes)
         await self._gate.start()
+        self._closers.append(self._gate.close)
         self._home.work.joinpath("home").mkdir(mode=0o700, parents=True, exist_ok=True)
         register = Register(
             config=self._config,
@@ -232,6 +241,7 @@ class Daemon:
             may_claim=self._may_claim,
             clock=self._clock,
         )
+        self._closers.append(self._pool.close)
         self._timer = schedule.Timer(self._tasks, self._fire)
         self._upkeep = upkeep.Upkeep(
             writer=self._writer,
@@ -242,9 +252,10 @@ class Daemon:
         )
         self._fifo = _open_fifo(self._home.fifo)
         loop.add_reader(self._fifo, self._poked)
+        self._closers.append(self._close_fifo)
         self._remark(
             f"afk-runner {_version()} works on {self._home.root} (pid {os.getpid()}, {self._config.runner.workers} "
-            f"workers); stop it with `afk-runner kill --home {self._home.root}`"
+            f"workers); park it with `afk-runner kill --home {shlex.quote(str(self._home.root))}`"
         )
 
     def _make_gate(self, passes: Passes) -> Gate:
@@ -348,23 +359,29 @@ class Daemon:
             await asyncio.sleep(0.02)
 
     async def _close(self) -> None:
-        if hasattr(self, "_pool"):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._pool.close(), CLOSE_S)
-        if hasattr(self, "_fifo"):
-            asyncio.get_running_loop().remove_reader(self._fifo)
-        if hasattr(self, "_gate"):
-            await self._gate.close()
-            await self._upstreams.close()
-        if hasattr(self, "_guard"):
-            self._guard.close()
-        with suppress(StoreError):
-            await self._writer.write(self._leave)
-        if hasattr(self, "_watch"):
-            self._watch.copy_events()
-            self._watch.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._writer.close(), CLOSE_S)
+        """Undo what was opened, the last first. A step that fails or hangs keeps none of the others from its turn."""
+        deadline = time.monotonic() + CLOSE_S
+        while self._closers:
+            step = self._closers.pop()
+            try:
+                await asyncio.wait_for(step(), max(0.5, deadline - time.monotonic()))
+            except TimeoutError:
+                self._remark(f"gave up on {step.__qualname__} while closing")
+            except Exception as error:
+                self._remark(f"while closing, {step.__qualname__}: {error}")
+
+    async def _close_fifo(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._fifo)
+
+    async def _close_guard(self) -> None:
+        self._guard.close()
+
+    async def _say_goodbye(self) -> None:
+        await self._writer.write(self._leave)
+
+    async def _close_watch(self) -> None:
+        self._watch.copy_events()
+        self._watch.close()
         self._log.close()
 
     def _leave(self, db: sqlite3.Connection) -> None:
@@ -382,22 +399,39 @@ class Daemon:
     # --- the tick -------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """What must be noticed soon, four times a second and with every poke: cheap when nothing changed."""
+        """What must be noticed soon, four times a second and soon after a poke: cheap when nothing changed."""
+        self._ticked_at = time.monotonic()
+        if self._later_tick is not None:
+            self._later_tick.cancel()
+            self._later_tick = None
         self._switch.look()
         self._pool.look()
-        if self._guard.look():
-            self._log.say(events.WARN, "guard.restarted", "the guard process had ended; another one was started")
+        self._look_at_guard()
         try:
             if self._watch.changed():
                 self._changed()
             self._watch.looked()
+            self._switch.can_read()
         except (sqlite3.Error, StoreError) as error:
-            if self._watch.blind(error) and not self._switch.row.is_set:
-                self._remark(
-                    f"parked: {error}; it goes on when the file is back, and with another file after a restart"
-                )
-                self._switch.distrust(f"the database cannot be read: {error}")
+            if self._watch.blind(error):
+                self._distrust("read", error)
         self._obey()
+
+    def _distrust(self, what: str, error: Exception) -> None:
+        """A database that cannot be used counts as a stop until it can be again."""
+        if self._switch.distrust(what, str(error)):
+            self._remark(f"parked, the database cannot be {what}: {error}; goes on by itself once it can be")
+
+    def _look_at_guard(self) -> None:
+        now = time.monotonic()
+        if now < self._guard_again_at:
+            return
+        try:
+            if self._guard.look():
+                self._log.say(events.WARN, "guard.restarted", "the guard process had ended; another one was started")
+        except (RunnerError, OSError) as error:
+            self._guard_again_at = now + 30
+            self._remark(f"the guard process had ended and cannot be started again: {error}")
 
     def _changed(self) -> None:
         reader = self._watch.reader
@@ -410,14 +444,30 @@ class Daemon:
         self._pool.pump()
 
     def _poked(self) -> None:
+        """Somebody committed: work for an idle worker starts now, the rest is looked at no more often than needed."""
         with suppress(OSError):
             os.read(self._fifo, 4096)
-        self._tick()
+        wait = self._ticked_at + POKES_S - time.monotonic()
+        if wait <= 0:
+            self._tick()
+            return
+        self._pool.pump()
+        if self._later_tick is None:
+            self._later_tick = asyncio.get_running_loop().call_later(wait, self._tick)
 
     async def _beat(self) -> None:
         until = UnixMs(self._clock.now() + LEASE_MS)
-        with suppress(StoreError):
+        try:
             await self._writer.write(lambda db: self._beat_in(db, until))
+        except StoreError as error:
+            now = time.monotonic()
+            if self._unwritable_since is None:
+                self._unwritable_since = now
+            elif now - self._unwritable_since > UNREADABLE_S:
+                self._distrust("written", error)
+            return
+        self._unwritable_since = None
+        self._switch.can_write()
 
     def _beat_in(self, db: sqlite3.Connection, until: UnixMs) -> None:
         runners.beat(db, self.id, now=self._clock.now())
@@ -505,9 +555,9 @@ class Daemon:
         task.add_done_callback(self._tasks_of_loop.discard)
 
     def _remark(self, text: str) -> None:
-        sys.stderr.write(f"{self._redact(text)}\n")
-        sys.stderr.flush()
-        self._log.say(events.INFO, "runner.remark", text)
+        _say(text, self._config)
+        if hasattr(self, "_log"):
+            self._log.say(events.INFO, "runner.remark", text)
 
 
 def _open_fifo(path: Path) -> int:

@@ -23,6 +23,7 @@ class StopSwitch:
         self._outside = self.outside()
         self.row = _OFF
         """The control row as it was last read."""
+        self._faults: dict[str, str] = {}
 
     def look(self) -> None:
         """See what there is outside the database."""
@@ -32,14 +33,29 @@ class StopSwitch:
         """See the control row."""
         self.row = controls.stop_row(db)
 
-    def distrust(self, reason: str) -> None:
-        """A database that cannot be read counts as a stop, until it is read again."""
-        self.row = StopRow(value=controls.STOP, seq=self.row.seq, reason=reason, by=None, at=None)
+    def distrust(self, what: str, reason: str) -> bool:
+        """A database that cannot be `read` or `written` counts as a stop; True when that is news."""
+        news = what not in self._faults
+        self._faults[what] = f"the database cannot be {what}: {reason}"
+        return news
+
+    def can_read(self) -> None:
+        """It can be read again."""
+        self._faults.pop("read", None)
+
+    def can_write(self) -> None:
+        """It can be written again."""
+        self._faults.pop("written", None)
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the database, if anything is."""
+        return next(iter(self._faults.values()), None)
 
     @property
     def is_set(self) -> bool:
         """As of the last look."""
-        return self._outside is not None or self.row.is_set
+        return self._outside is not None or self.row.is_set or bool(self._faults)
 
     @property
     def without_grace(self) -> bool:

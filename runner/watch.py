@@ -23,6 +23,9 @@ class Watch:
         self._database = database
         self._log = log
         self.reader = open_reader(database.path)
+        newest = self.reader.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
+        if log.last_seq is not None and log.last_seq > newest:
+            log.last_seq = None  # the log tells of another database: this one's story begins anew
         self._now = 0
         self._seen: int | None = None
         """SQLite's number of the last change that was looked at; None: everything is to be looked at anew."""

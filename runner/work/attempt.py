@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -83,7 +84,9 @@ def with_output(home: Home, live: Live, ending: Ending) -> Ending:
     """Write a prompt task's text to `outputs/`, where a person finds it in the morning."""
     text = json.loads(ending.result or '""')
     name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in live.job.key)[:150]
-    path = home.outputs / f"{name.lstrip('.') or 'output'}.md"
+    if name != live.job.key or name.startswith("."):  # two keys must not share one file
+        name = f"{name.lstrip('.')}-{hashlib.sha256(live.job.key.encode()).hexdigest()[:8]}"
+    path = home.outputs / f"{name}.md"
     part = path.with_suffix(".part")
     try:
         part.write_text(str(text) + "\n", "utf-8")

@@ -18,7 +18,7 @@ from runner.gate.passes import Passes
 from runner.home import Home
 from runner.redact import Redactor
 from runner.store import events
-from runner.store.writer import Act, Writer
+from runner.store.writer import Writer
 from runner.units import Clock
 from runner.work.attempt import Live, with_output
 from runner.work.child import Child
@@ -79,7 +79,7 @@ class Pool:
         self._wake: asyncio.TimerHandle | None = None
         self._closing = False
         self.idle = asyncio.Event()
-        """Set while nothing runs and nothing due was found; of use to `--once`."""
+        """Set while nothing runs and the last claim found that nothing is due; of use to `--once`."""
         self._tasks_of_loop: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
 
     # --- seats ----------------------------------------------------------------------------------------------------
@@ -152,17 +152,24 @@ class Pool:
 
     async def _claim_for(self, seats: list[_Seat]) -> None:
         try:
-            found, wake_at = await self._writer.write(lambda db: self._register.claim(db, len(seats)))
-        except StoreError:
+            claimed = await self._writer.write(lambda db: self._register.claim(db, len(seats)))
+        except Exception:
+            # Nothing was claimed. What kept it from being so is told by whoever else needs the database.
             self._later(self._clock.now() + int(LEDGER_RETRY_S * 1000))
             return
         finally:
             for seat in seats:
                 seat.claiming = False
-        for seat, live in zip(seats, found, strict=False):
+        self._take(seats, claimed)
+
+    def _take(self, seats: list[_Seat], claimed: Claimed) -> None:
+        for seat, live in zip(seats, claimed.found, strict=False):
             self._seat(seat, live)
-        self._later(wake_at)
-        self._note_idle(exhausted=len(found) < len(seats))
+        self._later(claimed.again_at)
+        if claimed.exhausted and not self.running and not any(seat.claiming for seat in self._seats):
+            self.idle.set()
+        else:
+            self.idle.clear()
 
     def _later(self, at: int | None) -> None:
         """Claim again at a time, the earliest one asked for."""
@@ -178,12 +185,6 @@ class Pool:
     def _woken(self) -> None:
         self._wake = None
         self.pump()
-
-    def _note_idle(self, *, exhausted: bool) -> None:
-        if exhausted and not self.running and not any(seat.claiming for seat in self._seats):
-            self.idle.set()
-        else:
-            self.idle.clear()
 
     # --- attempts -------------------------------------------------------------------------------------------------
 
@@ -269,42 +270,45 @@ class Pool:
         if ending.outcome == "done" and live.task is not None and live.task.kind is TaskKind.PROMPT:
             ending = with_output(self._home, live, ending)
 
-        def act(db: sqlite3.Connection) -> Claimed:
-            return self._close_and_claim(db, seat, live, ending, tail)
-
+        written = self._writer.submit(lambda db: self._close_and_claim(db, seat, live, ending, tail))
         # Handed over here and not by the task: its first step is a turn of the loop later.
-        self._spawn(self._settle(seat, live, act, self._writer.submit(act)), settles=seat)
+        self._spawn(self._settle(seat, live, ending, tail, written), settles=seat)
 
-    async def _settle(self, seat: _Seat, live: Live, act: Act[Claimed], written: asyncio.Future[Claimed]) -> None:
+    async def _settle(
+        self, seat: _Seat, live: Live, ending: Ending, tail: str | None, written: asyncio.Future[Claimed]
+    ) -> None:
+        faults = 0
         while True:
             try:
-                found, wake_at = await written
+                claimed = await written
                 break
             except StoreError:
                 # The outcome is only in memory now. Nothing else may be started here until it is durable.
                 await asyncio.sleep(LEDGER_RETRY_S)
-                written = self._writer.submit(act)
+                written = self._writer.submit(lambda db: self._close_and_claim(db, seat, live, ending, tail))  # noqa: B023 - the ending as it is then
             except Exception as error:  # a fault of ours must not keep a seat and a job for ever
-                lost = Ending(outcome="dead", error=f"its outcome could not be written down: {error!r}"[:500])
-                written = self._writer.submit(lambda db, lost=lost: self._close_and_claim(db, seat, live, lost, None))  # type: ignore[misc]
+                faults += 1
+                if faults > 1:  # it was not the claim that rides along
+                    ending = Ending(outcome="dead", error=f"its outcome could not be written down: {error!r}"[:500])
+                    await asyncio.sleep(LEDGER_RETRY_S)
+                written = self._writer.submit(lambda db: self._close(db, live, ending, tail))  # noqa: B023 - likewise
         seat.settling = False
         child = seat.child
-        if child is not None and child.jobs_done >= self._config.runner.recycle_after and not found:
+        if child is not None and child.jobs_done >= self._config.runner.recycle_after and not claimed.found:
             child.retire()
-        for claimed in found:
-            self._seat(seat, claimed)
-        self._later(wake_at)
-        self._note_idle(exhausted=not found)
+        self._take([seat], claimed)
+
+    def _close(self, db: sqlite3.Connection, live: Live, ending: Ending, tail: str | None) -> Claimed:
+        self._register.close(db, live, ending, tail)
+        return Claimed(again_at=self._clock.now())
 
     def _close_and_claim(
         self, db: sqlite3.Connection, seat: _Seat, live: Live, ending: Ending, tail: str | None
     ) -> Claimed:
-        self._register.close(db, live, ending, tail)
+        closed = self._close(db, live, ending, tail)
         child = seat.child
         ready = child is not None and child.ready and child.jobs_done < self._config.runner.recycle_after
-        if self._closing or not ready:
-            return [], self._clock.now()
-        return self._register.claim(db, 1)
+        return self._register.claim(db, 1) if ready and not self._closing else closed
 
     # --- upkeep ---------------------------------------------------------------------------------------------------
 
@@ -327,8 +331,9 @@ class Pool:
             settles.settling = True
 
     async def close(self) -> None:
-        """Let every worker go. Attempts in progress must have been cut or ended before."""
+        """Let every worker go; attempts still in progress are cut and go back unburnt."""
         self._closing = True
+        self.cut_all(Cut.SHUTDOWN, at_once=True)
         if self._wake is not None:
             self._wake.cancel()
         for seat in self._seats:

@@ -6,7 +6,7 @@ import random
 import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from runner.config import Config, TaskConfig
 from runner.errors import LeaseLost
@@ -24,8 +24,16 @@ LEASE_MS = 60_000
 PARKED_AT_ONCE = 64
 """Jobs of paused tasks that one claim moves out of its way."""
 
-Claimed = tuple[list[Live], UnixMs | None]
-"""What a claim found, and when to claim again."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What a claim found."""
+
+    found: list[Live] = field(default_factory=list)
+    again_at: UnixMs | None = None
+    """When to claim again; None: not before something changes."""
+    exhausted: bool = False
+    """It looked, and left nothing due behind that may be started."""
 
 
 class Register:
@@ -56,13 +64,13 @@ class Register:
         found: list[Live] = []
         now = self._clock.now()
         if not self._may_claim() or controls.stop_row(db).is_set:
-            return found, None
+            return Claimed(exhausted=True)
         parked = 0
         while len(found) < count and parked < PARKED_AT_ONCE:
             lease = Lease(runner=self._runner, token=secrets.token_hex(8), until=UnixMs(now + LEASE_MS))
             job = jobs.claim(db, now=now, lease=lease)
             if job is None:
-                return found, jobs.next_due(db, after=now)
+                return Claimed(found=found, again_at=jobs.next_due(db, after=now), exhausted=True)
             pause = controls.paused(db, job.task)
             if pause is not None:
                 jobs.unclaim(
@@ -77,7 +85,7 @@ class Register:
             attempts.start(db, job_id=job.id, n=job.starts, runner=self._runner, now=now)
             recorded = steps.of_job(db, job.id) if job.starts > 1 else {}
             found.append(self._live(job, recorded))
-        return found, now if parked else None
+        return Claimed(found=found, again_at=now if parked else None)
 
     def _live(self, job: Job, recorded: dict[str, str]) -> Live:
         task = self._tasks.get(job.task)
