@@ -85,7 +85,7 @@ class RunnerConfig:
     workers: int = 2
     stop_grace_ms: int = 20_000
     """How long calls and attempts in flight may go on after a stop or a TERM."""
-    recycle_after: int = 500
+    recycle_after: int = 2_000
     """Jobs after which a worker process is replaced."""
     keep_finished_ms: int = 30 * 86_400_000
     keep_finished: int = 100_000

@@ -25,7 +25,7 @@ from runner.errors import (
     StoreNewer,
     StoreReadOnly,
 )
-from runner.store.turnstile import Turnstile
+from runner.store.turnstile import SOON_S, Turnstile
 
 APPLICATION_ID = 0x41464B31
 """`AFK1` in the file's header: tells our database from somebody else's."""
@@ -128,10 +128,10 @@ class Database:
     def write(self, *, at_once: bool = False) -> Iterator[sqlite3.Connection]:
         """One transaction: committed when the body ends, rolled back when it raises.
 
-        Raises StoreError when it could not be had or made durable; then nothing was recorded. `at_once`: waits for
-        nobody, StoreBusy while somebody else writes.
+        Raises StoreError when it could not be had or made durable; then nothing was recorded. `at_once`: waits a
+        millisecond and no longer for somebody else who writes, then StoreBusy.
         """
-        wait_s = 0.0 if at_once else WRITE_WAIT_S
+        wait_s = SOON_S if at_once else WRITE_WAIT_S
         if self._turnstile is None:
             yield from self._transaction(wait_s)
             return
