@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from runner.units import MicroUsd, UnixMs
+from runner.units import MicroUsd, UnixMs, duration, iso
 
 
 class TaskKind(StrEnum):
@@ -41,7 +41,7 @@ class ScheduleConfig:
     @property
     def spec(self) -> str:
         """The declaration in one word group, as listings show it; a change of it starts the schedule anew."""
-        when = self.cron or (f"every {self.every_ms}ms" if self.every_ms else f"at {self.at}")
+        when = self.cron or (f"every {duration(self.every_ms)}" if self.every_ms else f"at {iso(self.at)}")
         return f"{when} {self.zone.key}"
 
 

@@ -27,6 +27,7 @@ from runner.units import HOUR_MS, MicroUsd, SystemClock, UnixMs, day_of, midnigh
 from runner.views import (
     CUT,
     LATE_MS,
+    MOST_WAITING,
     SILENT_MS,
     Counts,
     Health,
@@ -36,6 +37,7 @@ from runner.views import (
     SpendView,
     StopView,
     Vitals,
+    Waiting,
     status_json,
 )
 from runner.why import why
@@ -59,6 +61,7 @@ __all__ = [
     "SpendView",
     "StopView",
     "Vitals",
+    "Waiting",
     "clock_ms",
     "status_json",
 ]
@@ -124,6 +127,10 @@ class Reader:
             ).fetchone()
             settings = controls.settings(db)
             runner = _runner(db, self.home, now=now)
+            waiting = tuple(
+                Waiting(gate=gate, jobs=count, until=until)
+                for gate, count, until in jobs.waiting_by_gate(db, limit=MOST_WAITING)
+            )
             return Vitals(
                 read_at=now,
                 change_seq=seq,
@@ -132,9 +139,10 @@ class Reader:
                     **dict(zip(("pending", "running", "done", "halted", "cancelled", "dead"), numbers, strict=True)),
                     oldest_pending_ms=_oldest(db, now=now),
                 ),
-                spend=_spend(db, settings, now=now),
+                spend=_spend(db, settings, waiting, now=now),
                 breakers=tuple(breakers.all_of(db)),
                 stop=_stop(db, self.home, settings, runner),
+                waiting=waiting,
                 workers=int(settings["workers"]) if settings.get("workers", "").isdigit() else None,
             )
 
@@ -283,7 +291,7 @@ def _oldest(db: sqlite3.Connection, *, now: UnixMs) -> int | None:
     return now - first if first is not None and first <= now else None
 
 
-def _spend(db: sqlite3.Connection, settings: dict[str, str], *, now: UnixMs) -> SpendView:
+def _spend(db: sqlite3.Connection, settings: dict[str, str], waiting: tuple[Waiting, ...], *, now: UnixMs) -> SpendView:
     zone = ZoneInfo(settings.get("timezone", "UTC"))
     day = day_of(now, zone)
     spent = charges.spent_since_day(db, day)
@@ -291,7 +299,8 @@ def _spend(db: sqlite3.Connection, settings: dict[str, str], *, now: UnixMs) -> 
     cap = MicroUsd(int(settings["daily_usd"])) if settings.get("daily_usd", "").isdigit() else None
     resets_at = midnight_after(now, zone)
     reached_at = None
-    if cap is not None and last_hour > 0:
+    refused = any(held.gate == "cap:day" for held in waiting)
+    if cap is not None and last_hour > 0 and spent.committed < cap and not refused:
         at = now + max(0, cap - spent.committed) * HOUR_MS // last_hour
         reached_at = UnixMs(at) if at < resets_at else None
     return SpendView(
@@ -303,6 +312,7 @@ def _spend(db: sqlite3.Connection, settings: dict[str, str], *, now: UnixMs) -> 
         last_hour=last_hour,
         resets_at=resets_at,
         reached_at=reached_at,
+        reached=refused or (cap is not None and spent.committed >= cap),
     )
 
 

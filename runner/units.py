@@ -69,6 +69,14 @@ def usd(amount: int, *, places: int = 2) -> str:
     return f"{sign}${Decimal(abs(amount)) / 1_000_000:,.{places}f}"
 
 
+def exact_usd(amount: int) -> str:
+    """Dollars to the micro-dollar, for sentences whose numbers a reader adds up: `$0.05`, `$0.0995`."""
+    sign = "-" if amount < 0 else ""
+    whole, micro = divmod(abs(amount), 1_000_000)
+    cents = f"{micro:06}".rstrip("0").ljust(2, "0")
+    return f"{sign}${whole:,}.{cents}"
+
+
 def parse_duration(text: str) -> int:
     """Milliseconds of `"90s"`, `"5m"`, `"1h30m"`; at most a hundred years. Raises ValueError."""
     parts = _DURATION.findall(text)

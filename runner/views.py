@@ -17,6 +17,8 @@ LATE_MS = 5_000
 """A heartbeat older than this is late: two beats were missed."""
 SILENT_MS = 10_000
 """A heartbeat older than this, with the lock still held, is a runner that hangs."""
+MOST_WAITING = 500
+"""How many waiting jobs are counted: a screen says "500 or more" as usefully as a number."""
 CUT = 500
 """Characters of a long text that a list shows."""
 NOTHING = MicroUsd(0)
@@ -79,7 +81,9 @@ class SpendView:
     """Committed in the last 60 minutes: the burn rate per hour."""
     resets_at: UnixMs
     reached_at: UnixMs | None = None
-    """When the cap is reached at the burn rate of the last hour; None: not before it resets."""
+    """When the cap is reached at the burn rate of the last hour; None: not before it resets, or it was already."""
+    reached: bool = False
+    """Calls are refused for want of money: all is committed, or the next call's bound did not fit."""
 
     @property
     def free(self) -> MicroUsd | None:
@@ -107,6 +111,18 @@ class StopView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Jobs that one gate holds back."""
+
+    gate: str
+    """`cap:day`, `breaker:NAME`, `pause:TASK`, `rate:UPSTREAM`, `retry`, ..."""
+    jobs: int
+    """Counted up to `MOST_WAITING` over all gates."""
+    until: UnixMs
+    """When the first of them looks again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
     """What is always on the screen."""
 
@@ -117,6 +133,8 @@ class Vitals:
     spend: SpendView
     breakers: tuple[Breaker, ...]
     stop: StopView
+    waiting: tuple[Waiting, ...] = ()
+    """What holds jobs back, by gate."""
     workers: int | None
     """As the runner was configured; None before the first run."""
 

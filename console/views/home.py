@@ -22,6 +22,7 @@ def needs(seen: Seen, width: int, look: Look) -> tuple[Line, ...]:
         if seen.vitals.spend.free == 0:
             lifts = clock(seen.vitals.spend.resets_at)
             found.append((f"the day's cap is reached: calls are refused until {lifts}", ""))
+        found += _waiting_needs(seen.vitals) if seen.vitals else []
         found += _dead_needs(seen)
     if not found:
         return ()
@@ -60,6 +61,18 @@ def _runner_needs(vitals: Vitals) -> list[tuple[str, str]]:
     if vitals.stop.set and answered(vitals.stop, vitals.runner):
         return [(f"stopped: {vitals.stop.reason or 'no reason given'}; nothing starts until it is resumed", "u")]
     return []
+
+
+def _waiting_needs(vitals: Vitals) -> list[tuple[str, str]]:
+    """What a person could lift: caps and pauses. Breakers have their own line."""
+    needs = []
+    for held in vitals.waiting:
+        kind, _, name = held.gate.partition(":")
+        if kind == "cap":
+            needs.append((f"{plural(held.jobs, 'job')} for the {name} cap, until {clock(held.until)}", "2"))
+        elif kind == "pause":
+            needs.append((f"{plural(held.jobs, 'job')} for task {name}, which is paused", "2"))
+    return [(f"waiting: {text}", key) for text, key in needs]
 
 
 def _dead_needs(seen: Seen) -> list[tuple[str, str]]:

@@ -91,7 +91,7 @@ def _spend_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:
     if spend.cap is None:
         text = f"{usd(committed)}{doubt} today, no cap was told yet: the first run tells it"
         return fit((_label("SPEND"), Span(text)), width, look)
-    reached = spend.free == 0
+    reached = spend.reached or spend.free == 0
     role = Role.BAD if reached else Role.WARN if committed * 5 >= spend.cap * 4 else Role.STRONG
     cells = 24 if width >= 120 else 16 if width >= 100 else 10
     parts = [

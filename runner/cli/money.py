@@ -69,6 +69,8 @@ def spend(
     cap = f" of {usd(today.cap)}" if today.cap is not None else " (the cap is known from the first run on)"
     free = f", {usd(today.free)} free" if today.free is not None else ""
     reached = f", reached at {stamp(today.reached_at)} at this pace" if today.reached_at else ""
+    if today.reached:
+        reached = f", CAP REACHED, lifts at {stamp(today.resets_at)}"
     spent = usd(today.settled + today.held)
     say(f"{today.day} ({today.zone}): {spent}{cap}, of it {usd(today.held)} held{free}{reached}")
     if rows:

@@ -65,6 +65,8 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
     cap = f" of {usd(spend.cap)}" if spend.cap is not None else " (the cap is known from the first run on)"
     free = f", {usd(spend.free)} free" if spend.free is not None else ""
     reached = f", reached at {stamp(spend.reached_at)} at this pace" if spend.reached_at else ""
+    if spend.reached:
+        reached = f", CAP REACHED, lifts at {stamp(spend.resets_at)}"
     lines = [
         ("runner", _runner(vitals.runner)),
         ("stop", _stop(vitals.stop)),
@@ -79,6 +81,8 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
             f"of it {usd(spend.held)} held{free}{reached}",
         ),
     ]
+    for held in vitals.waiting:
+        lines.append(("waiting", f"{held.jobs:,} jobs for {held.gate}, looked at again from {stamp(held.until)} on"))
     for breaker in vitals.breakers:
         if breaker.state.value != "closed":
             until = f"trial at {stamp(breaker.retry_at)}" if breaker.retry_at else "closed by hand alone"

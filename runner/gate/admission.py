@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runner.store.breakers import Breaker, BreakerState
-from runner.units import MicroUsd, UnixMs, duration, iso, usd
+from runner.units import MicroUsd, UnixMs, duration, exact_usd, iso
 
 RECHECK_MS = 60_000
 """When a job looks again at a gate that names no time of its own."""
@@ -183,8 +183,8 @@ def check_caps(caps: Sequence[Cap], *, hold: MicroUsd, now: UnixMs) -> Refusal |
     cap = max(full, key=lambda one: (one.name == "job", one.limit < hold, one.lifts_at or 0))
     lifts_at = cap.lifts_at if cap.limit >= hold else None
     said = (
-        f"{_CAP_WORDS[cap.name]} of {usd(cap.limit)} holds: {usd(cap.committed)} is spent or held "
-        f"and this call may cost {usd(hold)}"
+        f"{_CAP_WORDS[cap.name]} of {exact_usd(cap.limit)} holds: {exact_usd(cap.committed)} is spent or held "
+        f"and this call may cost {exact_usd(hold)}"
     )
     if cap.limit < hold:
         said += ", more than the cap alone: raise the cap or lower max_tokens"

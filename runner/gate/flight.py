@@ -125,7 +125,7 @@ class Flight:
             used = usage.from_message(json.loads(body), self._call.model)
         if used is None:
             self._granted.answered()
-            await self._end(held("the answer told no complete usage"))
+            await self._end(held("the answer told no complete usage", blow=Blow.FAILURE))
         else:
             await self._settle(used)
         await self._say(answer.status, body, _down(answer.headers))
@@ -142,7 +142,9 @@ class Flight:
             await self._responder.chunk(chunk)
         if not settled:
             error = meter.error_type
-            await self._end(of_stream_error(error) if error else held("the stream ended without complete usage"))
+            await self._end(
+                of_stream_error(error) if error else held("the stream ended without complete usage", blow=Blow.FAILURE)
+            )
         await self._responder.end()
 
     async def _settle(self, used: Usage) -> None:

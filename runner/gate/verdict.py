@@ -52,9 +52,9 @@ _FAILURES = frozenset({500, 502, 503, 504, 529})
 _SPEND_CODES = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_reached"})
 
 
-def held(note: str) -> Verdict:
-    """Its cost is not known, and its upstream no worse for it."""
-    return Verdict(money=Money.STAND, blow=Blow.NEUTRAL, note=note)
+def held(note: str, *, blow: Blow = Blow.NEUTRAL) -> Verdict:
+    """Its cost is not known; unless `blow` says otherwise, the upstream is no worse for it."""
+    return Verdict(money=Money.STAND, blow=blow, note=note)
 
 
 def released(note: str) -> Verdict:

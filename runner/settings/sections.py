@@ -140,6 +140,8 @@ def _upstream(table: Table, name: str, secrets: Secrets) -> UpstreamConfig:
     if table.choice("wire", ("anthropic", "openai")) == "openai":
         table.refuse("wire", 'is "openai", which this version does not serve; "anthropic" is the only one it does')
     fields = given(key=_key(table, secrets), local=local, timeout_ms=table.span("timeout", SECOND_MS, DAY_MS))
+    if url.startswith("http://") and "key" in fields and not _loopback(_split_url(url)[0].hostname or ""):
+        table.refuse("url", "must be https: a key would travel in clear text to another machine")
     table.close()
     return UpstreamConfig(name=name, url=url, **fields)
 

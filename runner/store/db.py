@@ -33,6 +33,9 @@ APPLICATION_ID = 0x41464B31
 WRITE_WAIT_S = 5.0
 """How long a write waits for its turn; after it the database counts as unusable, and the gate refuses."""
 
+MISSING = "there is no database at {path}: was it moved? put it back; `afk-runner init` makes a new and empty one"
+"""An empty one has forgotten every job and what today has cost, so nothing but `init` makes it."""
+
 _ERRORS: dict[int, type[StoreError]] = {
     sqlite3.SQLITE_BUSY: StoreBusy,
     sqlite3.SQLITE_LOCKED: StoreBusy,
@@ -77,7 +80,7 @@ class Database:
         Raises StoreMissing, StoreNewer, StoreCorrupt, StoreReadOnly, StoreBusy.
         """
         if not create and not path.exists():
-            raise StoreMissing(f"there is no database at {path}; `afk-runner init` makes one")
+            raise StoreMissing(MISSING.format(path=path))
         try:
             if create:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
@@ -204,7 +207,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     Raises StoreMissing, StoreNewer, StoreCorrupt, StoreBusy.
     """
     if not path.exists():
-        raise StoreMissing(f"there is no database at {path}; `afk-runner init` makes one")
+        raise StoreMissing(MISSING.format(path=path))
     try:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=0.25

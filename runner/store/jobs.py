@@ -355,6 +355,16 @@ def cancel_asked(db: sqlite3.Connection, *, id: int) -> bool:
     return db.execute("SELECT 1 FROM jobs WHERE id = ? AND cancel = 1", (id,)).fetchone() is not None
 
 
+def waiting_by_gate(db: sqlite3.Connection, *, limit: int) -> list[tuple[str, int, UnixMs]]:
+    """Gate, jobs that wait for it and when the first of them looks again; counted up to `limit` jobs in all."""
+    rows = db.execute(
+        "SELECT waiting_gate, count(*), min(not_before) FROM (SELECT waiting_gate, not_before FROM jobs "
+        "WHERE status = 'pending' AND waiting_gate IS NOT NULL LIMIT ?) GROUP BY waiting_gate ORDER BY waiting_gate",
+        (limit,),
+    )
+    return [(gate, count, UnixMs(at)) for gate, count, at in rows]
+
+
 def cancel_requests(db: sqlite3.Connection, *, runner: str) -> list[int]:
     """Ids of running jobs of this runner that a person asked to end."""
     rows = db.execute("SELECT id FROM jobs WHERE status = 'running' AND cancel = 1 AND runner = ?", (runner,))

@@ -112,7 +112,8 @@ class Writer:
         """Finish what was asked, then end the thread and close the database."""
         self._turn()
         self._queue.put(None)
-        await self._loop.run_in_executor(None, self._thread.join)
+        while self._thread.is_alive():  # noqa: ASYNC110 - no executor: whoever gives up on this must be able to leave
+            await asyncio.sleep(0.005)
         self._database.close()
 
     def _run(self) -> None:

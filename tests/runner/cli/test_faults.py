@@ -48,7 +48,10 @@ def test_a_missing_database_is_exit_code_74(afk: Afk, home: Home, verb: str) -> 
     answer = afk(verb)
 
     assert answer.code == Exit.FILES
-    assert answer.err == f"afk-runner: there is no database at {home.db}; `afk-runner init` makes one\n"
+    assert answer.err == (
+        f"afk-runner: there is no database at {home.db}: was it moved? put it back; "
+        "`afk-runner init` makes a new and empty one\n"
+    )
 
 
 def test_a_corrupt_database_is_exit_code_74(afk: Afk, home: Home) -> None:
