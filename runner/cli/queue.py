@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
         epilog=example(
             """afk-runner enqueue triage '{"box": "inbox"}' --in 5m""",
             "afk-runner enqueue triage --lines < jobs.jsonl",
+            """where a line is {"payload": {"box": "inbox"}, "key": "monday", "priority": 1}""",
         )
     )(enqueue)
     app.command(epilog=example("afk-runner cancel triage-4f2a90c1d2e3b4a5"))(cancel)
