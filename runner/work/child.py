@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from runner.home import Home
@@ -20,6 +20,10 @@ from runner.work.processes import end_tree
 
 KILL_AFTER_S = 1.0
 """Between TERM and KILL."""
+COLLECT_S = 0.05
+"""How long the event loop waits for a killed process to be gone; later looks find it."""
+GIVE_UP_S = 5.0
+"""After KILL, until the process counts as one that cannot be ended."""
 MAX_LINE = 8 * 1024 * 1024
 """Bytes of one answer; a worker that says more is broken."""
 
@@ -36,6 +40,8 @@ class Child:
         self._guard = guard
         self._buffer = bytearray()
         self._gone = False
+        self._give_up_at: float | None = None
+        """Set once it was killed and hung up on: when it is given up though the system still shows it."""
         self._clogged = False
         """An order waits for room in the socket."""
         self._kill: asyncio.TimerHandle | None = None
@@ -44,10 +50,16 @@ class Child:
         """It may be handed an attempt."""
         self.ending = False
         """It was told to end."""
-        ours, theirs = socket.socketpair()
-        alive_read, self._alive = os.pipe()
-        printed, prints = os.pipe()
-        try:
+        with ExitStack() as kept, ExitStack() as given:
+            ours, theirs = socket.socketpair()
+            kept.callback(ours.close)
+            given.callback(theirs.close)
+            alive_read, self._alive = os.pipe()
+            kept.callback(os.close, self._alive)
+            given.callback(os.close, alive_read)
+            printed, prints = os.pipe()
+            kept.callback(os.close, printed)
+            given.callback(os.close, prints)
             self._process = subprocess.Popen(
                 [
                     sys.executable,
@@ -66,15 +78,7 @@ class Child:
                 cwd=home.work,
                 env=worker_environment(),
             )
-        except OSError:
-            for fd in (self._alive, printed):
-                os.close(fd)
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-            os.close(alive_read)
-            os.close(prints)
+            kept.pop_all()  # from here on `_left` closes them
         self.pid = self._process.pid
         guard(f"+{self.pid}")
         self.capture = Capture(printed, redactor)
@@ -128,28 +132,54 @@ class Child:
                 return
 
     def look(self) -> None:
-        """Notice a process that ended while something else holds its socket open."""
-        if not self._gone and self._process.poll() is not None:
+        """Notice a process that ended while something else holds its socket open, or that was slow to end."""
+        if self._gone or self._process.poll() is None:
+            if not self._gone and self._give_up_at is not None and self._loop.time() >= self._give_up_at:
+                self._finish()
+        elif self._give_up_at is None:
             self._left()
+        else:
+            self._finish()
 
     def _left(self) -> None:
         """The worker is gone, or talks nonsense: nothing of it may live on."""
-        if self._gone:
+        if self._gone or self._give_up_at is not None:
             return
-        self._gone = True
-        if self._kill is not None:
-            self._kill.cancel()
-        end_tree(self.pid)
+        self._give_up_at = self._loop.time() + GIVE_UP_S
+        try:
+            end_tree(self.pid)
+            self._hang_up()
+            self._process.wait(timeout=COLLECT_S)
+        except subprocess.TimeoutExpired:
+            if self.ready:
+                self.ready, self.ending = False, True  # no attempt for it, while `look` waits for its end
+        except BaseException:
+            self._finish()
+            raise
+        else:
+            self._finish()
+
+    def _hang_up(self) -> None:
         with suppress(OSError):
             self._loop.remove_reader(self._socket.fileno())
             self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
         os.close(self._alive)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
-        self._guard(f"-{self.pid}")
-        self._heard(self, None)
-        self.capture.close()
+
+    def _finish(self) -> None:
+        """Tell, once, that it is gone."""
+        if self._gone:
+            return
+        self._gone = True
+        if self._kill is not None:
+            self._kill.cancel()
+        try:
+            self._guard(f"-{self.pid}")
+        finally:
+            try:
+                self._heard(self, None)
+            finally:
+                self.capture.close()
 
     @property
     def ended_by(self) -> str:

@@ -19,6 +19,8 @@ from runner.work import processes
 MAX_OUTPUT_BYTES = 500_000
 """Of standard output kept as the result; the whole of it is in the attempt's file."""
 EX_DATAERR = 65
+LAST_WORDS_S = 10.0
+"""How long the rest of the output is waited for, once everything in sight has ended."""
 
 
 def run_command(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,15 +36,15 @@ def run_command(order: Mapping[str, Any]) -> dict[str, Any]:
         )
     except (OSError, ValueError) as error:
         return {"outcome": "dead", "error": f"{argv[0]} cannot be started: {getattr(error, 'strerror', None) or error}"}
-    kept = bytearray()
-    reader = threading.Thread(target=_read, args=(child.stdout, kept), daemon=True)
+    kept, over = bytearray(), threading.Event()
+    reader = threading.Thread(target=_read, args=(child.stdout, kept, over), daemon=True)
     writer = threading.Thread(target=_feed, args=(child.stdin, order["payload"].encode()), daemon=True)
     reader.start()
     writer.start()
     code = child.wait()
-    if processes.reap():  # what it left running may hold the pipe open for ever
-        processes.end_below(os.getpid())
-    reader.join()
+    processes.end_leftovers()  # what it left running may hold the pipe open for ever
+    reader.join(LAST_WORDS_S)
+    over.set()  # off Linux what got out of sight may still write: no word of it belongs to the next attempt
     output = bytes(kept).decode("utf-8", "replace").replace("\0", "\\0")
     if code == 0:
         return {"outcome": "done", "result": json.dumps(output, ensure_ascii=False)}
@@ -78,11 +80,11 @@ def environment(order: Mapping[str, Any]) -> dict[str, str]:
     return {**order["env"], **made}
 
 
-def _read(stdout: IO[bytes] | None, kept: bytearray) -> None:
-    """Pass standard output on to the attempt's capture, and keep its beginning as the result."""
+def _read(stdout: IO[bytes] | None, kept: bytearray, over: threading.Event) -> None:
+    """Pass standard output on to the attempt's capture until it is `over`, and keep its beginning as the result."""
     if stdout is None:
         return
-    while chunk := stdout.read1(65_536):  # type: ignore[attr-defined]
+    while (chunk := stdout.read1(65_536)) and not over.is_set():  # type: ignore[attr-defined]
         kept += chunk[: MAX_OUTPUT_BYTES - len(kept)]
         with suppress(OSError):
             sys.stdout.buffer.write(chunk)

@@ -36,7 +36,7 @@ class GuardProcess:
         for _ in range(TRIES):
             process = self._launch()
             answer = process.stdout
-            told = answer is not None and select.select([answer], [], [], READY_S)[0]
+            told = answer is not None and _said(answer.fileno(), READY_S)
             if told and answer is not None and answer.readline() == b"ready\n":
                 return process
             process.kill()
@@ -91,3 +91,10 @@ class GuardProcess:
                 self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
+
+
+def _said(fd: int, within_s: float) -> bool:
+    """Whether there is something to read. Not with select, which takes no descriptor above 1,023."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(within_s * 1000))

@@ -64,8 +64,12 @@ def end_tree(pid: int) -> None:
     sight (Linux, where it called `adopt_orphans`).
     """
     _signal(pid, signal.SIGSTOP)
-    end_below(pid)
-    _signal(pid, signal.SIGKILL)
+    try:
+        end_below(pid)
+    finally:  # frozen and left so, it would hold its sockets for ever
+        _signal(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def end_below(pid: int) -> None:
@@ -96,11 +100,12 @@ def end_strays(*, but: set[int]) -> None:
 
 
 def running(*words: str) -> list[int]:
-    """Every living process whose command line holds all these words."""
+    """Every living process that has all these words among its arguments."""
     if _LINUX:
         return [pid for pid, _, _ in _table() if {*words} <= {*_command_line(pid)}]
-    lines = (line.strip().partition(" ") for line in _ps("-axo", "pid=,args=").splitlines())
-    return [int(pid) for pid, _, command in lines if all(word in command for word in words)]
+    lines = (line.strip().partition(" ") for line in _ps("-axww", "-o", "pid=,args=").splitlines())
+    # `ps` shows the arguments as one line: a word may hold spaces, but has one on either side.
+    return [int(pid) for pid, _, command in lines if all(f" {word} " in f" {command} " for word in words)]
 
 
 def adopt_orphans() -> None:
@@ -119,6 +124,19 @@ def reap() -> bool:
             return True
 
 
+def end_leftovers(*, within_s: float = 5.0) -> None:
+    """End everything below this process and in its group. Costs one system call when there is nothing, on Linux.
+
+    Elsewhere an orphan is no child of ours, so the whole table is looked at.
+    """
+    if not _LINUX:
+        end_below(os.getpid())
+    deadline = time.monotonic() + within_s
+    while reap() and time.monotonic() < deadline:
+        end_below(os.getpid())
+        time.sleep(0.005)  # what it did not fork itself is collected by others
+
+
 def _signal(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
@@ -131,10 +149,17 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _table(*, zombies: bool = False) -> list[tuple[int, int, int]]:
-    """Pid, parent and group of every living process, on Linux on request also of those nobody has collected."""
+    """Pid, parent and group of every living process, on Linux on request also of those nobody has collected.
+
+    Empty where the system does not let us look, for want of file descriptors say. Never raises.
+    """
     if _LINUX:
-        rows = []
-        for name in os.listdir("/proc"):
+        rows: list[tuple[int, int, int]] = []
+        try:
+            names = os.listdir("/proc")
+        except OSError:
+            return rows
+        for name in names:
             if name.isdigit() and (fields := _stat(int(name))) and (zombies or fields[0] != "Z"):
                 rows.append((int(name), int(fields[1]), int(fields[2])))
         return rows
@@ -163,7 +188,16 @@ def _command_line(pid: int) -> list[str]:
 
 
 def _ps(*words: str) -> str:
+    """What `ps` prints, less the line of that `ps` itself: it is below us, and gone by the time it is read."""
     try:
-        return subprocess.run(["ps", *words], capture_output=True, text=True, timeout=5, check=False).stdout
-    except (OSError, subprocess.SubprocessError):
+        with subprocess.Popen(
+            ["ps", *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace"
+        ) as ps:
+            try:
+                said, _ = ps.communicate(timeout=5)
+            except subprocess.TimeoutExpired:
+                ps.kill()
+                return ""
+    except OSError:
         return ""
+    return "".join(line for line in said.splitlines(keepends=True) if line.split(maxsplit=1)[:1] != [str(ps.pid)])

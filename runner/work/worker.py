@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -55,15 +54,17 @@ def main() -> None:
             if os.getpid() != me:
                 os._exit(1)  # a payload forked, and its child came back where only the worker belongs
             _flush()
-            _end_leftovers()
+            processes.end_leftovers()  # no process outlives the attempt that started it
             channel.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def _die_with_runner(life: int) -> None:
     while os.read(life, 1):
         pass
-    processes.end_below(os.getpid())
-    os.killpg(0, signal.SIGKILL)
+    try:
+        processes.end_below(os.getpid())
+    finally:
+        os.killpg(0, signal.SIGKILL)
 
 
 def _stay(*_: object) -> None:
@@ -150,14 +151,6 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # the payload closed it
             stream.flush()
-
-
-def _end_leftovers() -> None:
-    """No process outlives the attempt that started it. Costs one system call when there is none."""
-    deadline = time.monotonic() + 5
-    while processes.reap() and time.monotonic() < deadline:
-        processes.end_below(os.getpid())
-        time.sleep(0.005)  # what it did not fork itself is collected by others
 
 
 if __name__ == "__main__":

@@ -1,0 +1,157 @@
+"""What is to be ended is ended, also where the system shows little of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.home import Home
+from runner.redact import Redactor
+from runner.work import child, processes
+from runner.work.command import run_command
+
+SLEEP = "import time; time.sleep(60)"
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", SLEEP, "one word", "/a/b"], process_group=0) as process:
+        yield process
+        process.kill()
+
+
+def refuse(*_: object) -> list[str]:
+    raise OSError(24, "Too many open files")
+
+
+def test_without_descriptors_a_frozen_process_is_killed_all_the_same(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "listdir", refuse)
+
+    processes.end_tree(sleeper.pid)
+
+    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+
+
+def test_a_kill_follows_the_stop_whatever_comes_in_between(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "end_below", refuse)
+
+    with pytest.raises(OSError, match="Too many"):
+        processes.end_tree(sleeper.pid)
+
+    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("linux", [processes._LINUX, False])
+def test_words_are_whole_arguments(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, linux: bool
+) -> None:
+    monkeypatch.setattr(processes, "_LINUX", linux)
+
+    assert sleeper.pid in processes.running("one word", "/a/b")
+    assert sleeper.pid not in processes.running("/a")
+
+
+def test_the_ps_that_looks_is_not_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_LINUX", False)
+
+    assert processes.descendants(os.getpid()) == []
+
+
+COMMAND = """
+import json, os, sys
+from runner.work import processes
+from runner.work.command import run_command
+processes._LINUX = False
+os.setpgid(0, 0)
+order = dict(command=["sh", "-c", "sleep 60 & echo said"], cwd="/", payload="", gate="", token="", child_home="/",
+             key="k", n=1, max_output_tokens=None, env={})
+print(json.dumps(run_command(order)))
+"""
+
+
+def test_off_linux_a_leftover_that_holds_the_output_is_not_waited_for() -> None:
+    """No orphan falls to the worker there."""
+    ran = subprocess.run([sys.executable, "-c", COMMAND], capture_output=True, timeout=30, check=True)
+
+    assert b'"outcome": "done"' in ran.stdout
+
+
+def test_output_that_somebody_out_of_sight_holds_open_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "end_leftovers", lambda: None)
+    monkeypatch.setattr("runner.work.command.LAST_WORDS_S", 0.2)
+    order: dict[str, Any] = {
+        "command": ["sh", "-c", "sleep 5 & echo said"],
+        "cwd": str(tmp_path),
+        "payload": "",
+        "gate": "",
+    }
+    order |= {"token": "", "child_home": "/", "key": "k", "n": 1, "max_output_tokens": None, "env": {}}
+
+    answer = run_command(order)
+
+    assert answer["outcome"] == "done"
+    assert "said" in answer["result"]
+
+
+async def test_a_worker_that_cannot_be_started_leaks_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _open_fds()
+    pipe, calls = os.pipe, []
+
+    def second_fails() -> tuple[int, int]:
+        calls.append(1)
+        return pipe() if len(calls) == 1 else (refuse(), 0)  # type: ignore[return-value]
+
+    monkeypatch.setattr(os, "pipe", second_fails)
+    with pytest.raises(OSError, match="Too many"):
+        child.Child(home=Home(tmp_path), guard=lambda _: None, redactor=Redactor(()), heard=lambda _, __: None)
+
+    assert _open_fds() == before
+
+
+async def test_a_worker_is_told_gone_though_its_end_goes_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[object] = []
+    home = Home(tmp_path)
+    home.work.mkdir(parents=True)
+    worker = child.Child(
+        home=home, guard=lambda _: None, redactor=Redactor(()), heard=lambda _, answer: heard.append(answer)
+    )
+    os.killpg(worker.pid, signal.SIGKILL)
+    monkeypatch.setattr(child, "end_tree", refuse)
+
+    async with asyncio.timeout(10):
+        while not heard:
+            if worker._process.poll() is not None:
+                with suppress(OSError):
+                    worker.look()
+            await asyncio.sleep(0.01)
+
+    assert heard == [None]
+
+
+def _open_fds() -> int:
+    return sum(1 for fd in range(256) if _is_open(fd))
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
