@@ -31,6 +31,8 @@ class Turnstile:
         self._paths = (first, second)
         self._fds: tuple[int, int] | None = self._open()
         self._mine = threading.Lock()
+        self._left: _Wait | None = None
+        """A wait that was given up and is still under way: the next turn joins it."""
 
     def _open(self) -> tuple[int, int]:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -49,7 +51,9 @@ class Turnstile:
         """
         with self._mine:
             fds = self._files()
-            if not _pass_soon(*fds, within_s=min(timeout_s, SOON_S)):
+            if self._left is not None and self._left.wanted():
+                self._join(self._left, timeout_s)
+            elif not _pass_soon(*fds, within_s=min(timeout_s, SOON_S)):
                 if timeout_s <= SOON_S:
                     fcntl.flock(fds[0], fcntl.LOCK_UN)
                     raise StoreBusy("another process is writing to the database")
@@ -68,49 +72,82 @@ class Turnstile:
         return self._fds
 
     def _wait(self, fds: tuple[int, int], timeout_s: float) -> None:
-        # flock cannot time out, and its holder may be a stopped process; so a thread waits, and may be left behind
-        # with the pair of files it waits on.
-        if _Wait(fds).passed(timeout_s):
+        # flock cannot time out, and its holder may be a stopped process; so a thread waits, and may be left behind.
+        self._join(_Wait(fds), timeout_s)
+
+    def _join(self, wait: _Wait, timeout_s: float) -> None:
+        self._left = None
+        if wait.passed(timeout_s):
             return
-        self._fds = None
+        self._left = wait
         raise StoreBusy(f"another process has been writing to the database for more than {timeout_s:g}s")
 
     def close(self) -> None:
         """Let go of both files."""
-        for fd in self._fds or ():
-            os.close(fd)
-        self._fds = None
+        if self._fds is not None and (self._left is None or not self._left.leave()):
+            _close(self._fds)
+        self._fds, self._left = None, None
 
 
 class _Wait:
-    """A blocking wait in a thread of its own."""
+    """A blocking wait in a thread of its own. While it is under way nobody else may touch its files."""
 
     def __init__(self, fds: tuple[int, int]) -> None:
         self._fds = fds
-        self._done = threading.Event()
         self._settle = threading.Lock()
-        self._abandoned = False
+        self._ours = threading.Event()
+        self._wanted = True
+        """Somebody stands here for the turn; if not, it is let go as it comes."""
+        self._orphaned = False
+        """The files are the thread's to close."""
+        self.over = False
         threading.Thread(target=self._run, name="turnstile", daemon=True).start()
 
     def _run(self) -> None:
         first, second = self._fds
-        fcntl.flock(first, fcntl.LOCK_EX)
-        fcntl.flock(second, fcntl.LOCK_EX)
-        fcntl.flock(first, fcntl.LOCK_UN)
+        try:
+            fcntl.flock(first, fcntl.LOCK_EX)
+            fcntl.flock(second, fcntl.LOCK_EX)
+            fcntl.flock(first, fcntl.LOCK_UN)
+        except OSError:  # the next who looks at once is told
+            with self._settle:
+                self._end()
+            return
         with self._settle:
-            if self._abandoned:
-                os.close(first)
-                os.close(second)
+            if self._wanted:
+                self._ours.set()
             else:
-                self._done.set()
+                fcntl.flock(second, fcntl.LOCK_UN)
+            self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        if self._orphaned:
+            _close(self._fds)
+
+    def wanted(self) -> bool:
+        """Stand here for the turn; False when it is over, having come and gone."""
+        with self._settle:
+            self._wanted = not self.over
+            return self._wanted
 
     def passed(self, timeout_s: float) -> bool:
-        """True once the turn is ours; False gives it up for good."""
-        if self._done.wait(timeout_s):
-            return True
+        """True once the turn is ours, which must be `wanted`; False leaves it under way."""
+        self._ours.wait(timeout_s)
         with self._settle:
-            self._abandoned = not self._done.is_set()
-        return not self._abandoned
+            self._wanted = False
+            return self._ours.is_set()
+
+    def leave(self) -> bool:
+        """Leave the files to the thread; False when it is over, and they are not its any more."""
+        with self._settle:
+            self._orphaned = not self.over
+            return self._orphaned
+
+
+def _close(fds: tuple[int, int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _pass_soon(first: int, second: int, *, within_s: float) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,6 +135,7 @@ def test_a_folder_that_went_while_waiting_is_a_store_error(tmp_path: Path) -> No
         with pytest.raises(StoreBusy), stile.turn(0.01):
             pass
         folder.rename(tmp_path / "away")
+        stile.close()
         with pytest.raises(StoreError, match="cannot be opened"), stile.turn(0.01):
             pass
         (tmp_path / "away").rename(folder)
@@ -146,8 +148,10 @@ def test_waiting_and_giving_up_leaks_no_files(stile: Turnstile, tmp_path: Path) 
     before = len(os.listdir("/proc/self/fd"))
     with child(HOLDER, tmp_path) as holder:
         for _ in range(10):
-            with pytest.raises(StoreBusy), stile.turn(0.001):
+            with pytest.raises(StoreBusy), stile.turn(0.01):
                 pass
+        assert len(os.listdir("/proc/self/fd")) <= before + 2  # the pipes to the holder
+        assert sum(thread.name == "turnstile" for thread in threading.enumerate()) == 1
         go(holder)
         holder.wait(timeout=30)
     deadline = time.monotonic() + 30
