@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from runner.errors import StoreError
@@ -22,6 +24,11 @@ from runner.units import Clock, UnixMs
 _FAULTS = (StoreError, sqlite3.Error, OverflowError)
 
 
+AGAIN_S = 1.0
+TRIES_AGAIN = 60
+"""How often an end that could not be written down is tried again, `AGAIN_S` apart."""
+
+
 class Barred(Exception):
     """The call must not leave. Nothing was sent."""
 
@@ -31,7 +38,7 @@ class Barred(Exception):
 
 
 class Book:
-    """Every entry is durable when its method returns, or was not made."""
+    """A hold is durable when its method returns, or was not made; an end that fails is tried again behind the call."""
 
     def __init__(
         self,
@@ -55,6 +62,8 @@ class Book:
         self._any_stop = any_stop
         self._clock = clock
         self._rng = rng
+        self._late: set[asyncio.Task[None]] = set()
+        """Ends that are tried again; the loop itself keeps only weak references."""
 
     def now(self) -> UnixMs:
         """Wall time."""
@@ -111,5 +120,14 @@ class Book:
     async def _write(self, act: Callable[[Any], None]) -> None:
         try:
             await self._writer.write(act)
-        except _FAULTS:
-            return  # the hold is in the ledger and goes on counting: never less than the truth
+        except _FAULTS:  # the hold is in the ledger and goes on counting: never less than the truth
+            late = asyncio.ensure_future(self._write_late(act))
+            self._late.add(late)
+            late.add_done_callback(self._late.discard)
+
+    async def _write_late(self, act: Callable[[Any], None]) -> None:
+        for _ in range(TRIES_AGAIN):
+            await asyncio.sleep(AGAIN_S)
+            with suppress(*_FAULTS):
+                await self._writer.write(act)
+                return

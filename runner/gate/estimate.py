@@ -8,6 +8,7 @@ context window, or a refusal. Source: spend.md § 3; its formula is `_input_boun
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ _REFUSED_KEYS = {
     "compaction": "compaction by the vendor cannot be priced beforehand",
     "requests": "batches are not served here",
 }
+_WINDOW_BETA = re.compile(r"context-\d", re.IGNORECASE)  # `context-1m-…`; `context-management-…` is harmless
 _TEXT_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "tool_result", "search_result"})
 _REFUSED_BLOCKS = frozenset({"tool_addition", "container_upload"})  # they can bring in tools that cost extra
 
@@ -64,6 +66,17 @@ class Unbounded:
 
     reason: str
     """One sentence for the person who asks why; names the field."""
+
+
+def unpriced_beta(header: str) -> Unbounded | None:
+    """Why the betas a client asks for leave its call without a bound; None: they change no limit we count on.
+
+    `header`: the values of `anthropic-beta`, commas between them.
+    """
+    for beta in header.split(","):
+        if _WINDOW_BETA.match(beta.strip()):
+            return Unbounded(f"the beta {_named(beta.strip())} lets a prompt pass the context window the price is for")
+    return None
 
 
 class _Refusal(ValueError):
@@ -189,16 +202,24 @@ def _input_bound(body: Mapping[str, Any], price: Price) -> int:
     count = len(messages) if isinstance(messages, list) else 0
     tokens = _text_bound(json.dumps(body, ensure_ascii=False)) - image_bytes
     tokens += BASE_TOKENS + MESSAGE_TOKENS * count + IMAGE_TOKENS * images
-    if opaque is None:
-        return tokens if price.context is None else min(price.context, tokens)
     if price.context is not None:
-        return price.context
+        if opaque is not None:
+            return max(price.context, tokens) if _beyond(price, price.context) else price.context
+        return tokens if _beyond(price, price.context) else min(price.context, tokens)
+    if opaque is None:
+        return tokens
     if price.free:
         return tokens
     raise _Refusal(
         f"{opaque} has no bound of its own, and the model's context window is not known; "
         'state it as "context" under [prices]'
     )
+
+
+def _beyond(price: Price, window: int) -> bool:
+    """Whether there is a rate for prompts longer than the window, so that it cannot be the last word on length."""
+    rates = (price.input, price.output, price.cache_read, price.cache_write_5m, price.cache_write_1h)
+    return any(start >= window for rate in rates for start, _ in rate.tiers)
 
 
 def _text_bound(text: str) -> int:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h11
@@ -42,7 +42,7 @@ class Request:
     """Without the query; begins with a slash, nothing decoded."""
     query: str
     headers: Mapping[str, str]
-    """Names in lower case; the last of a repeated one."""
+    """Names in lower case; the values of a repeated one in a row, between commas."""
     body: bytes
 
     @property
@@ -127,13 +127,17 @@ class Responder:
 
 
 Handler = Callable[[Request, Responder], Awaitable[None]]
+Admit = Callable[[Request], int]
+"""Asked when the head of a request is read and its body is not: how many bytes of body it may have, or BadRequest."""
 
 
-async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler) -> None:
+async def serve_connection(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler, admit: Admit
+) -> None:
     """Serve the requests of one connection, one after the other, until it closes or one of them is refused."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
     try:
-        while await _serve_one(connection, reader, writer, handler):
+        while await _serve_one(connection, reader, writer, handler, admit):
             connection.start_next_cycle()
         if connection.their_state in (h11.SEND_BODY, h11.ERROR):
             await _linger(reader, writer)
@@ -144,13 +148,30 @@ async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamW
             writer.close()
 
 
+async def turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, linger: bool) -> None:
+    """Answer a connection that is one too many, unread, and close it."""
+    try:
+        await _refuse(Responder(h11.Connection(h11.SERVER), writer), BadRequest(503, "too many connections are open"))
+        if linger:
+            await _linger(reader, writer)
+    except (TimeoutError, OSError):
+        return
+    finally:
+        with suppress(OSError):
+            writer.close()
+
+
 async def _serve_one(
-    connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler
+    connection: h11.Connection,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    handler: Handler,
+    admit: Admit,
 ) -> bool:
     """One request; whether the connection can carry another."""
     responder = Responder(connection, writer)
     try:
-        request = await asyncio.wait_for(_read(connection, reader, writer), IDLE_S)
+        request = await asyncio.wait_for(_read(connection, reader, writer, admit), IDLE_S)
         if request is None:
             return False
         responder.head = request.method == "HEAD"
@@ -217,9 +238,10 @@ def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 async def _read(
-    connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, admit: Admit
 ) -> Request | None:
-    head: h11.Request | None = None
+    head: Request | None = None
+    most = 0
     body = bytearray()
     while True:
         event = connection.next_event()
@@ -229,23 +251,27 @@ async def _read(
                 await writer.drain()
             connection.receive_data(await reader.read(65_536))
         elif isinstance(event, h11.Request):
-            head = event
             _check_head(event)
+            head = _request_of(event)
+            most = admit(head)
         elif isinstance(event, h11.Data):
             body += event.data
-            if len(body) > MAX_BODY_BYTES:
-                raise BadRequest(413, f"the body has more than {MAX_BODY_BYTES:,} bytes")
+            if len(body) > most:
+                raise BadRequest(413, f"the body has more than {most:,} bytes")
         elif isinstance(event, h11.EndOfMessage) and head is not None:
-            path, _, query = head.target.decode("ascii").partition("?")
-            return Request(
-                method=head.method.decode("ascii"),
-                path=path,
-                query=query,
-                headers={name.decode("ascii"): value.decode("latin-1") for name, value in head.headers},
-                body=bytes(body),
-            )
+            return replace(head, body=bytes(body))
         else:  # the connection closed
             return None
+
+
+def _request_of(head: h11.Request) -> Request:
+    """The request without its body."""
+    path, _, query = head.target.decode("ascii").partition("?")
+    headers: dict[str, str] = {}
+    for name, value in head.headers:
+        key, text = name.decode("ascii"), value.decode("latin-1")
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    return Request(method=head.method.decode("ascii"), path=path, query=query, headers=headers, body=b"")
 
 
 def _check_head(head: h11.Request) -> None:

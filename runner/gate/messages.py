@@ -8,7 +8,7 @@ from typing import Any
 from runner.gate import admission
 from runner.gate.admission import Refusal
 from runner.gate.book import Book
-from runner.gate.estimate import Unbounded, bound
+from runner.gate.estimate import Bound, Unbounded, bound, unpriced_beta
 from runner.gate.flight import Flight
 from runner.gate.http import NO_RETRY, BadRequest, Request, Responder, json_object
 from runner.gate.passes import Pass
@@ -55,7 +55,10 @@ class Messages:
         price = self._book.price(model, local=upstream.local)
         if price is None:
             return admission.unknown_model(model, f'nobody knows its price; add [prices."{model}"] to afk.toml')
-        limit = bound(body, price=price, max_output_tokens=granted.max_output_tokens)
+        limit: Bound | Unbounded | None = None
+        if not price.free:
+            limit = unpriced_beta(request.headers.get("anthropic-beta", ""))
+        limit = limit or bound(body, price=price, max_output_tokens=granted.max_output_tokens)
         if isinstance(limit, Unbounded):
             return admission.unbounded(limit.reason)
         outgoing = self._upstreams.prepare(upstream, limit.body, headers=request.headers, query=request.query)

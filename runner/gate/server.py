@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import time
+from contextlib import suppress
 
 from runner.errors import LeaseLost, RunnerError, StoreError
-from runner.gate.http import BadRequest, Request, Responder, serve_connection
+from runner.gate import http
+from runner.gate.http import BadRequest, Request, Responder, serve_connection, turn_away
 from runner.gate.jobapi import JobApi
 from runner.gate.messages import Messages
 from runner.gate.passes import Pass, Passes
+
+MOST_CONNECTIONS = 512
+"""Open at once, or a quarter of what the system lets this process open, if that is less: the rest is for the work."""
+WISHED_FILES = 8192
+
+_NOT_GOOD = "this token is not good (any more): it belongs to one attempt and ends with it"
 
 
 class Gate:
@@ -23,13 +32,14 @@ class Gate:
         self._passes = passes
         self._models = models
         self._server: asyncio.Server | None = None
+        self._open = 0
+        self._most = MOST_CONNECTIONS
         self.url = ""
 
     async def start(self) -> None:
         """Begin to listen; `url` is known from then on."""
-        self._server = await asyncio.start_server(
-            lambda reader, writer: serve_connection(reader, writer, self._serve), "127.0.0.1", 0, limit=1 << 20
-        )
+        self._most = min(MOST_CONNECTIONS, raise_file_limit() // 4)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=1 << 20)
         port = self._server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
 
@@ -38,14 +48,32 @@ class Gate:
         if self._server is not None:
             self._server.close()
 
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        try:
+            if self._open > self._most:
+                await turn_away(reader, writer, linger=self._open < 2 * self._most)
+            else:
+                await serve_connection(reader, writer, self._serve, self._admit)
+        finally:
+            self._open -= 1
+
+    def _admit(self, request: Request) -> int:
+        """Whoever shows no token is refused before a byte of body is taken in."""
+        if _is_free(request):
+            return 0
+        if self._passes.of(request.token) is None:
+            raise BadRequest(403, _NOT_GOOD)
+        return http.MAX_BODY_BYTES
+
     async def _serve(self, request: Request, responder: Responder) -> None:
         path = request.path if not request.path.startswith("/v1/v1/") else request.path[3:]
-        if path == "/" and request.method in ("HEAD", "GET"):
+        if _is_free(request):
             await responder.send(200, b"{}")
             return
         granted = self._passes.of(request.token)
         if granted is None:
-            raise BadRequest(403, "this token is not good (any more): it belongs to one attempt and ends with it")
+            raise BadRequest(403, _NOT_GOOD)  # it ended while the body came
         if path.startswith("/afk/v1/"):
             await self._job(request, responder, granted)
         elif path in ("/v1/messages", "/messages") and request.method == "POST":
@@ -78,3 +106,21 @@ class Gate:
         ]
         listed = {"data": data, "has_more": False, "first_id": None, "last_id": None}
         return json.dumps(listed).encode()
+
+
+def _is_free(request: Request) -> bool:
+    """Whether it is answered to anybody: clients ask it to learn if somebody is there."""
+    return request.path == "/" and request.method in ("HEAD", "GET")
+
+
+def raise_file_limit() -> int:
+    """Let this process open as many files as it may, up to `WISHED_FILES`; how many that is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return WISHED_FILES
+    wished = WISHED_FILES if hard == resource.RLIM_INFINITY else min(WISHED_FILES, hard)
+    if wished > soft:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wished, hard))
+            return wished
+    return soft

@@ -336,3 +336,12 @@ def test_no_usage_within_the_bound_costs_more_than_the_hold(
     )
 
     assert cost(price, usage) <= found.hold
+
+
+def test_a_price_for_prompts_past_the_window_says_that_the_window_is_not_the_limit() -> None:
+    """Such a prompt is held in full, at that price; without one the window bounds it."""
+    long = make_body("x" * 700_000)
+
+    assert held(long).input_tokens == 200_000
+    assert held(long, price=make_price(tiers=((200_000, 0),))).input_tokens > 700_000
+    assert held(long, price=make_price(tiers=((100_000, 0),))).input_tokens == 200_000

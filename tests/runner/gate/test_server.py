@@ -7,13 +7,15 @@ import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import anthropic
 import httpx
 import pytest
 
 from runner.config import BudgetConfig
-from runner.gate import flight, http
+from runner.errors import StoreBusy
+from runner.gate import book, flight, http, ledger
 from runner.gate.book import Book
 from runner.units import MicroUsd
 from tests.runner.gate.world import ASKED, BREAKER, COST, HOLD, KEY, House, error_of, house
@@ -603,3 +605,65 @@ async def test_what_a_payload_says_and_records_holds_no_secret(gate: House) -> N
         await client.post("/afk/v1/log", json={"text": f"found {KEY}"})
 
     assert KEY not in str(gate.sql("SELECT result FROM steps")) + str(gate.sql("SELECT text FROM events"))
+
+
+# --- limits -------------------------------------------------------------------------------------------------------
+
+
+async def test_without_a_good_token_no_byte_of_body_is_taken_in(gate: House) -> None:
+    """The refusal comes while the body is still owed; a request that needs no token may bring none."""
+    head = "POST /v1/messages HTTP/1.1\r\nhost: gate\r\nx-api-key: nobody\r\ncontent-length: 30000000\r\n\r\n"
+    free = "GET / HTTP/1.1\r\nhost: gate\r\ncontent-length: 3000000\r\n\r\n"
+
+    assert (await raw(gate, head.encode())).startswith(b"HTTP/1.1 403 ")
+    assert (await raw(gate, free.encode() + b"x", end=True)).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_one_connection_too_many_is_told_so(gate: House) -> None:
+    gate.gate._most = 1
+    async with gate.client() as client:
+        assert (await client.head("/")).status_code == 200
+        assert (await raw(gate, b"", end=True)).startswith(b"HTTP/1.1 503 ")
+    async with asyncio.timeout(PATIENCE_S):
+        while gate.gate._open:  # noqa: ASYNC110 - nobody is told when a connection is closed
+            await asyncio.sleep(0.005)
+    assert (await gate.ask()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("lines", "refused"),
+    [
+        (["anthropic-beta: context-1m-2025-08-07"], True),
+        (["anthropic-beta: tools-2024-04-04, Context-1M-2025-08-07"], True),
+        (["anthropic-beta: context-2m-2030-01-01", "anthropic-beta: tools-2024-04-04"], True),
+        (["anthropic-beta: context-management-2025-06-27,claude-code-20250219"], False),
+    ],
+)
+async def test_a_beta_that_widens_the_window_is_refused(
+    gate: House, vendor: FakeAnthropic, lines: list[str], refused: bool
+) -> None:
+    """In any of several headers, anywhere in a list; the others go on as they came."""
+    answer = await raw(gate, request(gate, BODY, *lines, "connection: close"))
+
+    assert answer.startswith(b"HTTP/1.1 400 " if refused else b"HTTP/1.1 200 ")
+    assert (b"afk_unbounded" in answer) == refused
+    if not refused:
+        assert vendor.requests[0].headers["anthropic-beta"] == lines[0].removeprefix("anthropic-beta: ")
+
+
+async def test_a_cost_that_could_not_be_written_down_is_tried_again(
+    gate: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call does not wait for it."""
+    settle, faults = ledger.settle, [StoreBusy("busy")] * 2
+
+    def busy(*args: Any, **named: Any) -> None:
+        if faults:
+            raise faults.pop()
+        settle(*args, **named)
+
+    monkeypatch.setattr(ledger, "settle", busy)
+    monkeypatch.setattr(book, "AGAIN_S", 0.01)
+
+    assert (await gate.ask()).status_code == 200
+    assert await gate.ended() == [("settled", COST, None)]
