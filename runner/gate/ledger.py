@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from zoneinfo import ZoneInfo
 
 from runner.config import BudgetConfig
+from runner.errors import StoreError
 from runner.gate import admission
 from runner.gate.admission import Cap, Refusal
 from runner.gate.usage import Usage
@@ -21,6 +22,7 @@ from runner.store.breakers import BreakerState, CoolDown
 from runner.store.charges import NewCharge
 from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of, local, midnight_after, start_of_day
 
+WAKE_AT_ONCE = 500
 TRIAL_MS = 15 * 60_000
 """A trial that has not come back by then counts as lost. Longer than an answer takes: two trials would be one too
 many. A runner that died frees its trial when the next one starts."""
@@ -92,7 +94,9 @@ def admit(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: st
         now=now,
     )
     if breaker is not None and breaker.state is not BreakerState.CLOSED:
-        breakers.begin_trial(db, call.breaker, charge=charge, until=UnixMs(now + TRIAL_MS), now=now)
+        until = UnixMs(now + TRIAL_MS)
+        if not breakers.begin_trial(db, call.breaker, charge=charge, until=until, now=now):
+            raise StoreError(f"the one trial of breaker {call.breaker} cannot be taken")  # takes the hold back with it
     return charge
 
 
@@ -166,7 +170,8 @@ def settle(db: sqlite3.Connection, charge: int, call: Call, *, cost: MicroUsd, u
         _event(db, call, events.ERROR, "call.over_bound", f"{call.model} cost {cost} micro-dollars, {note}", now=now)
     elif breakers.succeeded(db, call.breaker, charge=charge, now=now):
         _event(db, call, events.INFO, "breaker.closed", f"breaker {call.breaker} closed, its trial succeeded", now=now)
-        jobs.wake(db, gate=f"breaker:{call.breaker}", now=now)
+        while jobs.wake(db, gate=f"breaker:{call.breaker}", now=now, limit=WAKE_AT_ONCE) == WAKE_AT_ONCE:
+            pass
 
 
 def conclude(
