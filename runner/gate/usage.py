@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 MOST_TOKENS = 1_000_000_000
@@ -84,8 +84,6 @@ class StreamUsage:
     """Of the `error` event, if one came: `overloaded_error` and its like."""
     broken = False
     """The bytes are no Messages stream, or say impossible things; nothing is read from there on."""
-    opening: Usage | None = None
-    """From `message_start`: the exact input, an output of 0."""
 
     def __init__(self, requested_model: str) -> None:
         self._requested = requested_model
@@ -148,7 +146,7 @@ class StreamUsage:
         self._model, self._usage = message.get("model"), dict(message["usage"])
         # The output of a start is a stub of 1 that must never be settled.
         self._usage["output_tokens"] = 0
-        self.opening = replace(_read(self._usage, self._model, self._requested), output=0)
+        _read(self._usage, self._model, self._requested)  # one that makes no sense is refused at once
         self.started = True
 
     def _delta(self, usage: object) -> None:

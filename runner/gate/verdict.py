@@ -28,7 +28,6 @@ class Money(Enum):
 class Blow(Enum):
     """What the breaker learns."""
 
-    SUCCESS = "success"
     FAILURE = "failure"
     NEUTRAL = "neutral"
     TRIP = "trip"

@@ -85,15 +85,6 @@ def let_stand(db: sqlite3.Connection, id: int, *, note: str, now: UnixMs) -> boo
     )
 
 
-def refine(db: sqlite3.Connection, id: int, *, hold: MicroUsd) -> bool:
-    """Lower an open hold, as part of the bound became exact; never raises it."""
-    return bool(
-        db.execute(
-            "UPDATE charges SET hold = ? WHERE id = ? AND state = 'held' AND hold > ?", (hold, id, hold)
-        ).rowcount
-    )
-
-
 def orphans(db: sqlite3.Connection, *, runner: str) -> list[tuple[int, str, MicroUsd]]:
     """Calls in flight of runners that are gone: id, model, hold. They go on counting."""
     rows = db.execute(

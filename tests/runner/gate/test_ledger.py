@@ -318,12 +318,6 @@ class LedgerMachine(RuleBasedStateMachine):
             with self.database.write() as db:
                 conclude(db, one[0], one[1], verdict, now=self.now)
 
-    @rule(one=open, part=st.floats(0, 2))
-    def refine(self, one: Any, part: float) -> None:
-        if one is not None:
-            with self.database.write() as db:
-                charges.refine(db, one[0], hold=MicroUsd(int(one[1].hold * part)))
-
     @rule()
     def crash(self) -> None:
         """The runner is gone; the next one finds its calls."""
