@@ -332,7 +332,8 @@ def test_a_second_runner_stands_by_and_takes_over(afk: World) -> None:
     afk.kill9(first)
 
     eventually(
-        lambda: afk.sql("SELECT state FROM runners WHERE pid = ?", second.pid) == [("running",)], what="taken over"
+        lambda: afk.sql("SELECT state FROM runners WHERE pid = ? AND ended IS NULL", second.pid) == [("running",)],
+        what="taken over",
     )
     afk.afk("enqueue", "good", "2")
     eventually(lambda: afk.counts() == {"done": 2}, what="the second one works")
