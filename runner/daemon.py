@@ -56,6 +56,8 @@ POKES_S = 0.02
 """Between two ticks that somebody's commits ask for: a burst of them costs one tick."""
 BEAT_S = 2.0
 UPKEEP_S = 60.0
+DEAL_AGAIN_S = 1.0
+"""Until a schedule that could not be dealt with is tried again."""
 JUMP_MS = 15_000
 """Wall and monotonic clock further apart than before by this: the machine slept or the clock was set."""
 CLOSE_S = 5.0
@@ -180,6 +182,8 @@ class Daemon:
         self._ticked_at = 0.0
         self._later_tick: asyncio.TimerHandle | None = None
         """The tick that pokes asked for too soon after the last one."""
+        self._owed: dict[str, float] = {}
+        """Schedules whose slots could not be written, and when to try again, on the monotonic clock."""
         self._tasks_of_loop: set[asyncio.Task[None]] = set()
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -407,6 +411,7 @@ class Daemon:
         self._switch.look()
         self._pool.look()
         self._look_at_guard()
+        self._deal_owed()
         try:
             if self._watch.changed():
                 self._changed()
@@ -499,7 +504,7 @@ class Daemon:
                 await self._fire(name)
 
     async def _fire(self, name: str) -> None:
-        with suppress(StoreError):
+        try:
             added = await self._writer.write(
                 lambda db: schedule.deal(
                     db,
@@ -509,8 +514,19 @@ class Daemon:
                     now=self._clock.now(),
                 )
             )
-            if added and hasattr(self, "_pool"):
-                self._pool.pump()
+        except StoreError:  # the timer fires once for a slot: without another try it would wait for the next one
+            self._owed[name] = time.monotonic() + DEAL_AGAIN_S
+            return
+        if added and hasattr(self, "_pool"):
+            self._pool.pump()
+
+    def _deal_owed(self) -> None:
+        if self._asked.is_set():
+            return
+        now = time.monotonic()
+        for name in [name for name, again_at in self._owed.items() if again_at <= now]:
+            del self._owed[name]
+            self._spawn(self._fire(name))
 
     # --- stop -----------------------------------------------------------------------------------------------------
 

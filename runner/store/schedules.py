@@ -16,11 +16,11 @@ class Schedule:
     """Of its task."""
     spec: str
     since: UnixMs
-    """No slot before this was ever owed."""
+    """No slot before this was ever owed. Later than now when a clock that was ahead wrote it."""
     next_at: UnixMs | None
     """None: nothing more to come."""
     last_slot: UnixMs | None
-    """The newest due time that was dealt with, fired or skipped."""
+    """The newest due time that was dealt with, fired or skipped; later than now after a clock was ahead."""
 
 
 def declare(db: sqlite3.Connection, *, name: str, spec: str, now: UnixMs) -> None:
@@ -52,7 +52,7 @@ def take_slot(
     job_key: str | None = None,
     skipped: str | None = None,
 ) -> bool:
-    """Deal with one due time, once and for ever; False when it was dealt with before."""
+    """Deal with one due time, once; False when it was dealt with before. Only `forget_ahead` takes a skip back."""
     return bool(
         db.execute(
             "INSERT INTO slots (schedule, due_at, at, job_key, skipped) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -75,9 +75,27 @@ def get(db: sqlite3.Connection, name: str) -> Schedule | None:
     return next((schedule for schedule in all_of(db) if schedule.name == name), None)
 
 
-def last_job(db: sqlite3.Connection, name: str) -> str | None:
-    """The key of the job that the newest fired slot became."""
-    row = db.execute(
-        "SELECT job_key FROM slots WHERE schedule = ? AND job_key IS NOT NULL ORDER BY due_at DESC LIMIT 1", (name,)
-    ).fetchone()
-    return row[0] if row else None
+def forget_ahead(db: sqlite3.Connection, *, name: str, now: UnixMs) -> None:
+    """Take back what a clock that was ahead did: a start in the future is now, and slots it skipped come due again.
+
+    Slots that became a job stay, whenever they are due: they must not fire twice.
+    """
+    db.execute("UPDATE schedules SET since = ? WHERE name = ? AND since > ?", (now, name, now))
+    db.execute("DELETE FROM slots WHERE schedule = ? AND due_at > ? AND job_key IS NULL", (name, now))
+
+
+def last_slot(db: sqlite3.Connection, name: str, *, now: UnixMs) -> UnixMs | None:
+    """The newest due time up to now that was dealt with, fired or skipped."""
+    row = db.execute("SELECT max(due_at) FROM slots WHERE schedule = ? AND due_at <= ?", (name, now)).fetchone()
+    return UnixMs(row[0]) if row[0] is not None else None
+
+
+def last_jobs(db: sqlite3.Connection, name: str, *, now: UnixMs) -> list[str]:
+    """The key of the job that the newest fired slot became, and of those that a clock fired that was ahead."""
+    rows = db.execute(
+        "SELECT job_key FROM slots WHERE schedule = :name AND job_key IS NOT NULL AND due_at >= coalesce(("
+        "SELECT max(due_at) FROM slots WHERE schedule = :name AND job_key IS NOT NULL AND due_at <= :now), 0) "
+        "ORDER BY due_at",
+        {"name": name, "now": now},
+    )
+    return [row[0] for row in rows]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Iterator
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection
@@ -11,12 +14,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner import schedule
-from runner.config import ScheduleConfig, TaskConfig, TaskKind
+from runner import daemon, schedule
+from runner.config import BudgetConfig, Config, ScheduleConfig, TaskConfig, TaskKind
+from runner.errors import StoreError
 from runner.store import controls, jobs, schedules
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
-from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, UnixMs
+from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, MicroUsd, UnixMs
+from tests.factories import ManualClock
 
 BERLIN, CAIRO, UTC_ZONE = (ZoneInfo(name) for name in ("Europe/Berlin", "Africa/Cairo", "UTC"))
 
@@ -126,13 +131,39 @@ def test_what_is_owed_is_after_the_last_and_up_to_now() -> None:
 
 @pytest.mark.parametrize("what", [every(1_000), cron("* * * * *")])
 def test_a_long_absence_is_counted_and_not_listed(what: ScheduleConfig) -> None:
-    """The newest 200 of a week; how many there were in all stays known."""
+    """The newest 200 of a week; how many there were in all is known where it takes no counting."""
     step = what.every_ms or MINUTE_MS
     after, now = ms("2026-01-01 00:00"), ms("2026-01-08 00:00")
     due, older = schedule.owed(what, after=after, now=now)
     assert len(due) == schedule.MOST_MISSED
     assert due[-1] == now
-    assert older + len(due) == 7 * DAY_MS // step
+    assert due == [now - step * n for n in reversed(range(schedule.MOST_MISSED))]
+    assert older == (7 * DAY_MS // step - len(due) if what.every_ms else None)
+
+
+@pytest.mark.parametrize("zone", [BERLIN, CAIRO, UTC_ZONE])
+@pytest.mark.parametrize(
+    ("line", "days"),
+    [("* * * * *", 2), ("*/7 1-3 * * *", 20), ("30 2 * * *", 400), ("0 * * * *", 15), ("0 6 29 2 *", 4000)],
+)
+def test_the_end_of_a_cron_line_is_found_without_its_beginning(line: str, days: int, zone: ZoneInfo) -> None:
+    """Looked at from the end or walked through from the start, the newest slots are the same."""
+    what = cron(line, zone)
+    for now in ("2026-03-29 01:30", "2026-04-24 05:00", "2026-10-25 00:30", "2026-10-25 01:30", "2026-10-30 00:00"):
+        after = ms(now) - days * DAY_MS
+        walked = list(itertools.takewhile(lambda at: at <= ms(now), schedule.due_after(what, UnixMs(after))))  # noqa: B023 - used at once
+        due, older = schedule.owed(what, after=UnixMs(after), now=ms(now))
+        assert due == walked[-schedule.MOST_MISSED :]
+        assert (older is None) is (len(walked) > schedule.MOST_MISSED)
+
+
+@pytest.mark.parametrize("line", ["* * * * *", "* * * 1 *", "0 6 29 2 *"])
+def test_half_a_century_of_a_cron_line_takes_no_time(line: str) -> None:
+    """As for a clock that once stood at 1970."""
+    began = time.process_time()
+    due, _ = schedule.owed(cron(line), after=UnixMs(0), now=ms("2026-01-08 00:00"))
+    assert due
+    assert time.process_time() - began < 0.5
 
 
 # --- deal -------------------------------------------------------------------------------------------------------------
@@ -198,7 +229,7 @@ def test_after_an_absence_only_the_latest_runs(db: Connection) -> None:
 
     found = slots(db)
     assert [due for due, _, _ in found] == [START + n * HOUR_MS for n in range(1, 6)]
-    assert all("missed while no runner worked" in (skipped or "") for _, _, skipped in found[:4])
+    assert all(skipped == f"{schedule.MISSED}; the latest one is run instead" for _, _, skipped in found[:4])
     assert found[4][1] is not None
     assert db.execute("SELECT count(*) FROM events WHERE event = 'slot.skipped'").fetchone() == (4,)
 
@@ -209,6 +240,70 @@ def test_a_very_long_absence_shares_a_row(db: Connection) -> None:
     found = slots(db)
     assert len(found) == schedule.MOST_MISSED + 1
     assert f"{DAY_MS // MINUTE_MS - schedule.MOST_MISSED - 1} more" in (found[0][2] or "")
+
+
+def test_a_very_long_absence_of_a_cron_line_shares_a_row_without_a_count(db: Connection) -> None:
+    minutely = declared(db, cron("* * * * *"))
+    assert deal(db, minutely, now=START + DAY_MS) == 1
+    found = slots(db)
+    assert len(found) == schedule.MOST_MISSED + 1
+    assert "and earlier ones" in (found[0][2] or "")
+
+
+@pytest.mark.parametrize("why", ["pause", "catch_up", "overlap"])
+def test_no_slot_is_said_to_give_way_to_one_that_does_not_run(db: Connection, why: str) -> None:
+    hourly = declared(db, every(HOUR_MS, catch_up="none" if why == "catch_up" else "latest"))
+    deal(db, hourly, now=START + HOUR_MS)
+    if why != "overlap":
+        db.execute("UPDATE jobs SET status = 'done', finished_at = 0")
+    if why == "pause":
+        controls.pause(db, name="digest", reason="the feed is down", by="ada", now=START)
+
+    assert deal(db, hourly, now=START + 4 * HOUR_MS + 90_000) == 0
+
+    reasons = [skipped or "" for _, _, skipped in slots(db)[1:]]
+    assert reasons[:-1] == [schedule.MISSED] * 2
+    assert not any("instead" in reason for reason in reasons)
+
+
+def test_a_clock_that_was_ahead_silences_nothing(db: Connection) -> None:
+    """Declared and dealt with in 2030, then set right: what comes due by the right clock fires."""
+    ahead = ms("2030-01-01 00:00")
+    hourly = declared(db, every(HOUR_MS), now=ahead)
+    assert deal(db, hourly, now=ahead + 3 * HOUR_MS) == 1
+    db.execute("UPDATE jobs SET status = 'done', finished_at = 0")
+
+    assert deal(db, hourly, now=START) == 0
+    assert deal(db, hourly, now=START + HOUR_MS) == 1
+    row = schedules.get(db, "digest")
+    assert row is not None
+    assert (row.since, row.next_at) == (START, START + 2 * HOUR_MS)
+    assert deal(db, hourly, now=START + 2 * HOUR_MS) == 0, "the job of the slot before is pending"
+    assert "still pending" in (reason_at(db, START + 2 * HOUR_MS) or "")
+
+
+def test_slots_that_a_clock_skipped_ahead_of_time_come_due_again(db: Connection) -> None:
+    """A clock ahead by some days does not silence just these days."""
+    daily = declared(db, every(DAY_MS))
+    assert deal(db, daily, now=START + 9 * DAY_MS) == 1
+    db.execute("UPDATE jobs SET status = 'done', finished_at = 0")
+    assert [deal(db, daily, now=START + n * DAY_MS) for n in (0, 1)] == [0, 1]
+
+
+def test_a_clock_set_back_fires_nothing_twice(db: Connection) -> None:
+    """Two hours that come again."""
+    hourly = declared(db, every(HOUR_MS))
+    fired = []
+    for hour in (1, 2, 3, 4, 2, 3, 4, 5):
+        fired.append(deal(db, hourly, now=START + hour * HOUR_MS))
+        db.execute("UPDATE jobs SET status = 'done', finished_at = 0")
+    assert fired == [1, 1, 1, 1, 0, 0, 0, 1]
+    assert db.execute("SELECT count(*) FROM jobs").fetchone() == (5,)
+
+
+def reason_at(db: Connection, due_at: int) -> str | None:
+    found: str | None = db.execute("SELECT skipped FROM slots WHERE due_at = ?", (due_at,)).fetchone()[0]
+    return found
 
 
 def test_without_catching_up_a_late_slot_is_skipped(db: Connection) -> None:
@@ -266,3 +361,63 @@ def test_a_slots_key_that_a_person_took_adds_no_second_job(db: Connection) -> No
     deal(db, hourly, now=START + HOUR_MS)
     assert db.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
     assert len(slots(db)) == 1
+
+
+# --- the timer and the runner around it -----------------------------------------------------------------------------
+
+
+def test_a_timer_looks_at_the_clock_and_not_at_when_it_fired_before() -> None:
+    due = schedule._Due(every(HOUR_MS))
+    now = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
+    assert due.get_next_fire_time(datetime(2030, 1, 1, tzinfo=UTC), now) == datetime(2026, 1, 1, 1, tzinfo=UTC)
+
+
+async def test_a_woken_timer_forgets_the_far_time_it_waited_for() -> None:
+    fired = asyncio.Event()
+
+    async def fire(_: str) -> None:
+        fired.set()
+
+    timer = schedule.Timer({"digest": task(every(1_000))}, fire)
+    timer.wake()  # before it started: nothing
+    timer.start()
+    timer._scheduler.modify_job("digest", next_run_time=datetime(2030, 1, 1, tzinfo=UTC))
+    timer.wake()
+    try:
+        await asyncio.wait_for(fired.wait(), 5)
+    finally:
+        timer.stop()
+
+
+async def test_a_schedule_that_could_not_be_dealt_with_is_tried_again(
+    db: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at once, but once the wait is over, until the database takes it."""
+    monkeypatch.setattr(daemon, "DEAL_AGAIN_S", 0.05)
+    hourly = declared(db, every(HOUR_MS))
+    faults = 2
+
+    class Writer:
+        async def write(self, act: Callable[[sqlite3.Connection], int]) -> int:
+            nonlocal faults
+            if faults:
+                faults -= 1
+                raise StoreError("the disk is full")
+            return act(db)
+
+    made = object.__new__(daemon.Daemon)  # without its lock, files and processes
+    made._asked, made._owed, made._tasks_of_loop = asyncio.Event(), {}, set()
+    made._tasks, made._writer = {"digest": hourly}, Writer()  # type: ignore[assignment]
+    made._config = Config(zone=UTC_ZONE, budget=BudgetConfig(daily_usd=MicroUsd(0)))
+    made._clock = ManualClock(START + HOUR_MS)
+
+    await made._deal_all()
+    made._deal_owed()
+    assert not made._tasks_of_loop, "not at once"
+    deadline = time.monotonic() + 5
+    while made._owed or made._tasks_of_loop:
+        assert time.monotonic() < deadline
+        made._deal_owed()
+        await asyncio.sleep(0.01)
+
+    assert slots(db) == [(START + HOUR_MS, "digest@2026-01-01T01:00:00.000Z", None)]
