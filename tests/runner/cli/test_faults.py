@@ -138,9 +138,11 @@ def test_a_full_disk_under_the_answer_is_said(home: Home) -> None:
 
 
 def test_logs_follow_until_ctrl_c(home: Home, db: sqlite3.Connection) -> None:
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, a child would ignore it too
     follower = subprocess.Popen(
         [*PROGRAM, "logs", "-f", "--json", "--home", str(home.root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
+    signal.signal(signal.SIGINT, ours)
     assert follower.stdout is not None
     queue(home, db, key="first")
     assert b'"job": "first"' in follower.stdout.readline()
