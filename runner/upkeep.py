@@ -65,7 +65,6 @@ class Upkeep:
         self._wal = database.with_name(database.name + "-wal")
         self._outputs = outputs
         self._clock = clock
-        self._at: int = 0
 
     async def round(self, *, idle: bool) -> None:
         """One round. Raises StoreError; the next round goes on where it was."""
