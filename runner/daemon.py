@@ -23,8 +23,8 @@ from runner.config import Config, TaskConfig
 from runner.errors import ConfigError, Exit, LockHeld, RunnerError, StoreError
 from runner.gate.admission import CAP_GATES
 from runner.gate.book import Book
+from runner.gate.call import Policy
 from runner.gate.jobapi import JobApi
-from runner.gate.ledger import Policy
 from runner.gate.messages import Messages
 from runner.gate.passes import Passes
 from runner.gate.prices import PriceList

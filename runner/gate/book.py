@@ -12,7 +12,7 @@ from typing import Any
 from runner.errors import StoreError
 from runner.gate import admission, ledger, rates
 from runner.gate.admission import Refusal
-from runner.gate.ledger import Call, Policy
+from runner.gate.call import Call, Policy
 from runner.gate.passes import Pass
 from runner.gate.prices import PriceList
 from runner.gate.rates import Price

@@ -12,8 +12,8 @@ import httpx
 from runner.gate import admission, usage
 from runner.gate.admission import Refusal
 from runner.gate.book import Barred, Book
+from runner.gate.call import Call
 from runner.gate.http import NO_RETRY, Responder
-from runner.gate.ledger import Call
 from runner.gate.passes import Pass
 from runner.gate.rates import Price
 from runner.gate.upstreams import Answer, Outgoing, Upstreams

@@ -8,58 +8,23 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-from dataclasses import asdict, dataclass
-from zoneinfo import ZoneInfo
+from dataclasses import asdict
 
-from runner.config import BudgetConfig
 from runner.errors import StoreError
-from runner.gate import admission
-from runner.gate.admission import Cap, Refusal
+from runner.gate import admission, caps
+from runner.gate.admission import Refusal
+from runner.gate.call import Call, Policy
 from runner.gate.usage import Usage
 from runner.gate.verdict import Blow, Money, Verdict
 from runner.store import breakers, charges, controls, events, jobs
 from runner.store.breakers import BreakerState, CoolDown
 from runner.store.charges import NewCharge
-from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of, local, midnight_after, start_of_day
+from runner.units import MicroUsd, UnixMs, day_of
 
 WAKE_AT_ONCE = 500
 TRIAL_MS = 15 * 60_000
 """A trial that has not come back by then counts as lost. Longer than an answer takes: two trials would be one too
 many. A runner that died frees its trial when the next one starts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A model call somebody wants to make."""
-
-    job_id: int
-    job: str
-    """Its key."""
-    n: int
-    task: str
-    lease: str
-    job_cap: MicroUsd | None
-    """Most the job may cost in all its attempts."""
-    task_cap: MicroUsd | None
-    """Most the task may cost in a day."""
-    upstream: str
-    model: str
-    runner: str
-    hold: MicroUsd
-
-    @property
-    def breaker(self) -> str:
-        """The name of the breaker it passes."""
-        return f"{self.upstream}/{self.model}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """The part of the configuration that decides."""
-
-    zone: ZoneInfo
-    budget: BudgetConfig
-    cool_down: CoolDown
 
 
 def admit(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: str | None, now: UnixMs) -> int | Refusal:
@@ -75,7 +40,7 @@ def admit(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: st
     breaker = breakers.get(db, call.breaker)
     refusal = admission.check_breaker(breaker, now=now)
     if refusal is None and call.hold > 0:
-        refusal = admission.check_caps(_caps(db, call, policy, now=now), hold=call.hold, now=now)
+        refusal = admission.check_caps(caps.composed(db, call, policy, now=now), hold=call.hold, now=now)
     if refusal is not None:
         return _refused(db, call, refusal, now=now)
     charge = charges.hold(
@@ -98,48 +63,6 @@ def admit(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: st
         if not breakers.begin_trial(db, call.breaker, charge=charge, until=until, now=now):
             raise StoreError(f"the one trial of breaker {call.breaker} cannot be taken")  # takes the hold back with it
     return charge
-
-
-def _caps(db: sqlite3.Connection, call: Call, policy: Policy, *, now: UnixMs) -> list[Cap]:
-    budget, zone = policy.budget, policy.zone
-    today = day_of(now, zone)
-    tomorrow = midnight_after(now, zone)
-    caps = [
-        Cap(
-            name="day",
-            limit=budget.daily_usd,
-            committed=charges.spent_since_day(db, today).committed,
-            lifts_at=tomorrow,
-        )
-    ]
-    if budget.hourly_usd is not None:
-        caps.append(_window(db, "hour", budget.hourly_usd, span_ms=HOUR_MS, hold=call.hold, now=now))
-    if budget.rolling_24h_usd is not None:
-        caps.append(_window(db, "rolling", budget.rolling_24h_usd, span_ms=DAY_MS, hold=call.hold, now=now))
-    if budget.monthly_usd is not None:
-        first = local(now, zone).date().replace(day=1)
-        next_month = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
-        spent = charges.spent_since_day(db, first.isoformat()).committed
-        caps.append(
-            Cap(name="month", limit=budget.monthly_usd, committed=spent, lifts_at=start_of_day(next_month, zone))
-        )
-    if call.task_cap is not None:
-        spent = charges.spent_since_day(db, today, task=call.task).committed
-        caps.append(Cap(name="task", limit=call.task_cap, committed=spent, lifts_at=tomorrow))
-    if call.job_cap is not None:
-        spent = charges.spent_on_job(db, call.job_id).committed
-        caps.append(Cap(name="job", limit=call.job_cap, committed=spent, lifts_at=None))
-    return caps
-
-
-def _window(db: sqlite3.Connection, name: str, limit: MicroUsd, *, span_ms: int, hold: MicroUsd, now: UnixMs) -> Cap:
-    since = UnixMs(now - span_ms)
-    committed = charges.committed_since(db, since)
-    lifts_at = None
-    if committed + hold > limit:
-        last = charges.last_to_leave(db, since, excess=MicroUsd(committed + hold - limit))
-        lifts_at = UnixMs(last + span_ms + 1) if last is not None else None
-    return Cap(name=name, limit=limit, committed=committed, lifts_at=lifts_at)
 
 
 def _refused(db: sqlite3.Connection, call: Call, refusal: Refusal, *, now: UnixMs) -> Refusal:

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from runner.gate.admission import Refusal
-from runner.gate.ledger import Call
+from runner.gate.call import Call
 from runner.units import MicroUsd, UnixMs
 
 

@@ -50,6 +50,9 @@ class NewJob:
     max_usd: MicroUsd | None = None
     max_seconds_ms: int | None = None
     max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
+    criteria: str | None = None
+    """A JSON list of sentences; None: the task's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,8 @@ class Job:
     max_usd: MicroUsd | None
     max_seconds_ms: int | None
     max_output_tokens: int | None
+    max_tool_calls: int | None
+    criteria: str | None
     lease: str | None
     lease_until: UnixMs | None
     runner: str | None
@@ -99,8 +104,8 @@ class Job:
 
 COLUMNS = (
     "id, key, task, payload, status, priority, not_before, attempts, starts, rescues, max_attempts, max_usd, "
-    "max_seconds_ms, max_output_tokens, lease, lease_until, runner, cancel, settled, held, waiting_gate, waiting_on, "
-    "result, error, fingerprint, created_at, finished_at"
+    "max_seconds_ms, max_output_tokens, max_tool_calls, criteria, lease, lease_until, runner, cancel, settled, held, "
+    "waiting_gate, waiting_on, result, error, fingerprint, created_at, finished_at"
 )
 _NAMES = COLUMNS.split(", ")
 
@@ -142,8 +147,8 @@ def fingerprint(error: str) -> str:
 
 INSERT = """
 INSERT INTO jobs (key, task, payload, priority, not_before, max_attempts, max_usd, max_seconds_ms, max_output_tokens,
-                  created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING
+                  max_tool_calls, criteria, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING
 """
 
 
@@ -161,6 +166,8 @@ def insert(db: sqlite3.Connection, new: NewJob, *, now: UnixMs) -> int | None:
             new.max_usd,
             new.max_seconds_ms,
             new.max_output_tokens,
+            new.max_tool_calls,
+            new.criteria,
             now,
         ),
     )

@@ -21,7 +21,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from runner.config import BudgetConfig
 from runner.gate import ledger
 from runner.gate.admission import Refusal
-from runner.gate.ledger import Call, Policy
+from runner.gate.call import Call, Policy
 from runner.gate.usage import Usage
 from runner.gate.verdict import Blow, Money, Verdict
 from runner.store import charges, controls, jobs

@@ -18,8 +18,8 @@ import httpx
 
 from runner.config import BudgetConfig, PriceConfig, TaskConfig, TaskKind, UpstreamConfig
 from runner.gate.book import Book
+from runner.gate.call import Policy
 from runner.gate.jobapi import JobApi
-from runner.gate.ledger import Policy
 from runner.gate.messages import Messages
 from runner.gate.passes import Pass, Passes
 from runner.gate.prices import PriceList

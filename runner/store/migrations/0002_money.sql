@@ -1,0 +1,28 @@
+-- A person may raise the cap of a day until its midnight, and alerts wait here until somebody was told.
+
+CREATE TABLE raises (
+    id     INTEGER PRIMARY KEY,
+    day    TEXT    NOT NULL,                              -- of the cap's zone; the raise ends with it
+    cap    INTEGER NOT NULL CHECK (cap >= 0),             -- the day's cap from then on, in micro-dollars
+    reason TEXT    NOT NULL,
+    by     TEXT    NOT NULL,
+    at     INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX raises_day ON raises (day);
+CREATE TRIGGER raises_added AFTER INSERT ON raises BEGIN UPDATE board SET change_seq = change_seq + 1; END;
+
+-- The outbox. One row an edge: the key says which, so that it is told once.
+CREATE TABLE alerts (
+    id           INTEGER PRIMARY KEY,
+    at           INTEGER NOT NULL,
+    key          TEXT    NOT NULL UNIQUE,                 -- cap:day:2027-01-31:80, breaker:NAME:42, ...
+    level        TEXT    NOT NULL CHECK (level IN ('info', 'warn', 'error')),
+    text         TEXT    NOT NULL,
+    delivered_at INTEGER,                                 -- NULL: nobody was told yet
+    closed_at    INTEGER                                  -- NULL: what it tells of still holds
+) STRICT;
+
+CREATE INDEX alerts_waiting ON alerts (id) WHERE delivered_at IS NULL;
+CREATE TRIGGER alerts_added AFTER INSERT ON alerts BEGIN UPDATE board SET change_seq = change_seq + 1; END;
+CREATE TRIGGER alerts_moved AFTER UPDATE ON alerts BEGIN UPDATE board SET change_seq = change_seq + 1; END;
