@@ -52,6 +52,16 @@ def hold(db: sqlite3.Connection, new: NewCharge, *, now: UnixMs) -> int:
     return int(row[0])
 
 
+def refine(db: sqlite3.Connection, id: int, *, hold: MicroUsd) -> bool:
+    """Lower the hold of a call in flight; False when it has ended or holds no more than that, and nothing changed."""
+    return bool(
+        db.execute(
+            "UPDATE charges SET hold = ? WHERE id = ? AND state = 'held' AND ended_at IS NULL AND hold > ?",
+            (hold, id, hold),
+        ).rowcount
+    )
+
+
 def settle(
     db: sqlite3.Connection, id: int, *, cost: MicroUsd, usage: str, now: UnixMs, note: str | None = None
 ) -> bool:

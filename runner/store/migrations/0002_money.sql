@@ -19,10 +19,18 @@ CREATE TABLE alerts (
     key          TEXT    NOT NULL UNIQUE,                 -- cap:day:2027-01-31:80, breaker:NAME:42, ...
     level        TEXT    NOT NULL CHECK (level IN ('info', 'warn', 'error')),
     text         TEXT    NOT NULL,
+    lapses_at    INTEGER,                                 -- when it ends by itself; NULL: somebody closes it
     delivered_at INTEGER,                                 -- NULL: nobody was told yet
     closed_at    INTEGER                                  -- NULL: what it tells of still holds
 ) STRICT;
 
 CREATE INDEX alerts_waiting ON alerts (id) WHERE delivered_at IS NULL;
+CREATE INDEX alerts_open ON alerts (id) WHERE closed_at IS NULL;
 CREATE TRIGGER alerts_added AFTER INSERT ON alerts BEGIN UPDATE board SET change_seq = change_seq + 1; END;
 CREATE TRIGGER alerts_moved AFTER UPDATE ON alerts BEGIN UPDATE board SET change_seq = change_seq + 1; END;
+
+-- A hold is an upper bound: what is learnt during the call may lower it and nothing raises it.
+CREATE TRIGGER charges_never_grow BEFORE UPDATE ON charges
+WHEN NEW.hold > OLD.hold OR NEW.held_at <> OLD.held_at OR NEW.zone <> OLD.zone BEGIN
+    SELECT RAISE(ABORT, 'a hold never grows and keeps its time');
+END;

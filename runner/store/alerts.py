@@ -1,0 +1,45 @@
+"""The outbox: what somebody has to be told, written in the transaction of what it tells of.
+
+One row an edge; its key names the edge, so that it is told once whoever reports it. Runs in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from runner.units import UnixMs
+
+
+def raise_alert(
+    db: sqlite3.Connection, *, key: str, level: str, text: str, now: UnixMs, lapses_at: UnixMs | None = None
+) -> bool:
+    """Tell of an edge; False when it was told before and still holds, and nothing changed.
+
+    A key that was closed may be raised again: it is a new edge and is told anew.
+    `level`: as of an event. `lapses_at`: when it stops holding by itself; None: somebody closes it.
+    """
+    return bool(
+        db.execute(
+            "INSERT INTO alerts (at, key, level, text, lapses_at) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET at = excluded.at, level = excluded.level, text = excluded.text, "
+            "lapses_at = excluded.lapses_at, delivered_at = NULL, closed_at = NULL WHERE closed_at IS NOT NULL",
+            (now, key, level, text, lapses_at),
+        ).rowcount
+    )
+
+
+def close(db: sqlite3.Connection, *, key: str, now: UnixMs) -> bool:
+    """What it tells of holds no more; False when there is no open one. It is still delivered if it was not yet."""
+    return bool(db.execute("UPDATE alerts SET closed_at = ? WHERE key = ? AND closed_at IS NULL", (now, key)).rowcount)
+
+
+def lapse(db: sqlite3.Connection, *, now: UnixMs) -> int:
+    """Close what ended by itself, as a cap's day does; how many."""
+    return db.execute("UPDATE alerts SET closed_at = ? WHERE closed_at IS NULL AND lapses_at <= ?", (now, now)).rowcount
+
+
+def counts(db: sqlite3.Connection) -> tuple[int, int]:
+    """How many nobody was told of yet, and how many tell of something that still holds."""
+    undelivered = db.execute("SELECT count(*) FROM alerts WHERE delivered_at IS NULL").fetchone()[0]
+    still_open = db.execute("SELECT count(*) FROM alerts WHERE closed_at IS NULL").fetchone()[0]
+    return int(undelivered), int(still_open)
