@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from runner.gate.rates import Price
 from runner.gate.usage import Usage
 from runner.gate.verdict import Verdict, held
 from runner.store.writer import Writer
-from runner.units import Clock, UnixMs
+from runner.units import Clock, MicroUsd, UnixMs
 
 _FAULTS = (StoreError, sqlite3.Error, OverflowError)
 
@@ -89,6 +89,14 @@ class Book:
         reason = self._any_stop()
         if reason is not None:
             raise Barred(admission.stopped(reason))
+
+    def refine(self, charge: int, call: Call, hold: MicroUsd) -> None:
+        """Lower the hold of a call in flight. Nobody waits for it: where it fails, the larger hold stands."""
+        if hold < call.hold:
+            self._writer.submit(lambda db: ledger.refine(db, charge, hold=hold))
+
+    def heard(self, call: Call, headers: Mapping[str, str], status: int) -> None:
+        """Take in what the headers of an answer say of the upstream's rate limits. Nobody waits for it."""
 
     async def settle(self, charge: int, call: Call, *, price: Price, used: Usage) -> None:
         """Write the true cost down, by the dearest of the models that worked on it."""

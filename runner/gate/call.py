@@ -28,6 +28,10 @@ class Call:
     model: str
     runner: str
     hold: MicroUsd
+    request_hash: str = ""
+    """Of the canonical body without what a client may vary for the same question; empty: not looked at for repetition."""
+    tokens: int = 0
+    """Upper bound of input and output, for the limit of tokens a minute."""
 
     @property
     def breaker(self) -> str:

@@ -79,6 +79,11 @@ def _refused(db: sqlite3.Connection, call: Call, refusal: Refusal, *, now: UnixM
     return refusal
 
 
+def refine(db: sqlite3.Connection, charge: int, *, hold: MicroUsd) -> bool:
+    """Lower the hold of a call in flight to a bound that is known better; False: it has ended, or holds less already."""
+    return charges.refine(db, charge, hold=hold)
+
+
 def settle(db: sqlite3.Connection, charge: int, call: Call, *, cost: MicroUsd, usage: Usage, now: UnixMs) -> None:
     """Replace the hold by the true cost; the breaker learns of a success. A charge that has ended stays as it is.
 

@@ -159,6 +159,21 @@ def test_an_answer_dearer_than_its_bound_is_charged_in_full_and_trips_the_model(
     assert db.execute("SELECT count(*) FROM events WHERE event = 'call.over_bound'").fetchone() == (1,)
 
 
+def test_a_hold_that_was_refined_frees_the_rest_and_is_never_raised(db: sqlite3.Connection) -> None:
+    call = make_call(make_running(db), hold=90)
+    charge = held(admit(db, call))
+    assert gate_of(admit(db, replace(call, hold=MicroUsd(60)))) == "cap:day"
+
+    assert ledger.refine(db, charge, hold=MicroUsd(40)) is True
+    assert ledger.refine(db, charge, hold=MicroUsd(90)) is False
+
+    assert committed(db) == (0, 40)
+    second = held(admit(db, replace(call, hold=MicroUsd(60))))
+    conclude(db, second, call, STANDS)
+    assert ledger.refine(db, second, hold=MicroUsd(1)) is False
+    assert committed(db) == (0, 100)
+
+
 def test_a_lowered_cap_refuses_new_calls_and_leaves_those_in_flight(db: sqlite3.Connection) -> None:
     call = make_call(make_running(db), hold=40)
     charge = held(admit(db, call))
