@@ -1,0 +1,18 @@
+"""THE WRITE DOOR: everything a person may do, each in one short transaction, each leaving an event that says who.
+
+A `Door` works whether or not a runner lives. One module a noun; each adds its acts to the door.
+"""
+
+from __future__ import annotations
+
+from runner.commands.base import who
+from runner.commands.brakes import BrakeActs
+from runner.commands.jobs import Bulk, JobActs
+from runner.commands.switch import Killed, Resumed, SwitchActs
+from runner.enqueue import Enqueued, JobRequest, parse_payload
+
+__all__ = ["Bulk", "Door", "Enqueued", "JobRequest", "Killed", "Resumed", "parse_payload", "who"]
+
+
+class Door(SwitchActs, JobActs, BrakeActs):
+    """The write door of one home."""

@@ -1,0 +1,141 @@
+"""The stop switch: kill and resume."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.commands.base import Acts
+from runner.errors import StoreError
+from runner.lock import lock_is_held
+from runner.store import controls, events
+from runner.units import UnixMs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    """What a kill left behind. It is in force when any source is."""
+
+    sources: tuple[str, ...]
+    """Of `file`, `row`: what is set now."""
+    already: bool
+    """It was stopped before."""
+    failed: tuple[str, ...] = ()
+    """What could not be set, and why; one of them is still enough."""
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """What a resume cleared, and what it could not."""
+
+    cleared: tuple[str, ...]
+    remaining: tuple[str, ...]
+    """Sources still set, each with what to do; empty: the runner goes on."""
+
+
+class SwitchActs(Acts):
+    """Stopping everything, and letting it go on."""
+
+    def kill(self, *, now: bool = False, reason: str | None = None) -> Killed:
+        """Stop everything: the STOP file first, for it works on a locked or broken database, then the row.
+
+        Raises StoreError only when neither could be set: then nothing is stopped.
+        """
+        said = reason or "asked by a person"
+        already = self.home.stop_set()
+        done: list[str] = []
+        failed: list[str] = []
+        try:
+            _write_stop_file(self.home.stop, f"{said}\nby {self._by}\n")
+            done.append("file")
+        except OSError as error:
+            if self.home.stop_set():
+                done.append("file")
+            else:
+                failed.append(f"{self.home.stop}: {error.strerror}")
+        seq = None
+        try:
+            seq, was = self._transact(lambda db, at: self._set_stop(db, at, now=now, reason=said))
+            already = already or was
+            done.append("row")
+        except StoreError as error:
+            failed.append(str(error))
+        if not done:
+            raise StoreError(f"NOT STOPPED: {'; '.join(failed)}; end the runner with `kill {self._pid_hint()}`")
+        return Killed(sources=tuple(done), already=already, failed=tuple(failed), seq=seq)
+
+    def _set_stop(self, db: sqlite3.Connection, at: UnixMs, *, now: bool, reason: str) -> tuple[int, bool]:
+        before = controls.stop_row(db)
+        value = controls.STOP_NOW if now or before.value == controls.STOP_NOW else controls.STOP
+        if before.value == value:
+            return before.seq, True
+        row = controls.set_stop(
+            db,
+            value,
+            reason=before.reason if before.is_set else reason,
+            by=before.by or self._by if before.is_set else self._by,
+            now=at,
+        )
+        word = "without grace" if value == controls.STOP_NOW else "with grace for calls in flight"
+        self._event(db, at, "stop.set", f"stopped {word} by {self._by}: {reason}", level=events.WARN)
+        return row.seq, before.is_set
+
+    def _pid_hint(self) -> str:
+        with suppress(OSError):
+            return self.home.lock.read_text("utf-8").split("\n", 1)[0] or "PID"
+        return "PID"
+
+    def resume(self) -> Resumed:
+        """Clear every source of a stop that can be cleared from here, and name what remains.
+
+        Raises StoreError when nothing could be cleared because the database cannot be written.
+        """
+        cleared: list[str] = []
+        remaining: list[str] = []
+        if self.home.stop_set():
+            try:
+                _remove_stop_file(self.home.stop)
+                cleared.append("file")
+            except OSError as error:
+                remaining.append(f"file: {self.home.stop} cannot be removed ({error.strerror}); remove it by hand")
+        try:
+            row_was_set, by_environment = self._transact(self._clear_stop)
+        except StoreError as error:
+            if not cleared:
+                raise
+            remaining.append(f"row: {error}")
+        else:
+            if row_was_set:
+                cleared.append("row")
+            if by_environment:
+                remaining.append("env: AFK_STOP is set in the runner's environment; unset it and restart the runner")
+        return Resumed(cleared=tuple(cleared), remaining=tuple(remaining))
+
+    def _clear_stop(self, db: sqlite3.Connection, at: UnixMs) -> tuple[bool, bool]:
+        row = controls.stop_row(db)
+        if row.is_set:
+            controls.set_stop(db, controls.OFF, reason=None, by=self._by, now=at)
+        self._event(db, at, "stop.cleared", f"resumed by {self._by}")
+        by_environment = controls.settings(db).get("stop_env") == "1" and lock_is_held(self.home.lock)
+        return row.is_set, by_environment
+
+
+def _write_stop_file(path: Path, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, text.encode("utf-8", "replace"))
+    except OSError:
+        pass  # the file exists, which is what stops; its words are a courtesy
+    finally:
+        os.close(fd)
+
+
+def _remove_stop_file(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink()
