@@ -15,6 +15,9 @@ from zoneinfo import ZoneInfo
 
 from runner.units import MicroUsd, UnixMs, duration, iso
 
+TOOLS = ("read_file", "fetch_url", "write_output", "draft")
+"""What an agent may be given; each is off unless its task names it."""
+
 
 class TaskKind(StrEnum):
     """What a task is made of."""
@@ -54,7 +57,13 @@ class TaskConfig:
     model: str | None = None
     prompt: str | None = None
     inputs: str | None = None
-    """A glob below the home; its files are appended to the prompt."""
+    """A glob below the home; its files are appended to the prompt, or listed in it where the agent may read them."""
+    tools: tuple[str, ...] = ()
+    """Of `TOOLS`."""
+    domains: tuple[str, ...] = ()
+    """Hosts that `fetch_url` may ask: `example.org`, `*.example.net` for all below it, either with a port."""
+    criteria: tuple[str, ...] = ()
+    """Sentences each of which must hold of the answer."""
     command: tuple[str, ...] = ()
     cwd: Path | None = None
     """Absolute; None: the home's `work/`."""
@@ -75,6 +84,10 @@ class TaskConfig:
     """None: the retry section's."""
     max_output_tokens: int | None = None
     """Clamp on `max_tokens` of every call of the task."""
+    max_tool_calls: int | None = None
+    """Most tool calls a model may ask for in one job; None: no limit of its own."""
+    irreversible: bool = False
+    """It does what cannot be undone: a person starts it, or approves the draft that names it."""
     hours_saved: Decimal | None = None
 
 

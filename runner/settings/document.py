@@ -46,7 +46,8 @@ def _config(top: Table, home: Path, secrets: Secrets) -> Config:
     if "timezone" not in top:
         top.refuse("timezone", 'is missing; write the zone the cap\'s day is counted in, such as "Europe/Berlin"')
     zone = zone or ZoneInfo("UTC")
-    top.irreversible()
+    if top.flag("irreversible"):
+        top.refuse("irreversible", "cannot be true for everything; write it into the [tasks.*] table of each such task")
     runner = sections.read_runner(top.table("runner"))
     budget = sections.read_budget(top.table("budget"))
     retry = sections.read_retry(top.table("retry"))

@@ -89,6 +89,10 @@ class Table:
         self._asked.add(key)
         return self._values.get(key)
 
+    def raw(self, key: str) -> object:
+        """A value that another key's reading looks at; it is not asked for by that."""
+        return self._values.get(key)
+
     def table(self, key: str) -> Table:
         """A table below this one; empty when absent."""
         return Table(self.notes, (*self.path, key), self.take(key))
@@ -161,11 +165,6 @@ class Table:
         allowed = " or ".join(f'"{word}"' for word in words)
         self.refuse(key, f"must be {allowed}, not {quoted(value)}{nearest(value, words)}")
         return None
-
-    def irreversible(self) -> None:
-        """Take `irreversible`, which may be written down as false and as nothing else."""
-        if self.flag("irreversible"):
-            self.refuse("irreversible", "is not served by this version; only false is")
 
     def zone(self, key: str) -> ZoneInfo | None:
         value = self.text(key, such_as="Europe/Berlin")

@@ -14,17 +14,23 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from runner.config import ScheduleConfig, TaskConfig, TaskKind
+from runner.config import TOOLS, ScheduleConfig, TaskConfig, TaskKind
 from runner.settings.sections import OFFLINE, given
 from runner.settings.table import NAME, Notes, SettingsError, Table, nearest, quoted
 from runner.units import DAY_MS, SECOND_MS, UnixMs, parse_time
 
 _KEYS_OF_KIND = {
-    TaskKind.PROMPT: ("model", "prompt", "inputs"),
+    TaskKind.PROMPT: ("model", "prompt", "inputs", "tools", "domains", "criteria"),
     TaskKind.COMMAND: ("command", "cwd", "env"),
 }
-_UNSERVED = ("tools", "criteria", "max_tool_calls", "max_lateness", "overlap", "domains")
+_UNSERVED = ("max_lateness", "overlap")
 _LONGEST_NAMED_TIME = 200
+MOST_CRITERIA = 20
+LONGEST_CRITERION = 500
+
+_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+# A top-level domain alone may not be opened, neither as a host nor with a star before it.
+_DOMAIN = re.compile(rf"(?:\*\.)?(?:{_LABEL}\.)+{_LABEL}(?::[0-9]{{1,5}})?")
 
 # What the runner tells its children. An owner's value would lead calls past the gate, or show a payload a key.
 _RUNNERS_OWN = re.compile(r"AFK_.*|(ANTHROPIC|OPENAI)_(API_KEY|AUTH_TOKEN|BASE_URL)", re.DOTALL)
@@ -45,6 +51,9 @@ def _task(table: Table, name: str, *, home: Path, zone: ZoneInfo, models: Mappin
         model=_model(table, models),
         prompt=table.text("prompt"),
         inputs=_inputs(table),
+        tools=_tools(table),
+        domains=_domains(table),
+        criteria=_criteria(table),
         command=_command(table),
         cwd=_cwd(table, home),
         env=_env(table.table("env")),
@@ -80,9 +89,12 @@ def _common(table: Table, zone: ZoneInfo) -> dict[str, Any]:
         on_timeout=table.choice("on_timeout", ("halt", "retry")),
         max_attempts=table.count("max_attempts", 1, 100),
         max_output_tokens=table.count("max_output_tokens", 1),
+        max_tool_calls=table.count("max_tool_calls", 0),
+        irreversible=table.flag("irreversible"),
         hours_saved=_hours(table),
     )
-    table.irreversible()
+    if fields.get("irreversible") and "schedule" in fields:
+        table.refuse("irreversible", "is true, so no schedule may start the task: a person does, or approves its draft")
     return fields
 
 
@@ -129,6 +141,52 @@ def _inputs(table: Table) -> str | None:
         table.refuse("inputs", "must stay below the home: no leading / or ~, and no ..")
         return None
     return inputs
+
+
+def _tools(table: Table) -> tuple[str, ...] | None:
+    tools = table.strings("tools")
+    if tools is None:
+        return None
+    for index, name in tools.items():
+        if name not in TOOLS:
+            known = ", ".join(TOOLS)
+            text = f"{table.named('tools')} has {quoted(name)}, which is none of {known}{nearest(name, TOOLS)}"
+            table.notes.add((*table.path, "tools", index), text)
+    if "read_file" in tools.values() and "inputs" not in table:
+        table.refuse("tools", 'has "read_file", which reads the task\'s inputs; name them as inputs = "inputs/*.md"')
+    if "fetch_url" in tools.values() and not table.raw("domains"):
+        table.refuse("tools", 'has "fetch_url", which asks only hosts that are named: domains = ["example.org"]')
+    return tuple(dict.fromkeys(tools.values()))
+
+
+def _domains(table: Table) -> tuple[str, ...] | None:
+    domains = table.strings("domains")
+    if domains is None:
+        return None
+    tools = table.raw("tools")
+    if domains and isinstance(tools, list) and "fetch_url" not in tools:
+        table.refuse("domains", 'means nothing to a task without the tool "fetch_url"')
+    for index, domain in domains.items():
+        last = domain.partition(":")[0].rpartition(".")[2]
+        if not _DOMAIN.fullmatch(domain) or last.isdecimal() or domain.count(".") < 1 + domain.startswith("*."):
+            text = (
+                f'{table.named("domains")} has {quoted(domain)}; write hosts such as "example.org" or "*.example.net"'
+            )
+            table.notes.add((*table.path, "domains", index), text)
+    return tuple(domain.lower() for domain in domains.values())
+
+
+def _criteria(table: Table) -> tuple[str, ...] | None:
+    criteria = table.strings("criteria")
+    if criteria is None:
+        return None
+    for index, criterion in criteria.items():
+        if not criterion.strip() or len(criterion) > LONGEST_CRITERION:
+            text = f"{table.named('criteria')} must hold sentences of 1 to {LONGEST_CRITERION} characters"
+            table.notes.add((*table.path, "criteria", index), text)
+    if len(criteria) > MOST_CRITERIA:
+        table.refuse("criteria", f"has {len(criteria)} sentences, {MOST_CRITERIA} are the most")
+    return tuple(criteria.values())
 
 
 def _command(table: Table) -> tuple[str, ...] | None:

@@ -298,17 +298,82 @@ PROMPT = '[tasks.a]\nkind = "prompt"\nmodel = "offline/extract"\nprompt = "Do."\
 COMMAND = '[tasks.a]\nkind = "command"\ncommand = ["true"]\n'
 
 
-@pytest.mark.parametrize(
-    "key", ['tools = ["read_file"]', 'criteria = ["short"]', "irreversible = true", "max_tool_calls = 3"]
-)
+@pytest.mark.parametrize("key", ['max_lateness = "1h"', "overlap = 2"])
 def test_what_this_version_does_not_serve_is_refused(home: Path, key: str) -> None:
     """A limit or a permission that is silently ignored would be believed."""
     assert "not served by this version" in refusal(home, REQUIRED + PROMPT + key)
 
 
-def test_what_is_off_anyway_may_be_written_down(home: Path) -> None:
-    """`irreversible = false` says what holds."""
-    assert read(home, REQUIRED + PROMPT + "irreversible = false").tasks["a"].model == "offline/extract"
+def test_an_agent_is_given_what_its_task_names(home: Path) -> None:
+    """Tools, hosts, criteria and the limit on tool calls are values of the task; all are off where nothing is said."""
+    said = """inputs = "inputs/*.md"
+        tools = ["fetch_url", "read_file", "fetch_url"]
+        domains = ["Example.org", "*.docs.example.net:8080"]
+        criteria = ["Names every failing service.", "Is short."]
+        max_tool_calls = 0
+        irreversible = false"""
+
+    task, bare = read(home, REQUIRED + PROMPT + said).tasks["a"], read(home, REQUIRED + PROMPT).tasks["a"]
+
+    assert task.tools == ("fetch_url", "read_file")
+    assert task.domains == ("example.org", "*.docs.example.net:8080")
+    assert task.criteria == ("Names every failing service.", "Is short.")
+    assert (task.max_tool_calls, task.irreversible) == (0, False)
+    assert (bare.tools, bare.domains, bare.criteria, bare.max_tool_calls, bare.irreversible) == (
+        (),
+        (),
+        (),
+        None,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('tools = ["read_fil"]\ninputs = "inputs/*"', 'did you mean "read_file"?'),
+        ('tools = ["shell"]', "none of read_file, fetch_url, write_output, draft"),
+        ('tools = "read_file"', "must be a list of strings"),
+        ('tools = ["read_file"]', "name them as inputs"),
+        ('tools = ["fetch_url"]', "asks only hosts that are named"),
+        ('tools = ["fetch_url"]\ndomains = []', "asks only hosts that are named"),
+        ('tools = ["draft"]\ndomains = ["example.org"]', 'without the tool "fetch_url"'),
+        ('criteria = ["fine", " "]', "must hold sentences of 1 to 500 characters"),
+        ("criteria = [" + '"x", ' * 21 + "]", "has 21 sentences, 20 are the most"),
+        ("max_tool_calls = -1", "whole number from 0"),
+        ('irreversible = "no"', "must be true or false"),
+        ('irreversible = true\nevery = "1h"', "no schedule may start the task"),
+    ],
+)
+def test_what_an_agent_may_not_be_given_is_named_with_the_way_out(home: Path, keys: str, said: str) -> None:
+    """A permission that means something else than its reader thinks is refused at start."""
+    assert said in refusal(home, REQUIRED + PROMPT + keys)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        *("*", "*.com", "com", "127.0.0.1", "10.0.0.1:80", "[::1]", "https://example.org", "example.org/x"),
+        *("a@example.org", "example.*", "*example.org", "", "example.org.", "-a.example.org", "exa mple.org"),
+    ],
+)
+def test_a_domain_names_one_host_or_what_is_below_one(home: Path, domain: str) -> None:
+    """No address, no scheme, no path, and never a whole top-level domain."""
+    keys = f'tools = ["fetch_url"]\ndomains = ["{domain}"]'
+    assert "write hosts such as" in refusal(home, REQUIRED + PROMPT + keys)
+
+
+@pytest.mark.parametrize("key", ['tools = ["draft"]', 'criteria = ["short"]', 'domains = ["example.org"]'])
+def test_a_command_is_given_no_tools_of_ours(home: Path, key: str) -> None:
+    assert "means nothing to a command task" in refusal(home, REQUIRED + COMMAND + key)
+
+
+def test_what_cannot_be_undone_is_marked_task_by_task(home: Path) -> None:
+    """`irreversible = false` says what holds at the top; true would open every task at once."""
+    marked = read(home, "irreversible = false\n" + REQUIRED + COMMAND + "irreversible = true").tasks["a"]
+
+    assert marked.irreversible
+    assert "each such task" in refusal(home, "irreversible = true\n" + REQUIRED + COMMAND)
 
 
 @pytest.mark.parametrize(
