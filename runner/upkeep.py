@@ -23,11 +23,11 @@ def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs) -> int:
     """Give the jobs of vanished runners back to the queue, in the caller's transaction; how many.
 
     Only for the holder of the home's lock: the lock proves that no other runner lives, and the guard that none of its
-    workers does. A job that vanished too often is a poison pill and goes to the dead letters.
+    workers does. A job that was lost too often, the last time alone, is a poison pill and goes to the dead letters.
     """
     lost = jobs.orphans(db, runner=runner)
     for job in lost:
-        _rescue(db, job, now=now)
+        _rescue(db, job, alone=len(lost) == 1, now=now)
     for charge, model, hold in charges.orphans(db, runner=runner):
         charges.let_stand(db, charge, note="its runner ended between hold and settle", now=now)
         text = f"a call to {model} was in flight when its runner ended: its hold of {usd(hold)} goes on counting"
@@ -37,13 +37,13 @@ def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs) -> int:
     return len(lost)
 
 
-def _rescue(db: sqlite3.Connection, job: Job, *, now: UnixMs) -> None:
+def _rescue(db: sqlite3.Connection, job: Job, *, alone: bool, now: UnixMs) -> None:
     token = job.lease or ""
     if job.cancel:
         jobs.finish(db, id=job.id, token=token, status=JobStatus.CANCELLED, now=now, counted=False)
         what, text, level = Outcome.CANCELLED, "cancelled; its runner had vanished", events.INFO
-    elif job.rescues >= MAX_RESCUES:
-        error = f"poison pill: its runner vanished under it {job.rescues + 1} times"
+    elif job.rescues >= MAX_RESCUES and alone:
+        error = f"poison pill: its runner vanished under it {job.rescues + 1} times, at last with nothing beside it"
         jobs.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=False, error=error)
         what, text, level = Outcome.RESCUED, error, events.ERROR
     else:

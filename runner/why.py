@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from runner.store import breakers, controls
+from runner.store import breakers, controls, jobs
 from runner.store.breakers import BreakerState
-from runner.store.jobs import Job, JobStatus
+from runner.store.jobs import MAX_RESCUES, Job, JobStatus
 from runner.units import UnixMs, iso
 from runner.views import Health, RunnerView, StopView
 
@@ -36,6 +36,8 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
         fact = job.waiting_on or "it was asked for a later time"
         until = "" if _for_a_person(db, job.waiting_gate) else f", until {iso(job.not_before)}"
         holds.append(f"{fact}{until}")
+    elif company := _company(db, job):
+        holds.append(company)
     if not holds:
         ahead = _ahead(db, job, now=now)
         holds.append(f"it is due and {ahead if ahead < MOST_AHEAD else f'at least {MOST_AHEAD}'} jobs are ahead of it")
@@ -48,6 +50,18 @@ def _for_a_person(db: sqlite3.Connection, gate: str | None) -> bool:
         return False
     breaker = breakers.get(db, gate.removeprefix("breaker:"))
     return breaker is not None and breaker.state is BreakerState.OPEN and breaker.retry_at is None
+
+
+def _company(db: sqlite3.Connection, job: Job) -> str | None:
+    """Whom a due job must not run beside; see `jobs.CLAIM`."""
+    beside = jobs.suspect_running(db)
+    if beside is None:
+        return None
+    if beside.rescues >= MAX_RESCUES:
+        return f"{beside.key} runs alone, as runners were lost under it before"
+    if job.rescues:
+        return f"a runner was lost under it and under {beside.key}, and such jobs run one at a time"
+    return None
 
 
 def _ahead(db: sqlite3.Connection, job: Job, *, now: UnixMs) -> int:

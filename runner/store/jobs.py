@@ -18,7 +18,8 @@ from runner.errors import LeaseLost
 from runner.units import MicroUsd, UnixMs
 
 MAX_RESCUES = 3
-"""A job whose runner vanished under it more often than this is a poison pill."""
+"""A job whose runner vanished under it more often than this is a poison pill; from there on it runs alone, so that
+no other one ever is."""
 
 
 class JobStatus(StrEnum):
@@ -181,6 +182,8 @@ def by_key(db: sqlite3.Connection, key: str) -> Job | None:
 
 
 # One seek a priority in use, so that urgent jobs of next week do not slow down the claims of today.
+# A job whose runner vanished under it is a suspect: beside it runs no other suspect, and nothing at all on its last
+# chance. So what kills runners is found out, and what only ran beside it is not taken for it.
 CLAIM = f"""
 WITH RECURSIVE step (priority) AS (
     SELECT max(priority) FROM jobs WHERE status = 'pending'
@@ -191,18 +194,28 @@ WITH RECURSIVE step (priority) AS (
 UPDATE jobs SET status = 'running', lease = :token, lease_until = :until, runner = :runner, starts = starts + 1,
                 waiting_gate = NULL, waiting_on = NULL
  WHERE id = (SELECT (SELECT id FROM jobs WHERE status = 'pending' AND priority = step.priority AND not_before <= :now
+                        AND (rescues = 0 OR rescues >= {MAX_RESCUES}
+                             OR NOT EXISTS (SELECT 1 FROM jobs WHERE status = 'running' AND rescues > 0))
                      ORDER BY not_before, id LIMIT 1) AS due
                FROM step WHERE due IS NOT NULL LIMIT 1)
+   AND (rescues < {MAX_RESCUES} OR NOT EXISTS (SELECT 1 FROM jobs WHERE status = 'running'))
+   AND NOT EXISTS (SELECT 1 FROM jobs WHERE status = 'running' AND rescues >= {MAX_RESCUES})
 RETURNING {COLUMNS}
 """  # noqa: S608 - our own constant
 
 
 def claim(db: sqlite3.Connection, *, now: UnixMs, lease: Lease) -> Job | None:
-    """Lease the most urgent due job (priority, due time, id) to the caller; None when nothing is due.
+    """Lease the most urgent due job (priority, due time, id) to the caller; None when nothing may be started now.
 
     Picking and taking are one statement, so two runners cannot leave with the same job.
     """
     row = db.execute(CLAIM, {"now": now, "token": lease.token, "until": lease.until, "runner": lease.runner}).fetchone()
+    return job_of(row) if row else None
+
+
+def suspect_running(db: sqlite3.Connection) -> Job | None:
+    """The running job that a runner was lost under before, if there is one."""
+    row = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE status = 'running' AND rescues > 0").fetchone()  # noqa: S608 - our own constant
     return job_of(row) if row else None
 
 

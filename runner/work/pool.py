@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +308,9 @@ class Pool:
         closed = self._close(db, live, ending, tail)
         child = seat.child
         ready = child is not None and child.ready and child.jobs_done < self._config.runner.recycle_after
-        return self._register.claim(db, 1) if ready and not self._closing else closed
+        claimed = self._register.claim(db, 1) if ready and not self._closing else closed
+        # The other seats may have been kept idle for a job that was to run without company.
+        return replace(claimed, again_at=closed.again_at) if live.job.rescues else claimed
 
     # --- upkeep ---------------------------------------------------------------------------------------------------
 
