@@ -99,16 +99,19 @@ class Book:
         """Take in what the headers of an answer say of the upstream's rate limits. Nobody waits for it."""
 
     async def settle(self, charge: int, call: Call, *, price: Price, used: Usage) -> None:
-        """Write the true cost down, by the dearest of the models that worked on it."""
-        several = [price]
+        """Write the true cost down, by the prices of all models that worked on it."""
+        others = {}
         for other in used.other_models:
             known = self.price(other, local=price.free)
             if known is None:
                 verdict = held(f"the answer names model {other[:80]!r}, whose price is unknown")
                 await self.conclude(charge, call, verdict)
                 return
-            several.append(known)
-        cost = rates.cost(rates.dearest(several), used)
+            others[other] = known
+        cost = rates.cost(price, used, others)
+        if cost is None:
+            await self.conclude(charge, call, held("the answer ran at a speed whose price is unknown"))
+            return
         await self._write(lambda db: ledger.settle(db, charge, call, cost=cost, usage=used, now=self._clock.now()))
 
     async def conclude(self, charge: int, call: Call, verdict: Verdict) -> None:

@@ -15,22 +15,26 @@ from typing import Any
 MOST_TOKENS = 1_000_000_000
 """A count above it is a fault of the upstream, not a bill."""
 
+MOST_PARTS = 1_000
+"""Passes of one call that are told apart; an answer that lists more is not believed."""
+
 MOST_LINE = 8 * 1024 * 1024
 """Bytes of one line, and of one event's data, beyond which a stream is given up."""
 
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-_ITERATIONS = frozenset({"message", "compaction", "advisor_message", "fallback_message"})
+_TOTALLED = frozenset({"message", "fallback_message"})  # the totals hold these
+_ITERATIONS = _TOTALLED | {"compaction", "advisor_message"}
 _CONTENT = frozenset({"ping", "content_block_start", "content_block_delta", "content_block_stop"})
 _HOME_GEO = frozenset({None, "", "global", "not_available"})
+_TIERS = frozenset({None, "standard", "priority", "batch"})  # none is dearer than the standard
+_SEARCHES, _FETCHES = "web_search_requests", "web_fetch_requests"  # a fetch costs its tokens alone
 _DATE = re.compile(r"-\d{8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """The tokens one call is billed for. The classes do not overlap."""
+class Tokens:
+    """Tokens that are billed, by class. The classes do not overlap."""
 
-    model: str
-    """As the answer names it."""
     input: int
     """Neither read from a cache nor written to one."""
     output: int
@@ -39,15 +43,49 @@ class Usage:
     cache_write_5m: int = 0
     cache_write_1h: int = 0
     """Also those whose lifetime the answer leaves open: it is the dearest."""
-    us_only: bool = False
-    """Pinned to a region, which costs a tenth more."""
-    other_models: tuple[str, ...] = ()
-    """Models other than the requested one that worked on it; the call costs what the dearest of all would."""
 
     @property
     def prompt(self) -> int:
         """All input, whatever its class: what a price tier looks at."""
         return self.input + self.cache_read + self.cache_write_5m + self.cache_write_1h
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part(Tokens):
+    """One pass of a call that took several: a turn of the vendor's own tools, a fallback, a compaction."""
+
+    model: str
+    """"" where the answer does not say: the requested one or the answer's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage(Tokens):
+    """What one call is billed for, all its parts together."""
+
+    model: str
+    """As the answer names it."""
+    parts: tuple[Part, ...] = ()
+    """Where the answer tells them one by one, as it does for the vendor's tools, fallbacks and compaction."""
+    other_models: tuple[str, ...] = ()
+    """Models other than the requested one that worked on it."""
+    us_only: bool = False
+    """Pinned to a region, which costs a tenth more."""
+    fast: bool = False
+    """Answered at `speed: "fast"`, which has a price of its own."""
+    web_searches: int = 0
+    """Of the vendor, which costs each by the piece."""
+
+    @property
+    def rest(self) -> Tokens:
+        """What no part accounts for; all of it where none is told."""
+        parts = self.parts
+        return Tokens(
+            input=self.input - sum(part.input for part in parts),
+            output=self.output - sum(part.output for part in parts),
+            cache_read=self.cache_read - sum(part.cache_read for part in parts),
+            cache_write_5m=self.cache_write_5m - sum(part.cache_write_5m for part in parts),
+            cache_write_1h=self.cache_write_1h - sum(part.cache_write_1h for part in parts),
+        )
 
 
 class _Unclear(ValueError):
@@ -90,6 +128,7 @@ class StreamUsage:
         self._events = _Events()
         self._model: object = None
         self._usage: dict[str, Any] = {}
+        self._opening: Usage | None = None
         self._final = False
 
     def feed(self, chunk: bytes) -> None:
@@ -111,6 +150,16 @@ class StreamUsage:
             return _read(self._usage, self._model, self._requested)
         except _Unclear:
             return None
+
+    def opening(self) -> Usage | None:
+        """The whole input as the start of the stream told it, its output 0; None while it is not known.
+
+        None too where it says that more passes come after the one it tells of, or another model than the requested.
+        """
+        told = self._opening
+        if told is None or self.broken or self.error_type is not None:
+            return None
+        return None if told.other_models or told.web_searches or len(told.parts) > 1 else told
 
     def _event(self, name: str, data: bytes) -> None:
         try:
@@ -146,7 +195,7 @@ class StreamUsage:
         self._model, self._usage = message.get("model"), dict(message["usage"])
         # The output of a start is a stub of 1 that must never be settled.
         self._usage["output_tokens"] = 0
-        _read(self._usage, self._model, self._requested)  # one that makes no sense is refused at once
+        self._opening = _read(self._usage, self._model, self._requested)  # one that makes no sense is refused at once
         self.started = True
 
     def _delta(self, usage: object) -> None:
@@ -161,7 +210,9 @@ class StreamUsage:
         merged = self._usage | {key: value for key, value in usage.items() if value is not None}
         for key in _COUNTS:
             merged[key] = max(_count(self._usage, key), _count(usage, key))
-        _check_extras(usage)
+        before, after = _server_tools(self._usage), _server_tools(usage)
+        merged["server_tool_use"] = {key: max(before.get(key, 0), after.get(key, 0)) for key in before | after}
+        _check_terms(usage)
         self._usage, self._final = merged, True
 
 
@@ -214,40 +265,50 @@ class _Events:
 def _read(usage: object, model: object, requested: str) -> Usage:
     if not isinstance(usage, dict) or not isinstance(model, str) or not model:
         raise _Unclear
-    _check_extras(usage)
-    classes = _classes(usage)
-    models = [model]
+    _check_terms(usage)
+    totals, parts = _tokens(usage), []
     iterations = usage.get("iterations")
     if iterations is not None:
-        if not isinstance(iterations, list):
+        if not isinstance(iterations, list) or len(iterations) > MOST_PARTS:
             raise _Unclear
-        sums = [0] * len(classes)
-        for part in iterations:
-            if not isinstance(part, dict) or str(part.get("type")) not in _ITERATIONS:
-                raise _Unclear
-            sums = [total + count for total, count in zip(sums, _classes(part), strict=True)]
-            named = part.get("model")
-            if named is not None and not isinstance(named, str):
-                raise _Unclear
-            models.append(named or model)
-        # The totals leave compaction out, and nothing leaves out what the totals hold.
-        classes = [max(pair) for pair in zip(classes, sums, strict=True)]
-    if max(classes) > MOST_TOKENS:
+        told = [0] * len(totals)
+        beside = [0] * len(totals)
+        for each in iterations:
+            kind, tokens, name = _iteration(each)
+            sums = told if kind in _TOTALLED else beside
+            sums[:] = [total + count for total, count in zip(sums, tokens, strict=True)]
+            parts.append(Part(model=name, **_named(tokens)))
+        # Nothing leaves out what the totals hold; they hold no compaction, and may hold no adviser.
+        writes = max(0, sum(totals[3:]) - sum(told[3:]))  # the lifetimes are the parts' to tell
+        totals = [*map(max, totals[:3], told[:3]), told[3], told[4] + writes]
+        totals = [total + more for total, more in zip(totals, beside, strict=True)]
+    if max(totals) > MOST_TOKENS:
         raise _Unclear
-    plain, output, read, write_5m, write_1h = classes
+    names = [model, *(part.model for part in parts if part.model)]
     return Usage(
         model=model,
-        input=plain,
-        output=output,
-        cache_read=read,
-        cache_write_5m=write_5m,
-        cache_write_1h=write_1h,
+        **_named(totals),
+        parts=tuple(parts),
+        other_models=tuple(dict.fromkeys(each for each in names if not same_model(each, requested))),
         us_only=usage.get("inference_geo") not in _HOME_GEO,
-        other_models=tuple(dict.fromkeys(each for each in models if not same_model(each, requested))),
+        fast=usage.get("speed") == "fast",
+        web_searches=_server_tools(usage).get(_SEARCHES, 0),
     )
 
 
-def _classes(usage: Mapping[str, Any]) -> list[int]:
+def _iteration(part: object) -> tuple[str, list[int], str]:
+    """Kind, tokens by class and model of one entry of `iterations`."""
+    if not isinstance(part, dict):
+        raise _Unclear
+    kind, model = part.get("type"), part.get("model")
+    if not isinstance(kind, str) or kind not in _ITERATIONS or not (model is None or isinstance(model, str)):
+        raise _Unclear
+    if not model and kind not in ("message", "compaction"):
+        raise _Unclear  # what another model did costs what that one costs, and nobody says which it was
+    return kind, _tokens(part), model or ""
+
+
+def _tokens(usage: Mapping[str, Any]) -> list[int]:
     """Input, output, cache read, 5 minute write, 1 hour write."""
     plain = _count(usage, "input_tokens", required=True)
     output = _count(usage, "output_tokens", required=True)
@@ -262,17 +323,29 @@ def _classes(usage: Mapping[str, Any]) -> list[int]:
     return [plain, output, read, write_5m, write_1h + max(0, writes - write_5m - write_1h)]
 
 
-def _check_extras(usage: Mapping[str, Any]) -> None:
-    """What tokens alone do not pay for: searches of the server, fast mode."""
-    tools = usage.get("server_tool_use")
-    if tools is not None:
-        if not isinstance(tools, dict):
-            raise _Unclear
-        if any(_count(tools, key) > 0 for key in tools):
-            raise _Unclear
-    geo = usage.get("inference_geo")
-    if usage.get("speed") not in (None, "standard") or not (geo is None or isinstance(geo, str)):
+def _named(tokens: list[int]) -> dict[str, int]:
+    return dict(zip(("input", "output", "cache_read", "cache_write_5m", "cache_write_1h"), tokens, strict=True))
+
+
+def _check_terms(usage: Mapping[str, Any]) -> None:
+    """Speed, tier, region and tools of the vendor: one that is unheard of may cost anything."""
+    speed, tier, geo = usage.get("speed"), usage.get("service_tier"), usage.get("inference_geo")
+    if not all(term is None or isinstance(term, str) for term in (speed, tier, geo)):
         raise _Unclear
+    if speed not in (None, "standard", "fast") or tier not in _TIERS:
+        raise _Unclear
+    if any(count > 0 and name not in (_SEARCHES, _FETCHES) for name, count in _server_tools(usage).items()):
+        raise _Unclear
+
+
+def _server_tools(usage: Mapping[str, Any]) -> dict[str, int]:
+    """How often the answer used each of the vendor's tools."""
+    tools = usage.get("server_tool_use")
+    if tools is None:
+        return {}
+    if not isinstance(tools, dict):
+        raise _Unclear
+    return {name: _count(tools, name) for name in tools}
 
 
 def _count(usage: Mapping[str, Any], key: str, *, required: bool = False) -> int:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.gate import usage as usage_module
-from runner.gate.usage import MOST_TOKENS, StreamUsage, Usage, from_message, same_model
+from runner.gate.usage import MOST_PARTS, MOST_TOKENS, StreamUsage, Tokens, Usage, from_message, same_model
 
 MODEL = "claude-haiku-4-5"
 
@@ -88,10 +88,13 @@ def test_a_count_that_makes_no_sense_leaves_the_hold_standing(key: str, bad: obj
 @pytest.mark.parametrize(
     "extra",
     [
-        {"server_tool_use": {"web_search_requests": 1}},
+        {"server_tool_use": {"web_search_requests": "1"}},
         {"server_tool_use": {"something_new": 1}},
         {"server_tool_use": "yes"},
-        {"speed": "fast"},
+        {"speed": "faster"},
+        {"speed": 2},
+        {"service_tier": "platinum"},
+        {"service_tier": ["standard"]},
         {"inference_geo": 7},
         {"cache_creation": []},
         {"cache_read_input_tokens": -1},
@@ -100,6 +103,10 @@ def test_a_count_that_makes_no_sense_leaves_the_hold_standing(key: str, bad: obj
         {"iterations": [{"type": ["message"], "input_tokens": 1, "output_tokens": 1}]},
         {"iterations": [{"type": "message", "input_tokens": 1}]},
         {"iterations": [{"type": "message", "input_tokens": 1, "output_tokens": 1, "model": 5}]},
+        {"iterations": [{"type": "advisor_message", "input_tokens": 1, "output_tokens": 1}]},
+        {"iterations": [{"type": "fallback_message", "input_tokens": 1, "output_tokens": 1, "model": ""}]},
+        {"iterations": [{"type": "message", "input_tokens": 0, "output_tokens": 0}] * (MOST_PARTS + 1)},
+        {"iterations": [{"type": "message", "input_tokens": MOST_TOKENS, "output_tokens": 0}] * 2},
     ],
 )
 def test_usage_that_tokens_alone_do_not_price_is_not_complete(extra: dict[str, Any]) -> None:
@@ -149,6 +156,45 @@ def test_iterations_count_what_the_totals_leave_out() -> None:
     assert found is not None
     assert (found.input, found.output) == (1001, 71)
     assert found.other_models == ("claude-opus-5",)
+    assert [(part.model, part.input, part.output) for part in found.parts] == [
+        ("", 900, 50),
+        (f"{MODEL}-20251001", 100, 20),
+        ("claude-opus-5", 1, 1),
+    ]
+    assert found.rest == Tokens(input=0, output=0)
+
+
+def test_totals_beyond_the_iterations_are_not_lost() -> None:
+    """Also where the compaction beside them is larger."""
+    body = make_message(
+        input_tokens=150,
+        output_tokens=20,
+        cache_creation_input_tokens=30,
+        iterations=[
+            {"type": "compaction", "input_tokens": 900, "output_tokens": 50},
+            {
+                "type": "message",
+                "input_tokens": 100,
+                "output_tokens": 20,
+                "cache_creation_input_tokens": 10,
+                "cache_creation": {"ephemeral_5m_input_tokens": 10},
+            },
+        ],
+    )
+
+    found = from_message(body, MODEL)
+
+    assert found is not None
+    assert (found.input, found.cache_write_5m, found.cache_write_1h) == (1050, 10, 20)
+    assert found.rest == Tokens(input=50, output=0, cache_write_1h=20)
+
+
+def test_the_terms_of_the_answer_are_told() -> None:
+    body = make_message(
+        speed="fast", service_tier="batch", server_tool_use={"web_search_requests": 3, "web_fetch_requests": 2}
+    )
+
+    assert from_message(body, MODEL) == Usage(model=MODEL, input=10, output=5, fast=True, web_searches=3)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +239,7 @@ def test_a_stream_is_complete_with_start_final_counts_and_stop() -> None:
         (start(), delta(output_tokens=None), STOP),
         (start(), delta(output_tokens=-3), STOP),
         (start(), delta(input_tokens="many"), STOP),
-        (start(), delta(server_tool_use={"web_fetch_requests": 2}), STOP),
+        (start(), delta(server_tool_use={"code_runs": 2}), STOP),
         (start(), delta(), b"event: message_stop\ndata: {broken\n\n"),
         (start(), delta(), b"event: ping\ndata: x\n\nevent: message_stop\n\n"),
         (start(), delta(), b"event: other\ndata: " + STOP.split(b"data: ")[1]),
@@ -222,6 +268,41 @@ def test_repeated_counts_are_cumulative_and_never_added() -> None:
     )
 
     assert reader.complete() == Usage(model=MODEL, input=12, output=42, cache_write_5m=70, cache_write_1h=20)
+
+
+def test_searches_of_a_stream_are_cumulative_too() -> None:
+    reader = read(
+        start(server_tool_use={"web_search_requests": 0, "web_fetch_requests": 0}),
+        delta(server_tool_use={"web_search_requests": 2}),
+        delta(server_tool_use={"web_search_requests": 2, "web_fetch_requests": 1}),
+        STOP,
+    )
+
+    assert reader.complete() == Usage(model=MODEL, input=10, output=42, web_searches=2)
+
+
+def test_the_opening_tells_the_whole_input_and_no_output() -> None:
+    counts = {"cache_read_input_tokens": 8, "cache_creation_input_tokens": 70, "inference_geo": "us"}
+    reader = read(start(**counts, cache_creation={"ephemeral_5m_input_tokens": 70}))
+
+    assert reader.opening() == Usage(model=MODEL, input=10, output=0, cache_read=8, cache_write_5m=70, us_only=True)
+    assert read().opening() is None
+    assert read(start()[:-1]).opening() is None
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (start(model="claude-opus-5"),),
+        (start(server_tool_use={"web_search_requests": 1}),),
+        (start(iterations=[{"type": "message", "input_tokens": 1, "output_tokens": 1}] * 2),),
+        (start(input_tokens=None),),
+        (start(), start()),
+        (start(), event("error", error={"type": "overloaded_error"})),
+    ],
+)
+def test_an_opening_that_is_not_the_whole_input_is_none(parts: tuple[bytes, ...]) -> None:
+    assert read(*parts).opening() is None
 
 
 def test_an_error_event_is_told_and_ends_the_hope() -> None:
