@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from runner.store.breakers import Breaker, BreakerState
-from runner.units import MicroUsd, UnixMs, duration, exact_usd, iso
+from runner.units import MicroUsd, UnixMs, duration, exact_usd, iso, local
+
+_UTC = ZoneInfo("UTC")
+_NOTHING = MicroUsd(0)
 
 RECHECK_MS = 60_000
 """When a job looks again at a gate that names no time of its own."""
@@ -55,6 +59,8 @@ class Cap:
     committed: MicroUsd
     lifts_at: UnixMs | None
     """When enough of what counts against it counts no more; None: it does not lift by itself."""
+    settling: MicroUsd = _NOTHING
+    """The part of `committed` that is held for calls of other jobs in flight: most of it comes back in minutes."""
 
 
 _CAP_CODES = {
@@ -170,34 +176,47 @@ def check_breaker(breaker: Breaker | None, *, now: UnixMs) -> Refusal | None:
     )
 
 
-def check_caps(caps: Sequence[Cap], *, hold: MicroUsd, now: UnixMs) -> Refusal | None:
+def check_caps(caps: Sequence[Cap], *, hold: MicroUsd, now: UnixMs, zone: ZoneInfo = _UTC) -> Refusal | None:
     """Refuse when the hold would pass any cap; of several the one that lifts last, so that a job wakes once.
 
-    A call that costs nothing passes every cap.
+    A call that costs nothing passes every cap. `zone`: in which people are told when it lifts, beside UTC.
     """
     if hold <= 0:
         return None
-    full = [cap for cap in caps if cap.committed + hold > cap.limit]
+    full = [(cap, _lifts_at(cap, hold=hold, now=now)) for cap in caps if cap.committed + hold > cap.limit]
     if not full:
         return None
-    cap = max(full, key=lambda one: (one.name == "job", one.limit < hold, one.lifts_at or 0))
-    lifts_at = cap.lifts_at if cap.limit >= hold else None
+    cap, lifts_at = max(full, key=lambda one: (one[0].name == "job", one[0].limit < hold, one[1] or 0))
     said = (
         f"{_CAP_WORDS[cap.name]} of {exact_usd(cap.limit)} holds: {exact_usd(cap.committed)} is spent or held "
         f"and this call may cost {exact_usd(hold)}"
     )
     if cap.limit < hold:
         said += ", more than the cap alone: raise the cap or lower max_tokens"
-    when = f"lifts in {duration(lifts_at - now)}, at {iso(lifts_at)}" if lifts_at else "does not lift by itself"
+    elif lifts_at is not None and lifts_at != cap.lifts_at:
+        said += f"; {exact_usd(cap.settling)} of it is held for calls in flight, of which most comes back when they end"
+    elif lifts_at is not None and zone.key != "UTC":
+        said += f"; it lifts at {local(lifts_at, zone):%H:%M on %Y-%m-%d} in {zone.key}"
+    word = "lifts" if cap.lifts_at == lifts_at else "is looked at again"
+    when = f"it {word} in {duration(lifts_at - now)}, at {iso(lifts_at)}" if lifts_at else "it does not lift by itself"
     return Refusal(
         code=_CAP_CODES[cap.name],
         status=402,
         kind="billing_error",
-        message=f"not sent: {said}; it {when}",
+        message=f"not sent: {said}; {when}",
         gate=f"cap:{cap.name}",
         fact=said,
         lifts_at=lifts_at,
     )
+
+
+def _lifts_at(cap: Cap, *, hold: MicroUsd, now: UnixMs) -> UnixMs | None:
+    """When the same call is worth another try."""
+    if cap.limit < hold:
+        return None
+    if cap.committed - cap.settling + hold <= cap.limit:
+        return UnixMs(min(now + RECHECK_MS, cap.lifts_at or now + RECHECK_MS))
+    return cap.lifts_at
 
 
 def error_body(kind: str, message: str, *, code: str | None = None) -> bytes:

@@ -40,7 +40,9 @@ def admit(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: st
     breaker = breakers.get(db, call.breaker)
     refusal = admission.check_breaker(breaker, now=now)
     if refusal is None and call.hold > 0:
-        refusal = admission.check_caps(caps.composed(db, call, policy, now=now), hold=call.hold, now=now)
+        refusal = admission.check_caps(
+            caps.composed(db, call, policy, now=now), hold=call.hold, now=now, zone=policy.zone
+        )
     if refusal is not None:
         return _refused(db, call, refusal, now=now)
     charge = charges.hold(

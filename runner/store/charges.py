@@ -118,6 +118,36 @@ def committed_since(db: sqlite3.Connection, at: UnixMs) -> MicroUsd:
     return MicroUsd(db.execute("SELECT coalesce(sum(counted), 0) FROM charges WHERE held_at >= ?", (at,)).fetchone()[0])
 
 
+def in_flight(
+    db: sqlite3.Connection,
+    *,
+    but_job: int,
+    day: str | None = None,
+    at: UnixMs | None = None,
+    task: str | None = None,
+) -> MicroUsd:
+    """Holds of calls under way, those of one job left out: of a day or an instant and later, of one task when given."""
+    row = db.execute(
+        "SELECT coalesce(sum(hold), 0) FROM charges WHERE state = 'held' AND ended_at IS NULL AND job_id <> :but_job "
+        "AND (:day IS NULL OR day >= :day) AND (:at IS NULL OR held_at >= :at) AND (:task IS NULL OR task = :task)",
+        {"but_job": but_job, "day": day, "at": at, "task": task},
+    ).fetchone()
+    return MicroUsd(row[0])
+
+
+def last_day_over(db: sqlite3.Connection, day: str, *, room: int, task: str | None = None) -> str | None:
+    """The last day, `day` or later, from which on more than `room` is committed; None: `day` itself has room.
+
+    It is `day` but for a clock that was ahead for a while: what was spent then counts until its own day is over.
+    """
+    row = db.execute(
+        "SELECT max(day) FROM (SELECT day, sum(sum(settled + held)) OVER (ORDER BY day DESC) AS left FROM spend_totals "
+        "WHERE day >= :day AND (:task IS NULL OR task = :task) GROUP BY day) WHERE left > :room",
+        {"day": day, "task": task, "room": room},
+    ).fetchone()
+    return str(row[0]) if row[0] is not None else None
+
+
 def last_to_leave(db: sqlite3.Connection, since: UnixMs, *, excess: MicroUsd) -> UnixMs | None:
     """When the call was held that, leaving the window after all older ones, takes the excess with it.
 
