@@ -535,13 +535,12 @@ class Daemon:
         return not self._asked.is_set() and self._switch.outside() is None
 
     def _obey(self) -> None:
-        """Bring what we do in line with the stop switch."""
-        if self._asked.is_set():
-            return
+        """Bring what we do in line with the stop switch, also when we end anyway."""
         seq = self._switch.row.seq
+        ending = self._asked.is_set()
         if not self._switch.is_set:
-            if self._state in (RunState.PARKED, RunState.DRAINING) or seq != self._stop_seq:
-                self._cut_at = None
+            self._cut_at = None
+            if not ending and (self._state in (RunState.PARKED, RunState.DRAINING) or seq != self._stop_seq):
                 self._move(RunState.RUNNING, None)
                 self._pool.grow_old()
                 self._pool.pump()
@@ -551,7 +550,7 @@ class Daemon:
             self._cut_at = now + self._config.runner.stop_grace_ms / 1000
         if self._pool.running and (self._switch.without_grace or now >= self._cut_at):
             self._pool.cut_all(Cut.STOP, at_once=self._switch.without_grace)
-        state = RunState.DRAINING if self._pool.running else RunState.PARKED
+        state = RunState.DRAINING if self._pool.running or ending else RunState.PARKED
         if state is not self._state or seq != self._stop_seq:
             self._move(state, "stop")
 

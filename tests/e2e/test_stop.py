@@ -285,6 +285,26 @@ def test_a_term_cuts_what_outlasts_the_grace(afk: World, vendor: FakeAnthropic) 
     assert spent(afk) == (0, HOLD)
 
 
+def test_kill_now_is_obeyed_by_a_runner_that_is_ending(afk: World, vendor: FakeAnthropic) -> None:
+    """Who asked it to end well may still want the call cut; the stop stays set."""
+    vendor.script(Reply.hang(threading.Event()))
+    house(afk, vendor, workers=1, grace="10m")
+    ask(afk, 1)
+    runner = afk.start()
+    (call,) = vendor.wait_for(1)
+    runner.send_signal(signal.SIGTERM)
+    eventually(lambda: state(afk)[0] == "draining")
+
+    afk.afk("kill", "--now")
+
+    assert call.gone.wait(SOON_S)
+    assert runner.wait(SOON_S) == 0
+    assert afk.counts() == {"pending": 1}
+    assert burnt(afk, ["ask-000"]) == {}
+    assert spent(afk) == (0, HOLD)
+    assert afk.status()["stop"]["set"]
+
+
 def test_a_second_signal_ends_at_once(afk: World, vendor: FakeAnthropic) -> None:
     vendor.script(Reply.hang(threading.Event()))
     house(afk, vendor, workers=1, grace="10m")
