@@ -114,6 +114,8 @@ class BudgetConfig:
     hourly_usd: MicroUsd | None = None
     rolling_24h_usd: MicroUsd | None = None
     monthly_usd: MicroUsd | None = None
+    alert_at: tuple[int, ...] = (50, 80, 100)
+    """Percent of a cap at which a person is told; at 100 also when a call is refused for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

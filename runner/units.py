@@ -142,6 +142,12 @@ def midnight_after(at: int, zone: ZoneInfo) -> UnixMs:
     return _unix_ms(datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=zone, fold=1))
 
 
+def month_after(day: str, zone: ZoneInfo) -> UnixMs:
+    """The instant the calendar month after the one of a day, `YYYY-MM-DD`, begins."""
+    first = date.fromisoformat(day).replace(day=1)
+    return start_of_day((first + timedelta(days=31)).replace(day=1), zone)
+
+
 def start_of_day(day: date, zone: ZoneInfo) -> UnixMs:
     """The first instant of a calendar day; where midnight is skipped by daylight saving, the instant after the gap."""
     return _unix_ms(datetime(day.year, day.month, day.day, tzinfo=zone))

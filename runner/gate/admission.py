@@ -73,7 +73,7 @@ _CAP_CODES = {
 }
 CAP_GATES = tuple(f"cap:{name}" for name in _CAP_CODES)
 """What jobs may be parked for that a change of the caps can lift."""
-_CAP_WORDS = {
+CAP_WORDS = {
     "day": "today's cap",
     "hour": "the hourly cap",
     "rolling": "the cap of the last 24 hours",
@@ -188,7 +188,7 @@ def check_caps(caps: Sequence[Cap], *, hold: MicroUsd, now: UnixMs, zone: ZoneIn
         return None
     cap, lifts_at = max(full, key=lambda one: (one[0].name == "job", one[0].limit < hold, one[1] or 0))
     said = (
-        f"{_CAP_WORDS[cap.name]} of {exact_usd(cap.limit)} holds: {exact_usd(cap.committed)} is spent or held "
+        f"{CAP_WORDS[cap.name]} of {exact_usd(cap.limit)} holds: {exact_usd(cap.committed)} is spent or held "
         f"and this call may cost {exact_usd(hold)}"
     )
     if cap.limit < hold:

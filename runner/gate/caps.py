@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from runner.gate.admission import Cap
 from runner.gate.call import Call, Policy
 from runner.store import charges, raises
-from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of, midnight_after, start_of_day
+from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of, midnight_after, month_after, start_of_day
 
 
 def composed(db: sqlite3.Connection, call: Call, policy: Policy, *, now: UnixMs) -> list[Cap]:
@@ -51,7 +51,7 @@ def _days(
         name=name,
         limit=limit,
         committed=committed,
-        lifts_at=_first_of_month_after(last, zone) if name == "month" else _end_of_day(last, zone, now=now),
+        lifts_at=month_after(last, zone) if name == "month" else _end_of_day(last, zone, now=now),
         settling=charges.in_flight(db, but_job=call.job_id, day=since, task=task),
     )
 
@@ -77,8 +77,3 @@ def _end_of_day(day: str, zone: ZoneInfo, *, now: UnixMs) -> UnixMs:
     if day == day_of(now, zone):
         return midnight_after(now, zone)
     return start_of_day(date.fromisoformat(day) + timedelta(days=1), zone)
-
-
-def _first_of_month_after(day: str, zone: ZoneInfo) -> UnixMs:
-    first = date.fromisoformat(day).replace(day=1)
-    return start_of_day((first + timedelta(days=31)).replace(day=1), zone)

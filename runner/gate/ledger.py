@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import asdict
 
 from runner.errors import StoreError
-from runner.gate import admission, caps
+from runner.gate import admission, caps, levels
 from runner.gate.admission import Refusal
 from runner.gate.call import Call, Policy
 from runner.gate.usage import Usage
@@ -39,11 +39,11 @@ def admit(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: st
         return _refused(db, call, admission.attempt_over(), now=now)
     breaker = breakers.get(db, call.breaker)
     refusal = admission.check_breaker(breaker, now=now)
-    if refusal is None and call.hold > 0:
-        refusal = admission.check_caps(
-            caps.composed(db, call, policy, now=now), hold=call.hold, now=now, zone=policy.zone
-        )
+    standing = caps.composed(db, call, policy, now=now) if refusal is None and call.hold > 0 else []
+    if refusal is None:
+        refusal = admission.check_caps(standing, hold=call.hold, now=now, zone=policy.zone)
     if refusal is not None:
+        levels.reached(db, call, refusal, standing, policy, now=now)
         return _refused(db, call, refusal, now=now)
     charge = charges.hold(
         db,
@@ -60,6 +60,7 @@ def admit(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: st
         ),
         now=now,
     )
+    levels.passed(db, call, standing, policy, now=now)
     if breaker is not None and breaker.state is not BreakerState.CLOSED:
         until = UnixMs(now + TRIAL_MS)
         if not breakers.begin_trial(db, call.breaker, charge=charge, until=until, now=now):

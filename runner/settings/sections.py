@@ -47,6 +47,7 @@ def read_budget(table: Table) -> BudgetConfig | None:
         hourly_usd=table.money("hourly_usd"),
         rolling_24h_usd=table.money("rolling_24h_usd"),
         monthly_usd=table.money("monthly_usd"),
+        alert_at=table.counts("alert_at", 1, 100),
     )
     table.close()
     return None if daily_usd is None else BudgetConfig(daily_usd=daily_usd, **others)

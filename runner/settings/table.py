@@ -143,6 +143,17 @@ class Table:
         self.refuse(key, f"must be a whole number from {low} to {high}, not {_kind(value)}")
         return None
 
+    def counts(self, key: str, low: int, high: int) -> tuple[int, ...] | None:
+        """The whole numbers of a list, each once and in order; empty for an empty list."""
+        value = self.take(key)
+        if value is None:
+            return None
+        good = isinstance(value, list) and all(type(item) is int and low <= item <= high for item in value)
+        if not good:
+            self.refuse(key, f"must be a list of whole numbers from {low} to {high}, such as [50, 80, 100]")
+            return None
+        return tuple(sorted(set(value))) if isinstance(value, list) else None
+
     def span(self, key: str, low_ms: int, high_ms: int) -> int | None:
         """Milliseconds of a duration."""
         span_ms = self._parsed(key, parse_duration, such_as="5m")

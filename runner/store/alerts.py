@@ -43,3 +43,18 @@ def counts(db: sqlite3.Connection) -> tuple[int, int]:
     undelivered = db.execute("SELECT count(*) FROM alerts WHERE delivered_at IS NULL").fetchone()[0]
     still_open = db.execute("SELECT count(*) FROM alerts WHERE closed_at IS NULL").fetchone()[0]
     return int(undelivered), int(still_open)
+
+
+def cap_key(cap: str, period: str, level: int) -> str:
+    """The key of a cap that is used up to `level` percent: `cap:day:2027-01-31:80`."""
+    return f"cap:{cap}:{period}:{level}"
+
+
+def rearm_cap(db: sqlite3.Connection, cap: str, period: str, *, below: int, now: UnixMs) -> int:
+    """Close the levels of a cap that hold no more, those over `below` percent: they may be told again; how many."""
+    rows = db.execute(
+        "SELECT key FROM alerts WHERE closed_at IS NULL AND key LIKE 'cap:%' AND substr(key, 1, ?) = ?",
+        (len(prefix := cap_key(cap, period, 0)[:-1]), prefix),
+    ).fetchall()
+    over = [key for (key,) in rows if int(key.rsplit(":", 1)[1]) > below]
+    return sum(close(db, key=key, now=now) for key in over)
