@@ -1,7 +1,7 @@
 """May this call go, and if not, why. Pure: numbers in, a decision out.
 
-The order is fixed: stop, then breaker, then caps. A refusal is an answer that agents stop on at once: never 401, a
-bare 429 or 529, on which clients go on for minutes.
+The order is fixed: stop, breaker, rate, caps. A refusal is an answer that agents stop on at once: never 401, a bare
+429 or 529, on which clients go on for minutes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from runner.store.breakers import Breaker, BreakerState
+from runner.store.rate_pauses import RatePause
 from runner.units import MicroUsd, UnixMs, duration, exact_usd, iso, local
 
 _UTC = ZoneInfo("UTC")
@@ -26,14 +27,14 @@ class Refusal:
     """Why a call may not go."""
 
     code: str
-    """`afk_stopped`, `afk_breaker_open`, `afk_daily_cap`, `afk_job_cap`, `afk_unknown_model`, ..."""
+    """`afk_stopped`, `afk_breaker_open`, `afk_rate`, `afk_daily_cap`, `afk_job_cap`, `afk_unknown_model`, ..."""
     status: int
     kind: str
     """The error type of the Messages wire."""
     message: str
     """One sentence for whoever reads the client's output."""
     gate: str
-    """What the job waits for: `stop`, `breaker:NAME`, `cap:day`, ..."""
+    """What the job waits for: `stop`, `breaker:NAME`, `rate:NAME`, `cap:day`, ..."""
     fact: str
     """The same as a sentence's worth of fact for `why`."""
     lifts_at: UnixMs | None
@@ -47,6 +48,13 @@ class Refusal:
     def body(self) -> bytes:
         """The answer in the Messages wire's error form."""
         return error_body(self.kind, self.message, code=self.code)
+
+    def headers(self, *, now: UnixMs) -> dict[str, str]:
+        """The answer's headers: no client may wait by itself, and whoever does it all the same learns for how long."""
+        named = {"x-should-retry": "false"}
+        if self.status == 503 and self.lifts_at is not None:
+            named["retry-after"] = str(max(1, -((now - self.lifts_at) // 1000)))
+        return named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +181,50 @@ def check_breaker(breaker: Breaker | None, *, now: UnixMs) -> Refusal | None:
         gate=f"breaker:{breaker.name}",
         fact=f"the breaker of {breaker.name} is {state} ({breaker.reason})",
         lifts_at=lifts_at,
+    )
+
+
+def rate_paused(pause: RatePause, *, now: UnixMs) -> Refusal:
+    """The upstream asked for no call before a time."""
+    said = f"calls to {pause.name} are paused at its wish ({pause.reason})"
+    return _rate(pause.name, said, lifts_at=pause.until, now=now)
+
+
+def rate_full(
+    upstream: str, unit: str, *, limit: int, used: int, asked: int, ahead: int, lifts_at: UnixMs, now: UnixMs
+) -> Refusal:
+    """The configured rate of an upstream is used up. `ahead`: jobs that wait for it already."""
+    said = f"the limit of {limit:,} {unit} a minute for {upstream} holds: {used:,} were used in the last 60s"
+    if asked > 1:
+        said += f" and this call may take {asked:,}"
+    if ahead:
+        said += f", and {ahead:,} jobs wait before it"
+    return _rate(upstream, said, lifts_at=lifts_at, now=now)
+
+
+def _rate(name: str, said: str, *, lifts_at: UnixMs, now: UnixMs) -> Refusal:
+    return Refusal(
+        code="afk_rate",
+        status=503,
+        kind="api_error",
+        message=f"not sent: {said}; its turn is in {duration(lifts_at - now)}, at {iso(lifts_at)}",
+        gate=f"rate:{name}",
+        fact=said,
+        lifts_at=lifts_at,
+    )
+
+
+def bad_requests(upstream: str, count: int, status: int) -> Refusal:
+    """The job asks again and again for what the upstream calls a mistake."""
+    said = f"{upstream} refused {count} requests of this job in a row as bad, the last with HTTP {status}"
+    return Refusal(
+        code="afk_bad_requests",
+        status=400,
+        kind="invalid_request_error",
+        message=f"not sent: {said}; no more of them leave",
+        gate="config",
+        fact=said,
+        lifts_at=None,
     )
 
 

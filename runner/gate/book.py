@@ -112,20 +112,14 @@ class Book:
         if cost is None:
             await self.conclude(charge, call, held("the answer ran at a speed whose price is unknown"))
             return
-        await self._write(lambda db: ledger.settle(db, charge, call, cost=cost, usage=used, now=self._clock.now()))
+        await self._write(
+            lambda db: ledger.settle(db, charge, call, self._policy, cost=cost, usage=used, now=self._clock.now())
+        )
 
     async def conclude(self, charge: int, call: Call, verdict: Verdict) -> None:
         """Write down what an answer without complete usage means."""
         await self._write(
-            lambda db: ledger.conclude(
-                db,
-                charge,
-                call,
-                verdict,
-                cool_down=self._policy.cool_down,
-                now=self._clock.now(),
-                rng=self._rng,
-            )
+            lambda db: ledger.conclude(db, charge, call, self._policy, verdict, now=self._clock.now(), rng=self._rng)
         )
 
     async def _write(self, act: Callable[[Any], None]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from runner.config import BudgetConfig
 from runner.store.breakers import CoolDown
 from runner.units import MicroUsd
+
+ALL_MODELS = "*"
+"""In the place of a model: the whole upstream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +33,37 @@ class Call:
     runner: str
     hold: MicroUsd
     request_hash: str = ""
-    """Of the canonical body without what a client may vary for the same question; empty: not looked at for repetition."""
+    """Of the canonical body without what may differ for the same question; empty: not looked at for repetition."""
     tokens: int = 0
     """Upper bound of input and output, for the limit of tokens a minute."""
 
     @property
     def breaker(self) -> str:
-        """The name of the breaker it passes."""
+        """The name of its model's breaker, and of its model's pauses."""
         return f"{self.upstream}/{self.model}"
+
+    @property
+    def upstream_breaker(self) -> str:
+        """The name of the breaker that all models of its upstream pass."""
+        return f"{self.upstream}/{ALL_MODELS}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """What an upstream is given in any 60 seconds. None: no such limit."""
+
+    requests: int | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runaway:
+    """What trips a model although its calls succeed, until a person resets it."""
+
+    usd_per_minute: MicroUsd | None = None
+    """Of all models together; None: no such limit."""
+    same_request: int = 20
+    """Answers to one request of one job within an hour; 0: no such limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +73,6 @@ class Policy:
     zone: ZoneInfo
     budget: BudgetConfig
     cool_down: CoolDown
+    runaway: Runaway = Runaway()
+    limits: Mapping[str, RateLimit] = field(default_factory=dict)
+    """By the name of their upstream."""

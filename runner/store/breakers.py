@@ -1,6 +1,7 @@
 """The breakers' state, one row per upstream and model, shared by all processes. Runs in the caller's transaction.
 
-closed → open after failures in a row → half_open with exactly one trial → closed, or open again for twice as long.
+closed → open after failures in a row, or too many of the last calls → half_open with exactly one trial → closed, or
+open again for twice as long.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Breaker:
     """One breaker as it stands."""
 
     name: str
-    """`upstream/model`."""
+    """`upstream/model`; `upstream/*` is passed by all its models and opened only until a person closes it."""
     state: BreakerState
     failures: int
     """In a row."""
@@ -46,11 +47,21 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoolDown:
-    """How a breaker opens: threshold and waits, from the configuration."""
+    """How a breaker opens: thresholds and waits, from the configuration."""
 
     failures: int
+    """In a row."""
     first_ms: int
     longest_ms: int
+    rate_percent: int = 50
+    """Part of the calls in a window whose failure opens it too, a success among them or not."""
+    rate_calls: int = 10
+    """Fewer calls in the window than this say nothing of a rate."""
+    window_ms: int = 60_000
+
+    def too_many(self, *, calls: int, failures: int) -> bool:
+        """Whether that many failures among the calls of a window open it."""
+        return calls >= self.rate_calls and failures * 100 >= calls * self.rate_percent
 
     def wait_ms(self, opens: int, rng: random.Random) -> int:
         """The wait of the n-th opening in a row (1 is the first)."""
@@ -93,8 +104,12 @@ def failed(
     cool_down: CoolDown,
     now: UnixMs,
     rng: random.Random,
+    rate: str | None = None,
 ) -> Breaker | None:
-    """Count a failure; the breaker when this one opened it."""
+    """Count a failure; the breaker when this one opened it.
+
+    `rate`: too many of the last calls failed, in words that become the reason.
+    """
     before = get(db, name)
     if before is None:
         db.execute("INSERT INTO breakers (name, changed_at) VALUES (?, ?)", (name, now))
@@ -105,11 +120,13 @@ def failed(
         if before.state is not BreakerState.CLOSED and not trial:
             db.execute("UPDATE breakers SET failures = ? WHERE name = ?", (failures, name))
             return None  # a call that was in flight when it opened
-    if not trial and failures < cool_down.failures:
+    if trial or failures >= cool_down.failures:
+        rate = None
+    elif rate is None:
         db.execute("UPDATE breakers SET failures = ?, reason = ? WHERE name = ?", (failures, reason, name))
         return None
     wait = cool_down.wait_ms(opens + 1, rng)
-    _open(db, name, failures=failures, opens=opens + 1, retry_at=UnixMs(now + wait), reason=reason, now=now)
+    _open(db, name, failures=failures, opens=opens + 1, retry_at=UnixMs(now + wait), reason=rate or reason, now=now)
     return get(db, name)
 
 

@@ -78,11 +78,11 @@ def admit(
 
 
 def settle(db: sqlite3.Connection, charge: int, call: Call, cost: int, *, now: UnixMs = NOW) -> None:
-    ledger.settle(db, charge, call, cost=MicroUsd(cost), usage=USAGE, now=now)
+    ledger.settle(db, charge, call, make_policy(), cost=MicroUsd(cost), usage=USAGE, now=now)
 
 
 def conclude(db: sqlite3.Connection, charge: int, call: Call, verdict: Verdict, *, now: UnixMs = NOW) -> None:
-    ledger.conclude(db, charge, call, verdict, cool_down=COOL_DOWN, now=now, rng=random.Random(1))
+    ledger.conclude(db, charge, call, make_policy(), verdict, now=now, rng=random.Random(1))
 
 
 def held(answer: int | Refusal) -> int:
