@@ -17,6 +17,8 @@ from runner.units import MicroUsd, UnixMs, duration, iso
 
 TOOLS = ("read_file", "fetch_url", "write_output", "draft")
 """What an agent may be given; each is off unless its task names it."""
+SERVER_TOOLS = ("web_search", "web_fetch")
+"""Tools at the vendor that a task may allow its calls."""
 
 
 class TaskKind(StrEnum):
@@ -69,6 +71,8 @@ class TaskConfig:
     """Absolute; None: the home's `work/`."""
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Plain words added to a command's environment; never a secret."""
+    confine: str | None = None
+    """`network`: the command can reach the gate and nothing else, or is not run; None: not confined."""
     schedule: ScheduleConfig | None = None
     priority: int = 0
     """-9 (last) to 9 (first)."""
@@ -83,7 +87,9 @@ class TaskConfig:
     max_attempts: int | None = None
     """None: the retry section's."""
     max_output_tokens: int | None = None
-    """Clamp on `max_tokens` of every call of the task."""
+    """Clamp on the output of every call of the task; written into calls that name none."""
+    server_tools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Of `SERVER_TOOLS`: how often one call may use each. The vendor runs them, and bills what they read."""
     max_tool_calls: int | None = None
     """Most tool calls a model may ask for in one job; None: no limit of its own."""
     irreversible: bool = False
@@ -132,10 +138,18 @@ class BreakerConfig:
     """When calls to one upstream and model stop."""
 
     failures: int = 5
-    """Consecutive failures that open it."""
+    """Consecutive failures that open it; so many bad requests in a row of one attempt end its job."""
+    failure_rate: int = 50
+    """Percent of the calls of the last `rate_window_ms`, of at least `rate_calls`, whose failure opens it too."""
+    rate_calls: int = 10
+    rate_window_ms: int = 60_000
     cooldown_ms: int = 300_000
     """The first cool-down; each failed trial doubles it, up to `max_cooldown_ms`."""
     max_cooldown_ms: int = 3_600_000
+    usd_per_minute: MicroUsd | None = None
+    """Settled in 60 seconds by all models together: more trips the one that cost most, until a person resets it."""
+    same_request: int = 20
+    """Answers to the very same request of one job within an hour that trip its model; 0: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +166,14 @@ class UpstreamConfig:
     """Its models cost nothing. Only loopback addresses may say so."""
     timeout_ms: int = 600_000
     """Longest silence of one call."""
+    requests_per_minute: int | None = None
+    """Most calls in any 60 seconds; None: as many as there are."""
+    tokens_per_minute: int | None = None
+    """Most tokens in and out in any 60 seconds, without those read from a cache. A call in flight counts its bound."""
+    default_output_tokens: int = 16_384
+    """Most an answer may have where neither the client nor the task names a limit; wire `openai` alone needs it."""
+    hold_overloaded: bool = False
+    """Whether an answer of 503 or 529 may have cost something: its hold then stands. Most vendors bill none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from runner.errors import StoreError
-from runner.gate import admission, ledger, rates
+from runner.gate import admission, brakes, ledger, rateheaders, rates
 from runner.gate.admission import Refusal
+from runner.gate.badrequests import BadRequests
 from runner.gate.call import Call, Policy
 from runner.gate.passes import Pass
 from runner.gate.prices import PriceList
@@ -62,6 +63,7 @@ class Book:
         self._any_stop = any_stop
         self._clock = clock
         self._rng = rng
+        self._bad = BadRequests(policy.cool_down.failures)
         self._late: set[asyncio.Task[None]] = set()
         """Ends that are tried again; the loop itself keeps only weak references."""
 
@@ -75,6 +77,8 @@ class Book:
 
     async def hold(self, call: Call) -> int | Refusal:
         """Admit the call and hold its bound: the charge's id, or why not. A ledger that fails refuses."""
+        if (refusal := self._bad.refusal(call)) is not None:
+            return refusal
         try:
             return await self._writer.write(
                 lambda db: ledger.admit(db, call, self._policy, stop_reason=self._outside_stop(), now=self._clock.now())
@@ -96,7 +100,16 @@ class Book:
             self._writer.submit(lambda db: ledger.refine(db, charge, hold=hold))
 
     def heard(self, call: Call, headers: Mapping[str, str], status: int) -> None:
-        """Take in what the headers of an answer say of the upstream's rate limits. Nobody waits for it."""
+        """Take in what the head of an answer says of the upstream's limits. Nobody waits for it.
+
+        Written in the order of all writes, so the next call of whoever is answered finds it.
+        """
+        self._bad.heard(call, status)
+        told = rateheaders.exhausted(headers, now=self._clock.now())
+        if told is None:
+            return
+        reason = f"its headers say that no {told.what} are left"
+        self._writer.submit(lambda db: brakes.pause(db, call, until=told.until, reason=reason, now=self._clock.now()))
 
     async def settle(self, charge: int, call: Call, *, price: Price, used: Usage) -> None:
         """Write the true cost down, by the prices of all models that worked on it."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from runner.config import BudgetConfig
+from runner.config import BudgetConfig, Config
 from runner.store.breakers import CoolDown
 from runner.units import MicroUsd
 
@@ -75,4 +75,27 @@ class Policy:
     cool_down: CoolDown
     runaway: Runaway = Runaway()
     limits: Mapping[str, RateLimit] = field(default_factory=dict)
-    """By the name of their upstream."""
+    """By the name of their upstream; one that has none is not in it."""
+
+
+def policy_of(config: Config) -> Policy:
+    """What the settings of a home decide by."""
+    settings = config.breaker
+    return Policy(
+        zone=config.zone,
+        budget=config.budget,
+        cool_down=CoolDown(
+            failures=settings.failures,
+            first_ms=settings.cooldown_ms,
+            longest_ms=settings.max_cooldown_ms,
+            rate_percent=settings.failure_rate,
+            rate_calls=settings.rate_calls,
+            window_ms=settings.rate_window_ms,
+        ),
+        runaway=Runaway(usd_per_minute=settings.usd_per_minute, same_request=settings.same_request),
+        limits={
+            name: RateLimit(requests=upstream.requests_per_minute, tokens=upstream.tokens_per_minute)
+            for name, upstream in config.upstreams.items()
+            if upstream.requests_per_minute is not None or upstream.tokens_per_minute is not None
+        },
+    )

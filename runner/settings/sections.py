@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from runner.config import BreakerConfig, BudgetConfig, PriceConfig, RetryConfig, RunnerConfig, UpstreamConfig
 from runner.settings.secrets import Secrets
 from runner.settings.table import NAME, Table, nearest, quoted
-from runner.units import DAY_MS, HOUR_MS, SECOND_MS, duration
+from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, duration
 
 OFFLINE = "offline"
 """The upstream of the models `offline/*`, always built in."""
@@ -63,6 +63,12 @@ def read_retry(table: Table) -> RetryConfig:
 
 def read_breaker(table: Table) -> BreakerConfig:
     failures = table.count("failures", 1, 1_000)
+    rate = given(
+        failure_rate=table.count("failure_rate", 1, 100),
+        rate_calls=table.count("rate_calls", 2, 100_000),
+        rate_window_ms=table.span("rate_window", SECOND_MS, 10 * MINUTE_MS),
+    )
+    runaway = given(usd_per_minute=table.money("usd_per_minute"), same_request=table.count("same_request", 0))
     cooldown_ms = table.span("cooldown", SECOND_MS, 7 * DAY_MS)
     max_cooldown_ms = _at_least(
         table,
@@ -74,7 +80,8 @@ def read_breaker(table: Table) -> BreakerConfig:
         default_ms=BreakerConfig().max_cooldown_ms,
     )
     table.close()
-    return BreakerConfig(**given(failures=failures, cooldown_ms=cooldown_ms, max_cooldown_ms=max_cooldown_ms))
+    waits = given(failures=failures, cooldown_ms=cooldown_ms, max_cooldown_ms=max_cooldown_ms)
+    return BreakerConfig(**waits, **rate, **runaway)
 
 
 def read_upstreams(table: Table, secrets: Secrets) -> dict[str, UpstreamConfig]:
@@ -138,9 +145,16 @@ def read_alerts(table: Table, secrets: Secrets) -> tuple[str, ...]:
 def _upstream(table: Table, name: str, secrets: Secrets) -> UpstreamConfig:
     local = table.flag("local")
     url = _url(table, local=bool(local))
-    if table.choice("wire", ("anthropic", "openai")) == "openai":
-        table.refuse("wire", 'is "openai", which this version does not serve; "anthropic" is the only one it does')
-    fields = given(key=_key(table, secrets), local=local, timeout_ms=table.span("timeout", SECOND_MS, DAY_MS))
+    fields = given(
+        wire=table.choice("wire", ("anthropic", "openai")),
+        key=_key(table, secrets),
+        local=local,
+        timeout_ms=table.span("timeout", SECOND_MS, DAY_MS),
+        default_output_tokens=table.count("default_output_tokens", 1, 1_000_000),
+        hold_overloaded=table.flag("hold_overloaded"),
+        requests_per_minute=table.count("requests_per_minute", 1),
+        tokens_per_minute=table.count("tokens_per_minute", 1),
+    )
     if url.startswith("http://") and "key" in fields and not _loopback(_split_url(url)[0].hostname or ""):
         table.refuse("url", "must be https: a key would travel in clear text to another machine")
     table.close()
