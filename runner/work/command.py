@@ -12,9 +12,10 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
-from runner.work import processes
+from runner.work import agents, confine, processes
 
 MAX_OUTPUT_BYTES = 500_000
 """Of standard output kept as the result; the whole of it is in the attempt's file."""
@@ -25,17 +26,37 @@ LAST_WORDS_S = 10.0
 
 def run_command(order: Mapping[str, Any]) -> dict[str, Any]:
     """Run the command of an order to its end; the answer for the runner."""
-    argv = order["command"]
+    folder = Path(order["agents"], str(os.getpid()))
     try:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=order["cwd"],
-            env=environment(order),
-        )
+        agents.lay_out(folder, gate=order["gate"])
+    except OSError as error:
+        return {"outcome": "retry", "error": f"{folder} cannot be made: {error.strerror}"}
+    try:
+        return _run(order, folder)
+    except confine.Unconfined as error:
+        return {"outcome": "unconfined", "error": str(error)}
     except (OSError, ValueError) as error:
-        return {"outcome": "dead", "error": f"{argv[0]} cannot be started: {getattr(error, 'strerror', None) or error}"}
+        why = getattr(error, "strerror", None) or error
+        return {"outcome": "dead", "error": f"{order['command'][0]} cannot be started: {why}"}
+    finally:
+        agents.clear(folder)
+
+
+def _run(order: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Raises Unconfined, or OSError or ValueError when it cannot be started."""
+    confined = order["confine"] == "network"
+    argv = agents.pinned(order["command"], folder=folder, confined=confined)
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    env = environment(order, folder)
+    if confined:
+        with confine.start(argv, gate=order["gate"], cwd=order["cwd"], env=env, **pipes) as started:
+            return _served(order, started.process)
+    return _served(order, subprocess.Popen(argv, cwd=order["cwd"], env=env, **pipes))
+
+
+def _served(order: Mapping[str, Any], child: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Feed a command and read it to its end."""
+    argv = order["command"]
     kept, over = bytearray(), threading.Event()
     reader = threading.Thread(target=_read, args=(child.stdout, kept, over), daemon=True)
     writer = threading.Thread(target=_feed, args=(child.stdin, order["payload"].encode()), daemon=True)
@@ -54,30 +75,21 @@ def run_command(order: Mapping[str, Any]) -> dict[str, Any]:
     return {"outcome": "dead" if code == EX_DATAERR else "retry", "error": told}
 
 
-def environment(order: Mapping[str, Any]) -> dict[str, str]:
-    """A command's environment, built from nothing: no vendor key, login or proxy of the caller gets through."""
-    gate, token = order["gate"], order["token"]
-    made = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LANG": os.environ.get("LANG", "C.UTF-8"),
+def environment(order: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """A command's environment, built from nothing: no vendor key, login, proxy or agent socket of ours gets through."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR") if name in os.environ}
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "TMPDIR": "/tmp",  # noqa: S108 - where it always is, unless the system says otherwise
+        **kept,
+        **agents.habits(max_output_tokens=order["max_output_tokens"]),
+        **order["env"],
+        **agents.addresses(gate=order["gate"], token=order["token"], folder=folder),
         "HOME": order["child_home"],
-        "TMPDIR": os.environ.get("TMPDIR", "/tmp"),  # noqa: S108 - where the system says, else where it always is
-        "AFK_GATE_URL": gate,
-        "AFK_TOKEN": token,
         "AFK_KEY": order["key"],
         "AFK_ATTEMPT": str(order["n"]),
-        "ANTHROPIC_BASE_URL": gate,
-        "ANTHROPIC_API_KEY": token,
-        "OPENAI_BASE_URL": f"{gate}/v1",
-        "OPENAI_API_KEY": token,
-        "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "CLAUDE_CODE_MAX_RETRIES": "0",
-        "OLLAMA_NO_CLOUD": "1",
     }
-    if order["max_output_tokens"]:
-        made["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(order["max_output_tokens"])
-    return {**order["env"], **made}
 
 
 def _read(stdout: IO[bytes] | None, kept: bytearray, over: threading.Event) -> None:

@@ -368,6 +368,14 @@ def test_a_command_is_given_no_tools_of_ours(home: Path, key: str) -> None:
     assert "means nothing to a command task" in refusal(home, REQUIRED + COMMAND + key)
 
 
+def test_tools_at_the_vendor_are_off_unless_a_task_limits_their_uses(home: Path) -> None:
+    allowed = COMMAND + "[tasks.a.server_tools]\nweb_search = 3\n"
+
+    task, bare = read(home, REQUIRED + allowed).tasks["a"], read(home, REQUIRED + COMMAND).tasks["a"]
+
+    assert (task.server_tools, bare.server_tools) == ({"web_search": 3}, {})
+
+
 def test_what_cannot_be_undone_is_marked_task_by_task(home: Path) -> None:
     """`irreversible = false` says what holds at the top; true would open every task at once."""
     marked = read(home, "irreversible = false\n" + REQUIRED + COMMAND + "irreversible = true").tasks["a"]
@@ -383,6 +391,30 @@ def test_what_cannot_be_undone_is_marked_task_by_task(home: Path) -> None:
 def test_a_plain_name_names_a_task(home: Path, name: str) -> None:
     """Letters, digits, dots, dashes and underscores, up to 64."""
     assert list(read(home, REQUIRED + COMMAND.replace("tasks.a", f'tasks."{name}"')).tasks) == [name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HOME",
+        "no_proxy",
+        "OPENAI_API_BASE",
+        "CLAUDE_CONFIG_DIR",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "CLAUDE_CODE_USE_BEDROCK",
+        "CODEX_HOME",
+        "OPENCODE_CONFIG",
+        "OPENCODE_CONFIG_CONTENT",
+    ],
+)
+def test_what_leads_an_agent_past_the_gate_is_not_set_in_env(home: Path, name: str) -> None:
+    """Another address, another settings folder, a login, another cloud."""
+    assert "is set by the runner" in refusal(home, REQUIRED + COMMAND + f'env = {{{name} = "x"}}')
+
+
+def test_a_command_may_be_confined_to_the_gate(home: Path) -> None:
+    assert read(home, REQUIRED + COMMAND + 'confine = "network"').tasks["a"].confine == "network"
+    assert read(home, REQUIRED + COMMAND).tasks["a"].confine is None
 
 
 @pytest.mark.parametrize("name", ["", ".", "-a", "a b", "ä", "a/b", "../a", "x" * 65, "a\\nb", "a\\u202Eb"])
@@ -410,12 +442,16 @@ def test_an_odd_name_names_no_task(home: Path, name: str) -> None:
         ('kind = "command"\ncommand = ["ls", 1]', ["command"]),
         ('kind = "command"\ncommand = ["ls", "\\u0000"]', ["command"]),
         ('kind = "command"\ncommand = ["ls"]\ncwd = "~/src"', ["cwd"]),
+        ('kind = "command"\ncommand = ["ls"]\nconfine = "files"', ["confine"]),
+        ('kind = "prompt"\nmodel = "offline/x"\nprompt = "x"\nconfine = "network"', ["confine"]),
         ('kind = "command"\ncommand = ["ls"]\npriority = 10', ["priority"]),
         ('kind = "command"\ncommand = ["ls"]\non_timeout = "explode"', ["on_timeout"]),
         ('kind = "command"\ncommand = ["ls"]\nhours_saved = nan', ["hours_saved"]),
         ('kind = "command"\ncommand = ["ls"]\nhours_saved = 1e99999999999999999999', ["hours_saved"]),
         ('kind = "command"\ncommand = ["ls"]\nmax_seconds = "0s"', ["max_seconds"]),
         ('kind = "command"\ncommand = ["ls"]\nmax_output_tokens = 0', ["max_output_tokens"]),
+        ('kind = "command"\ncommand = ["ls"]\nserver_tools = {web_search = 0}', ["web_search"]),
+        ('kind = "command"\ncommand = ["ls"]\nserver_tools = {web_serch = 3}', ["web_serch"]),
     ],
 )
 def test_a_task_is_whole_or_refused(home: Path, task: str, keys: list[str]) -> None:

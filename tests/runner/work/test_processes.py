@@ -80,14 +80,14 @@ from runner.work.command import run_command
 processes._LINUX = False
 os.setpgid(0, 0)
 order = dict(command=["sh", "-c", "sleep 60 & echo said"], cwd="/", payload="", gate="", token="", child_home="/",
-             key="k", n=1, max_output_tokens=None, env={})
+             key="k", n=1, max_output_tokens=None, env={}, agents=sys.argv[1], confine=None)
 print(json.dumps(run_command(order)))
 """
 
 
-def test_off_linux_a_leftover_that_holds_the_output_is_not_waited_for() -> None:
+def test_off_linux_a_leftover_that_holds_the_output_is_not_waited_for(tmp_path: Path) -> None:
     """No orphan falls to the worker there."""
-    ran = subprocess.run([sys.executable, "-c", COMMAND], capture_output=True, timeout=30, check=True)
+    ran = subprocess.run([sys.executable, "-c", COMMAND, str(tmp_path)], capture_output=True, timeout=30, check=True)
 
     assert b'"outcome": "done"' in ran.stdout
 
@@ -104,6 +104,7 @@ def test_output_that_somebody_out_of_sight_holds_open_is_not_waited_for(
         "gate": "",
     }
     order |= {"token": "", "child_home": "/", "key": "k", "n": 1, "max_output_tokens": None, "env": {}}
+    order |= {"agents": str(tmp_path / "agents"), "confine": None}
 
     answer = run_command(order)
 
