@@ -1,50 +1,31 @@
 """The most an Anthropic Messages request can cost, found before it is sent, or the sentence why nobody can say.
 
-Bytes bound the tokens of text: a byte-level vocabulary never makes more tokens than bytes, and JSON only adds bytes.
-Where that does not hold (pictures, documents, what the server keeps or fetches) the bound is a constant, the whole
-context window, or a refusal. Source: spend.md § 3; its formula is `_input_bound`.
+Output is clamped first, for it is the larger part. Then every pass that the vendor may make is counted at the dearest
+price that can apply to it: one, and one more for each use of a tool at the vendor and for each fallback.
+Source: spend.md § 3.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
-from runner.gate.rates import Price, micro
+from runner.gate.fields import NoBound, check_fields, named
+from runner.gate.prompt import Prompt, cache_lifetime, measure
+from runner.gate.rates import Price, cost, micro
+from runner.gate.tools import read_tools
+from runner.gate.usage import Usage
 from runner.units import MicroUsd
 
-MOST_DEPTH = 64
-"""Levels of nesting beyond which a request is refused unread."""
 MOST_OUTPUT = 10_000_000
 """A `max_tokens` above it is a mistake: no model writes a tenth of it."""
 
-BASE_TOKENS = 1_000  # what the vendor puts around a prompt: its own words on tools, on the output's shape
-MESSAGE_TOKENS = 64
-IMAGE_TOKENS = 6_000  # up to 4,005 were measured
-FOLD_SLICE = 256  # characters; see `_text_bound`
-
-_KEYS = frozenset(
-    {
-        *("model", "messages", "system", "max_tokens", "stream", "stop_sequences", "metadata", "diagnostics"),
-        *("temperature", "top_k", "top_p", "thinking", "output_config", "output_format", "tools", "tool_choice"),
-        *("cache_control", "context_management", "inference_geo", "service_tier", "speed"),
-    }
-)
-_REFUSED_KEYS = {
-    "mcp_servers": "tools that run on the vendor's side cannot be priced beforehand",
-    "container": "work in a container of the vendor cannot be priced beforehand",
-    "thread": "a conversation kept by the vendor cannot be priced beforehand",
-    "fallbacks": "a fallback to other models cannot be priced beforehand",
-    "compaction": "compaction by the vendor cannot be priced beforehand",
-    "requests": "batches are not served here",
-}
 _WINDOW_BETA = re.compile(r"context-\d", re.IGNORECASE)  # `context-1m-…`; `context-management-…` is harmless
-_TEXT_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "tool_result", "search_result"})
-_REFUSED_BLOCKS = frozenset({"tool_addition", "container_upload"})  # they can bring in tools that cost extra
+_FALLBACK_KEYS = frozenset({"model", "max_tokens", "thinking", "output_config", "speed"})
+_NO_TOOLS: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +33,19 @@ class Bound:
     """A request that can cost no more than `hold`."""
 
     input_tokens: int
-    """Never fewer than will be billed; where the price is free, the text's alone if the window is not known."""
+    """Of all passes. Never fewer than will be billed; where the price is free, the text's alone if the window is not
+    known."""
     output_tokens: int
-    """The clamped `max_tokens`; 0 where a free model was given none."""
+    """Of all passes; of a single one the clamped `max_tokens`. 0 where a free model was given none."""
     hold: MicroUsd
     body: dict[str, Any]
-    """The request to send: as it came, but for `max_tokens`."""
+    """The request to send: as it came, but for the limits written into it."""
+    grows: bool = False
+    """More input may be billed than the start of the answer tells: it may take several passes."""
+    region: bool = True
+    """A region's surcharge may apply, and is in the hold."""
+    fast: bool = False
+    """It asks for `speed: "fast"`, and the hold is at that price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +53,7 @@ class Unbounded:
     """A request that must not be sent, for nobody can say what it may cost."""
 
     reason: str
-    """One sentence for the person who asks why; names the field."""
+    """One sentence for the person who asks why; names the field and the way out."""
 
 
 def unpriced_beta(header: str) -> Unbounded | None:
@@ -75,222 +63,187 @@ def unpriced_beta(header: str) -> Unbounded | None:
     """
     for beta in header.split(","):
         if _WINDOW_BETA.match(beta.strip()):
-            return Unbounded(f"the beta {_named(beta.strip())} lets a prompt pass the context window the price is for")
+            return Unbounded(
+                f"the beta {named(beta.strip())} lets a prompt pass the context window the price is for; leave it out"
+            )
     return None
 
 
-class _Refusal(ValueError):
-    """Its message is the reason."""
-
-
-def bound(body: object, *, price: Price, max_output_tokens: int | None) -> Bound | Unbounded:
+def bound(
+    body: object,
+    *,
+    price: Price,
+    max_output_tokens: int | None,
+    server_tools: Mapping[str, int] = _NO_TOOLS,
+    price_of: Callable[[str], Price | None] = lambda _: None,
+) -> Bound | Unbounded:
     """The upper bound of a request's cost at `price`, its output clamped to `max_output_tokens`.
 
-    `body` may be of any shape that JSON has; it is not changed. Never raises.
+    `server_tools`: uses in one call of each tool at the vendor that the task allows. `price_of`: the price of another
+    model that the same upstream serves. `body` may be of any shape that JSON has; it is not changed. Never raises.
     """
     try:
-        return _bound(body, price, max_output_tokens)
-    except _Refusal as refusal:
+        return _bound(body, price, max_output_tokens, server_tools, price_of)
+    except NoBound as refusal:
         return Unbounded(str(refusal))
     except (ValueError, OverflowError, RecursionError):
         return Unbounded("the request holds a number or a text that cannot be written as JSON")
 
 
-def _bound(body: object, price: Price, limit: int | None) -> Bound:
+def refined(bound: Bound, opening: Usage, *, price: Price) -> MicroUsd:
+    """The hold once the start of the answer told its input: exact input, clamped output. Never more than it was."""
+    if bound.grows:
+        return bound.hold
+    whole = replace(
+        opening,
+        output=bound.output_tokens,
+        parts=(),
+        us_only=bound.region or opening.us_only,
+        fast=bound.fast or opening.fast,
+    )
+    most = cost(price, whole)
+    return bound.hold if most is None else min(bound.hold, most)
+
+
+def _bound(
+    body: object,
+    price: Price,
+    limit: int | None,
+    server_tools: Mapping[str, int],
+    price_of: Callable[[str], Price | None],
+) -> Bound:
     if not isinstance(body, dict):
-        raise _Refusal("the request is not a JSON object")
-    writes = _caching(body)
-    _check_keys(body)
+        raise NoBound("the request is not a JSON object")
+    writes = cache_lifetime(body)
+    check_fields(body)
+    tools = read_tools(body.get("tools"), server_tools)
+    prompt = measure(body)
+    prompt = replace(prompt, tokens=prompt.tokens + tools.tokens)
+    terms = _at_speed(body, price)
     output = _output_bound(body, price, limit)
-    tokens = _input_bound(body, price)
-    rates = [price.input.at(tokens), price.cache_read.at(tokens)]
-    if writes:
-        rates.append(price.cache_write_5m.at(tokens))
-    if writes == "1h":
-        rates.append(price.cache_write_1h.at(tokens))
-    pico = tokens * max(rates) + (output or 0) * price.output.at(tokens)
+    sent = dict(body)
+    if output is not None and output != body.get("max_tokens"):
+        sent["max_tokens"] = output
+    if tools.sent is not None:
+        sent["tools"] = tools.sent
+    if tools.uses:
+        prompt = replace(prompt, opaque='a tool at the vendor in "tools"')
+    passes = [_Pass(price=terms, input=length(prompt, price), output=output or 0)] * (1 + tools.uses)
+    if body.get("fallbacks") not in (None, []):
+        if tools.uses or terms is not price:
+            raise NoBound('"fallbacks" beside tools at the vendor or "speed" is refused; leave one of the two out')
+        sent["fallbacks"] = _fallbacks(body, passes, prompt, limit, price_of)
+    pico = sum(each.pico(passes, writes) for each in passes)
+    region = body.get("inference_geo") != "global"  # a workspace may pin the region without a field in the request
     return Bound(
-        input_tokens=tokens,
-        output_tokens=output or 0,
-        # A workspace may pin the region without a field in the request.
-        hold=micro(pico, region=body.get("inference_geo") != "global"),
-        body=body if output is None or output == body.get("max_tokens") else {**body, "max_tokens": output},
+        input_tokens=sum(each.input for each in passes),
+        output_tokens=sum(each.output for each in passes),
+        hold=micro(pico, region=region, beside=tools.searches * price.web_search),
+        body=sent,
+        grows=len(passes) > 1,
+        region=region,
+        fast=terms is not price,
     )
 
 
-def _check_keys(body: Mapping[str, Any]) -> None:
-    for key, reason in _REFUSED_KEYS.items():
-        if body.get(key) not in (None, []):
-            raise _Refusal(f'"{key}" is refused: {reason}')
-    for key, value in body.items():
-        if key not in _KEYS and key not in _REFUSED_KEYS:
-            raise _Refusal(f"the request has {_named(key)}, of which nobody here knows what it costs")
-        if key in ("model", "inference_geo") and not (isinstance(value, str) or (value is None and key != "model")):
-            raise _Refusal(f'"{key}" is not a text')
-    if not body.get("model"):
-        raise _Refusal('the request names no "model"')
-    if not isinstance(body.get("stream", False), bool | None):
-        raise _Refusal('"stream" is neither true nor false')
-    if body.get("speed") not in (None, "standard"):
-        raise _Refusal(f'"speed" {_named(body["speed"])} is refused: only the standard has a price')
-    if body.get("service_tier") not in (None, "auto", "standard_only"):
-        raise _Refusal(
-            f'"service_tier" {_named(body["service_tier"])} is refused: only the standard tier has a price here'
-        )
-    _check_tools(body.get("tools"))
-    _check_edits(body.get("context_management"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pass:
+    """One time the vendor may read the prompt and write an answer."""
+
+    price: Price
+    input: int
+    output: int
+
+    def pico(self, passes: list[_Pass], writes: str | None) -> int:
+        """The most it costs; an answer that tells only totals is priced at the tier of all passes together."""
+        price, prompt = self.price, sum(each.input for each in passes)
+        rates = [price.input.at(prompt), price.cache_read.at(prompt)]
+        if writes:
+            rates.append(price.cache_write_5m.at(prompt))
+        if writes == "1h":
+            rates.append(price.cache_write_1h.at(prompt))
+        return self.input * max(rates) + self.output * price.output.at(prompt)
 
 
-def _check_tools(tools: object) -> None:
-    if tools is None:
-        return
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        raise _Refusal('"tools" is not a list of objects')
-    for tool in tools:
-        if tool.get("type") not in (None, "custom"):
-            raise _Refusal(
-                f"the tool type {_named(tool['type'])} is refused: only tools that run on this side may be given"
-            )
+def _at_speed(body: Mapping[str, Any], price: Price) -> Price:
+    if body.get("speed") != "fast" or price.free:
+        return price
+    if price.fast is None:
+        raise NoBound(f'"speed" "fast" has no known price for {named(body["model"])}; leave it out')
+    return price.fast
 
 
-def _check_edits(management: object) -> None:
-    """Clearing old turns only shortens the prompt; compacting them is a second answer to pay for."""
-    if management is None:
-        return
-    edits = management.get("edits", []) if isinstance(management, dict) else None
-    if not isinstance(management, dict) or not isinstance(edits, list) or set(management) - {"edits"}:
-        raise _Refusal('"context_management" is not an object with a list of edits')
-    for edit in edits:
-        kind = edit.get("type") if isinstance(edit, dict) else None
-        if not isinstance(kind, str) or not kind.startswith("clear_"):
-            raise _Refusal(f'the "context_management" edit {_named(kind)} is refused: only clearing costs nothing')
-
-
-def _output_bound(body: Mapping[str, Any], price: Price, limit: int | None) -> int | None:
-    """The clamped `max_tokens`; None only for a free model that was given neither."""
-    asked = body.get("max_tokens")
-    if asked is None:
-        if not price.free:
-            raise _Refusal('the request has no "max_tokens", so its answer has no bound')
-        return limit
-    if type(asked) is not int or not 0 <= asked <= MOST_OUTPUT:
-        raise _Refusal(f'"max_tokens" {_named(asked)} is not a sensible number of tokens')
-    if limit is None or asked <= limit:
-        return asked
-    thinking = body.get("thinking")
-    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
-    if budget is not None and (type(budget) is not int or budget >= limit):
-        raise _Refusal(f"thinking may take {_named(budget)} tokens, but an answer is limited to {limit} in all")
-    return limit
-
-
-def _input_bound(body: Mapping[str, Any], price: Price) -> int:
-    images, opaque, image_bytes = 0, None, 0
-    messages = body.get("messages")
-    for block in _blocks(body.get("system"), messages):
-        kind = block.get("type")
-        source = block.get("source")
-        if kind == "image" and isinstance(source, dict) and source.get("type") == "base64":
-            images += 1
-            data = source.get("data")
-            if isinstance(data, str) and data.isascii():
-                image_bytes += len(data)
-        elif isinstance(kind, str) and kind in _REFUSED_BLOCKS:
-            raise _Refusal(f"a content block of type {_named(kind)} is refused: it works on the vendor's side")
-        elif not isinstance(kind, str) or kind not in _TEXT_BLOCKS:
-            opaque = opaque or f"a content block of type {_named(kind)}"
-    count = len(messages) if isinstance(messages, list) else 0
-    tokens = _text_bound(json.dumps(body, ensure_ascii=False)) - image_bytes
-    tokens += BASE_TOKENS + MESSAGE_TOKENS * count + IMAGE_TOKENS * images
+def length(prompt: Prompt, price: Price) -> int:
+    """The most tokens of one pass: no more than the window, where that is the last word on length."""
     if price.context is not None:
-        if opaque is not None:
-            return max(price.context, tokens) if _beyond(price, price.context) else price.context
-        return tokens if _beyond(price, price.context) else min(price.context, tokens)
-    if opaque is None:
-        return tokens
-    if price.free:
-        return tokens
-    raise _Refusal(
-        f"{opaque} has no bound of its own, and the model's context window is not known; "
+        longer = beyond(price, price.context)
+        if prompt.opaque is not None:
+            return max(price.context, prompt.tokens) if longer else price.context
+        return prompt.tokens if longer else min(price.context, prompt.tokens)
+    if prompt.opaque is None or price.free:
+        return prompt.tokens
+    raise NoBound(
+        f"{prompt.opaque} has no bound of its own, and the model's context window is not known; "
         'state it as "context" under [prices]'
     )
 
 
-def _beyond(price: Price, window: int) -> bool:
+def beyond(price: Price, window: int) -> bool:
     """Whether there is a rate for prompts longer than the window, so that it cannot be the last word on length."""
     rates = (price.input, price.output, price.cache_read, price.cache_write_5m, price.cache_write_1h)
     return any(start >= window for rate in rates for start, _ in rate.tiers)
 
 
-def _text_bound(text: str) -> int:
-    """No tokenizer makes more tokens of the text than this.
-
-    One of them folds text to NFKC first, which can make it eleven times longer (U+FDFA). Folding goes slice by slice,
-    for on a long run of accents it takes time with its square; what a cut can hide is less than the 4 bytes added.
-    """
-    plain = len(text.encode("utf-8", "surrogatepass"))
-    if text.isascii():
-        return plain
-    slices = (text[start : start + FOLD_SLICE] for start in range(0, len(text), FOLD_SLICE))
-    folded = sum(4 + len(unicodedata.normalize("NFKC", each).encode("utf-8", "surrogatepass")) for each in slices)
-    return max(plain, folded)
-
-
-def _blocks(system: object, messages: object) -> Iterator[Mapping[str, Any]]:
-    """Every content block of the prompt, those inside tool results included."""
-    if system is not None:
-        yield from _content(system, '"system"')
-    if not isinstance(messages, list) or not messages:
-        raise _Refusal('"messages" is not a list of messages')
-    for message in messages:
-        if not isinstance(message, dict):
-            raise _Refusal("a message is not an object")
-        yield from _content(message.get("content"), "the content of a message")
+def _output_bound(body: Mapping[str, Any], price: Price, limit: int | None) -> int | None:
+    """The clamped `max_tokens`, or the limit where it has none; None only for a free model that was given neither."""
+    asked = body.get("max_tokens")
+    if asked is None:
+        if limit is None and not price.free:
+            raise NoBound(
+                'the request has no "max_tokens", so its answer has no bound; '
+                "set it, or max_output_tokens of the task or the job"
+            )
+    elif type(asked) is not int or not 0 <= asked <= MOST_OUTPUT:
+        raise NoBound(f'"max_tokens" {named(asked)} is not a sensible number of tokens')
+    if limit is None or (asked is not None and asked <= limit):
+        return asked
+    thinking = body.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    if budget is not None and (type(budget) is not int or budget >= limit):
+        raise NoBound(
+            f"thinking may take {named(budget)} tokens, but an answer is limited to {limit} in all; "
+            'lower "budget_tokens", or raise max_output_tokens of the task or the job'
+        )
+    return limit
 
 
-def _content(content: object, where: str) -> Iterator[Mapping[str, Any]]:
-    """Depth was checked before, so this recursion is short."""
-    if isinstance(content, str):
-        return
-    if not isinstance(content, list):
-        raise _Refusal(f"{where} is neither a text nor a list of blocks")
-    for block in content:
-        if not isinstance(block, dict):
-            raise _Refusal(f"{where} holds something that is not a block")
-        yield block
-        if block.get("type") in ("tool_result", "search_result") and block.get("content") is not None:
-            yield from _content(block["content"], "the content of a result")
-
-
-def _caching(body: object) -> str | None:
-    """The dearest lifetime of the cache entries the request may write: None, `5m` or `1h`.
-
-    Looks everywhere, so a tool's own argument of that name counts too, which only raises the hold.
-    Refuses a request that is nested too deep for what comes after.
-    """
-    longest = None
-    level: list[Any] = [body]
-    for _ in range(MOST_DEPTH):
-        if not level:
-            return longest
-        below: list[Any] = []
-        for node in level:
-            if isinstance(node, list):
-                below.extend(child for child in node if isinstance(child, dict | list))
-            elif isinstance(node, dict):
-                below.extend(child for child in node.values() if isinstance(child, dict | list))
-                control = node.get("cache_control")
-                if control is not None:
-                    known = isinstance(control, dict) and control.get("ttl") in (None, "5m")
-                    longest = (longest or "5m") if known else "1h"
-        level = below
-    raise _Refusal(f"the request is nested more than {MOST_DEPTH} levels deep")
-
-
-def _named(value: object) -> str:
-    """A value of the request as a sentence can show it: short, quoted, nothing raw."""
-    try:
-        text = json.dumps(value)
-    except (ValueError, TypeError, RecursionError):
-        return "it holds"
-    return text if len(text) <= 60 else text[:60] + "…"
+def _fallbacks(
+    body: Mapping[str, Any],
+    passes: list[_Pass],
+    prompt: Prompt,
+    limit: int | None,
+    price_of: Callable[[str], Price | None],
+) -> list[dict[str, Any]]:
+    """The chain as it may be sent; its passes are added to `passes`, for every model of it may be tried and billed."""
+    chain = body["fallbacks"]
+    if not isinstance(chain, list) or not all(isinstance(entry, dict) for entry in chain):
+        raise NoBound('"fallbacks" is refused unless it is a list that names each model; write the models down')
+    sent = []
+    for entry in chain:
+        model = entry.get("model")
+        price = price_of(model) if isinstance(model, str) else None
+        if price is None:
+            raise NoBound(
+                f'the model {named(model)} in "fallbacks" has no price, or another upstream; leave it out, '
+                "or add it to [prices] and [models]"
+            )
+        for key in entry:
+            if key not in _FALLBACK_KEYS or (key == "speed" and entry[key] not in (None, "standard")):
+                raise NoBound(f'{named(key)} in "fallbacks" is refused: nobody here knows what it costs; leave it out')
+        own = {key: value for key, value in entry.items() if value is not None}
+        output = _output_bound({**body, **own}, price, limit)
+        # It goes on from what the models before it wrote.
+        read = replace(prompt, tokens=prompt.tokens + sum(each.output for each in passes))
+        passes.append(_Pass(price=price, input=length(read, price), output=output or 0))
+        sent.append(entry if output is None or entry.get("max_tokens") is None else {**entry, "max_tokens": output})
+    return sent

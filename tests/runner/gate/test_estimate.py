@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import time
 import unicodedata
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gate.estimate import MOST_DEPTH, Bound, Unbounded, bound
+from runner.gate.estimate import Bound, Unbounded, bound, refined
+from runner.gate.prompt import MOST_DEPTH
 from runner.gate.rates import FREE, Price, Rate, cost
 from runner.gate.usage import Usage
 
@@ -20,11 +22,13 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
 
 
-def make_price(*, context: int | None = 200_000, tiers: tuple[tuple[int, int], ...] = (), factor: int = 5) -> Price:
-    """A dollar per million tokens in, five out, with the vendor's multiples for caching."""
+def make_price(
+    *, context: int | None = 200_000, tiers: tuple[tuple[int, int], ...] = (), factor: int = 5, dear: int = 1
+) -> Price:
+    """A dollar per million tokens in, five out, with the vendor's multiples for caching; all of it times `dear`."""
 
     def rate(micro: int) -> Rate:
-        return Rate(micro, tuple((start, micro * factor) for start, _ in tiers))
+        return Rate(micro * dear, tuple((start, micro * dear * factor) for start, _ in tiers))
 
     return Price(
         input=rate(1_000_000),
@@ -50,14 +54,14 @@ def make_body(content: Any = "Hello", **fields: Any) -> dict[str, Any]:
     }
 
 
-def held(body: object, *, price: Price = PRICE, limit: int | None = None) -> Bound:
-    found = bound(body, price=price, max_output_tokens=limit)
+def held(body: object, *, price: Price = PRICE, limit: int | None = None, **allowed: Any) -> Bound:
+    found = bound(body, price=price, max_output_tokens=limit, **allowed)
     assert isinstance(found, Bound), found
     return found
 
 
-def refused(body: object, *, price: Price = PRICE, limit: int | None = None) -> str:
-    found = bound(body, price=price, max_output_tokens=limit)
+def refused(body: object, *, price: Price = PRICE, limit: int | None = None, **allowed: Any) -> str:
+    found = bound(body, price=price, max_output_tokens=limit, **allowed)
     assert isinstance(found, Unbounded), found
     return found.reason
 
@@ -119,6 +123,10 @@ def test_a_picture_counts_by_its_kind_and_not_by_its_bytes() -> None:
     [
         {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PIXEL}},
         {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
+        {"type": "document", "source": {"type": "url", "url": "https://example.org/a.pdf"}},
+        {"type": "document", "source": {"type": "text", "data": "Cited."}, "citations": {"enabled": True}},
+        {"type": "document", "source": {"type": "text", "data": 5}},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": {"type": "url"}}]}},
         {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
         {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
         {"type": "image"},
@@ -183,17 +191,32 @@ def test_a_clamp_never_goes_below_the_thinking_budget() -> None:
     assert "thinking" in refused(make_body(thinking={"budget_tokens": "all"}), limit=10)
 
 
-@pytest.mark.parametrize("wrong", [None, -1, 1.5, "100", True, 10**12, [], float("nan")])
+def test_an_answer_without_a_limit_gets_the_tasks() -> None:
+    body = make_body()
+    del body["max_tokens"]
+
+    found = held(body, limit=50)
+
+    assert (found.output_tokens, found.body["max_tokens"], "max_tokens" in body) == (50, 50, False)
+    assert "max_output_tokens of the task" in refused(body)
+    assert "31999" in refused({**body, "thinking": {"type": "enabled", "budget_tokens": 31_999}}, limit=31_999)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, "100", True, 10**12, [], float("nan")])
 def test_an_answer_without_a_sensible_limit_is_refused(wrong: object) -> None:
     assert '"max_tokens"' in refused(make_body(max_tokens=wrong))
-    assert '"max_tokens"' in refused(make_body(max_tokens=wrong), limit=100) or wrong is None
+    assert '"max_tokens"' in refused(make_body(max_tokens=wrong), limit=100)
 
 
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"tools": [{"type": "web_search_20260318", "name": "web_search"}]}, "web_search_20260318"),
-        ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "bash_20250124"),
+        ({"tools": [{"type": "web_search_20260318", "name": "web_search"}]}, "[tasks.NAME.server_tools]"),
+        ({"tools": [{"type": "web_search_20270101", "name": "web_search"}]}, "web_search_20270101"),
+        ({"tools": [{"type": "code_execution_20260521", "name": "code_execution"}]}, "by the hour"),
+        ({"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-5"}]}, "another model"),
+        ({"tools": [{"type": "tool_search_tool_bm25", "name": "tool_search_tool_bm25"}]}, "how often it searches"),
+        ({"tools": [{"type": "mcp_toolset", "mcp_server_name": "x"}]}, "mcp_toolset"),
         ({"tools": [{"type": ["custom"]}]}, "custom"),
         ({"tools": {"a": 1}}, '"tools"'),
         ({"tools": ["a"]}, '"tools"'),
@@ -206,7 +229,7 @@ def test_an_answer_without_a_sensible_limit_is_refused(wrong: object) -> None:
         ({"context_management": {"edits": "all"}}, '"context_management"'),
         ({"context_management": {"edits": [], "more": 1}}, '"context_management"'),
         ({"context_management": 5}, '"context_management"'),
-        ({"speed": "fast"}, '"speed"'),
+        ({"speed": "faster"}, '"speed"'),
         ({"speed": {}}, '"speed"'),
         ({"service_tier": "priority"}, '"service_tier"'),
         ({"inference_geo": 5}, '"inference_geo"'),
@@ -244,6 +267,7 @@ def test_what_cannot_be_bounded_is_refused_by_name(fields: dict[str, Any], named
         {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}, {"type": "clear_thinking_20251015"}]}},
         {"speed": "standard", "service_tier": "auto"},
         {"service_tier": "standard_only", "stream": True, "metadata": {"user_id": "u"}, "stop_sequences": ["x"]},
+        {"fallbacks": []},
         {"tools": [{"name": "t", "input_schema": {"type": "object"}}, {"type": "custom", "name": "u"}]},
         {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}, "temperature": 1, "tool_choice": {}},
         {"system": [{"type": "text", "text": "Be brief."}], "diagnostics": {"previous_message_id": None}},
@@ -251,6 +275,216 @@ def test_what_cannot_be_bounded_is_refused_by_name(fields: dict[str, Any], named
 )
 def test_ordinary_requests_pass(fields: dict[str, Any]) -> None:
     assert held(make_body(**fields)).hold > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "tokens"),
+    [
+        ("bash_20250124", 1_500),
+        ("text_editor_20250728", 1_500),
+        ("memory_20250818", 1_500),
+        ("computer_20251124", 1_500),
+        ("computer_toolset_20260801", 17 * 1_500),
+        ("browser_toolset_20260801", 31 * 1_500),
+        (None, 64),
+        ("custom", 64),
+    ],
+)
+def test_a_tool_that_runs_in_the_client_costs_what_is_written_around_it(kind: str | None, tokens: int) -> None:
+    """The vendor's own among them: their definitions are kept where no byte of the request shows them."""
+    body = make_body(tools=[{"name": "x"} if kind is None else {"type": kind}])
+
+    assert held(body).input_tokens == len(json.dumps(body)) + 1_064 + tokens
+
+
+def test_every_tool_type_of_the_sdk_is_known_or_refused_by_name() -> None:
+    """A type that the SDK has and that is none of ours must not pass for one of the client's own."""
+    for kind in sdk_tool_types():
+        found = bound(make_body(tools=[{"type": kind}]), price=PRICE, max_output_tokens=None)
+        assert isinstance(found, Bound) == kind.startswith(
+            ("custom", "bash_", "text_editor_", "memory_", "computer_", "browser_")
+        )
+
+
+def sdk_tool_types() -> list[str]:
+    from anthropic.types.beta import beta_tool_union_param
+
+    kinds = set()
+    for model in get_args(beta_tool_union_param.BetaToolUnionParam):
+        kinds.update(get_args(get_type_hints(model)["type"]))
+    found = sorted(kind for kind in kinds if isinstance(kind, str))
+    assert "web_search_20260318" in found
+    return found
+
+
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+FETCH = {"type": "web_fetch_20260318", "name": "web_fetch"}
+
+
+def test_a_tool_at_the_vendor_is_held_for_every_use() -> None:
+    """One more pass over a whole window, and one more answer, for each; a search ten dollars a thousand beside."""
+    found = held(make_body(tools=[SEARCH, FETCH], max_tokens=1_000), server_tools={"web_search": 3, "web_fetch": 2})
+
+    assert [tool["max_uses"] for tool in found.body["tools"]] == [3, 2]
+    assert found.hold == 6 * (200_000 + 5 * 1_000) + 3 * 10_000
+    assert (found.input_tokens, found.output_tokens, found.grows) == (1_200_000, 6_000, True)
+
+
+@pytest.mark.parametrize(("asked", "sent"), [(None, 3), (1, 1), (3, 3), (9, 3)])
+def test_the_uses_of_a_tool_at_the_vendor_are_clamped(asked: int | None, sent: int) -> None:
+    tool = SEARCH if asked is None else {**SEARCH, "max_uses": asked}
+    body = make_body(tools=[tool])
+
+    found = held(body, server_tools={"web_search": 3})
+
+    assert found.body["tools"][0]["max_uses"] == sent
+    assert body["tools"] == [tool]
+
+
+@pytest.mark.parametrize(
+    ("tools", "named"),
+    [
+        ([{**SEARCH, "max_uses": 0}], '"max_uses"'),
+        ([{**SEARCH, "max_uses": "3"}], '"max_uses"'),
+        ([{**SEARCH, "max_uses": True}], '"max_uses"'),
+        ([{**SEARCH, "allowed_callers": ["code_execution_20260521"]}], '"allowed_callers"'),
+        ([{**SEARCH, "allowed_callers": []}], '"allowed_callers"'),
+        ([SEARCH, SEARCH], "twice"),
+        ([FETCH], "web_fetch = 3"),
+    ],
+)
+def test_uses_at_the_vendor_that_nobody_limits_are_refused(tools: list[Any], named: str) -> None:
+    assert named in refused(make_body(tools=tools), server_tools={"web_search": 3})
+
+
+def test_only_the_model_calls_a_tool_at_the_vendor() -> None:
+    """From 2026 on the vendor's code may call them too, unless the request says who may."""
+    found = held(make_body(tools=[FETCH]), server_tools={"web_fetch": 1})
+
+    assert found.body["tools"] == [{**FETCH, "max_uses": 1, "allowed_callers": ["direct"]}]
+
+
+def test_a_tool_at_the_vendor_needs_a_known_window() -> None:
+    assert '"context" under [prices]' in refused(
+        make_body(tools=[SEARCH]), price=make_price(context=None), server_tools={"web_search": 1}
+    )
+
+
+def test_fast_answers_are_held_at_their_own_price() -> None:
+    slow, quick = make_price(), make_price(dear=2)
+
+    fast = held(make_body(speed="fast"), price=replace(slow, fast=quick))
+
+    assert fast.hold == 2 * (fast.input_tokens + 500)
+    assert fast.fast
+    assert "no known price" in refused(make_body(speed="fast"))
+    assert held(make_body(speed="fast"), price=FREE).hold == 0
+
+
+CHEAP, DEAR = make_price(), make_price(dear=10)
+CHAIN = {"claude-opus-5": DEAR, "claude-haiku-4-5": CHEAP}
+
+
+def test_every_model_of_a_fallback_chain_is_held_for() -> None:
+    """Each goes on from what the ones before it wrote."""
+    body = make_body(
+        fallbacks=[{"model": "claude-opus-5", "max_tokens": 400}, {"model": "claude-haiku-4-5"}], max_tokens=100
+    )
+
+    found = held(body, price_of=CHAIN.get)
+
+    first = found.input_tokens // 3 - 200
+    assert found.input_tokens == first + (first + 100) + (first + 500)
+    assert found.hold == (first + 500) + 10 * (first + 100 + 5 * 400) + (first + 500 + 500)
+    assert found.output_tokens == 100 + 400 + 100
+    assert found.grows
+
+
+def test_the_answers_of_a_fallback_chain_are_clamped_too() -> None:
+    chain = [{"model": "claude-opus-5", "max_tokens": 400}, {"model": "claude-haiku-4-5", "max_tokens": None}]
+
+    found = held(make_body(fallbacks=chain), limit=50, price_of=CHAIN.get)
+
+    assert found.body["fallbacks"] == [{**chain[0], "max_tokens": 50}, chain[1]]
+    assert found.output_tokens == 150
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"fallbacks": "default"}, "names each model"),
+        ({"fallbacks": ["claude-opus-5"]}, "names each model"),
+        ({"fallbacks": [{}]}, "null"),
+        ({"fallbacks": [{"model": "claude-mythos-5"}]}, "claude-mythos-5"),
+        ({"fallbacks": [{"model": ["claude-opus-5"]}]}, "claude-opus-5"),
+        ({"fallbacks": [{"model": "claude-opus-5", "tools": []}]}, "tools"),
+        ({"fallbacks": [{"model": "claude-opus-5", "speed": "fast"}]}, "speed"),
+        ({"fallbacks": [{"model": "claude-opus-5", "max_tokens": -1}]}, '"max_tokens"'),
+        ({"fallbacks": [{"model": "claude-opus-5", "thinking": {"budget_tokens": 90}}]}, "thinking"),
+        ({"fallbacks": [{"model": "claude-opus-5"}], "speed": "fast"}, '"speed"'),
+        ({"fallbacks": [{"model": "claude-opus-5"}], "tools": [SEARCH]}, '"fallbacks"'),
+    ],
+)
+def test_a_fallback_that_nobody_can_price_is_refused(fields: dict[str, Any], named: str) -> None:
+    price = replace(PRICE, fast=PRICE)
+
+    assert named in refused(
+        make_body(**fields), price=price, limit=90, price_of=CHAIN.get, server_tools={"web_search": 1}
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "fields"),
+    [
+        ({"type": "text", "media_type": "text/plain", "data": "A long day."}, {"title": "Diary"}),
+        ({"type": "content", "content": "A long day."}, {"citations": {"enabled": False}}),
+        ({"type": "content", "content": [{"type": "text", "text": "A long day."}]}, {"citations": None}),
+    ],
+)
+def test_a_document_of_plain_text_counts_by_its_bytes(source: dict[str, Any], fields: dict[str, Any]) -> None:
+    body = make_body([{"type": "document", "source": source, **fields}])
+
+    assert held(body).input_tokens == len(json.dumps(body)) + 1_064
+
+
+def test_pictures_in_a_document_count() -> None:
+    pictured = {"type": "document", "source": {"type": "content", "content": [IMAGE, IMAGE]}}
+
+    assert 12_000 < held(make_body([pictured])).input_tokens < 14_000
+
+
+def make_opening(**counts: Any) -> Usage:
+    return Usage(**{"model": "claude-haiku-4-5", "input": 10, "output": 0, **counts})
+
+
+def test_the_opening_of_an_answer_lowers_the_hold_to_its_exact_input() -> None:
+    found = held(make_body("x" * 9_000))
+
+    assert refined(found, make_opening(cache_read=100), price=PRICE) == 10 + 10 + 5 * 100
+    assert refined(found, make_opening(us_only=True), price=PRICE) == 561
+    assert refined(held(make_body(inference_geo=None)), make_opening(), price=PRICE) == 561
+
+
+def test_an_opening_never_raises_a_hold() -> None:
+    found = held(make_body())
+
+    assert refined(found, make_opening(input=10**6), price=PRICE) == found.hold
+    assert refined(found, make_opening(fast=True), price=PRICE) == found.hold
+
+
+def test_a_hold_for_several_passes_stands_as_it_is() -> None:
+    """The opening tells the first of them."""
+    searching = held(make_body(tools=[SEARCH]), server_tools={"web_search": 1})
+    falling = held(make_body(fallbacks=[{"model": "claude-opus-5"}]), price_of=CHAIN.get)
+
+    for found in (searching, falling):
+        assert refined(found, make_opening(), price=PRICE) == found.hold
+
+
+def test_a_fast_answer_is_refined_at_its_own_price() -> None:
+    price = replace(PRICE, fast=make_price(dear=2))
+
+    assert refined(held(make_body(speed="fast"), price=price), make_opening(), price=price) == 2 * (10 + 500)
 
 
 @pytest.mark.parametrize("body", [None, 5, "x", [], [1], True])
