@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from runner.store import breakers, controls, jobs
+from runner.store import breakers, controls, jobs, rate_pauses
 from runner.store.breakers import BreakerState
 from runner.store.jobs import MAX_RESCUES, Job, JobStatus
 from runner.units import UnixMs, iso
@@ -33,8 +33,9 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
     if pause:
         holds.append(f"task {job.task} is paused by {pause.by} ({pause.reason}) until `afk-runner unpause {job.task}`")
     if job.not_before > now and not (pause and job.waiting_gate == f"pause:{job.task}"):
-        fact = job.waiting_on or "it was asked for a later time"
-        until = "" if _for_a_person(db, job.waiting_gate) else f", until {iso(job.not_before)}"
+        paused = _paused(db, job.waiting_gate, now=now)
+        fact = paused or job.waiting_on or "it was asked for a later time"
+        until = "" if paused or _for_a_person(db, job.waiting_gate) else f", until {iso(job.not_before)}"
         holds.append(f"{fact}{until}")
     elif company := _company(db, job):
         holds.append(company)
@@ -42,6 +43,14 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
         ahead = _ahead(db, job, now=now)
         holds.append(f"it is due and {ahead if ahead < MOST_AHEAD else f'at least {MOST_AHEAD}'} jobs are ahead of it")
     return f"{job.key} waits: {'; '.join(holds)}."
+
+
+def _paused(db: sqlite3.Connection, gate: str | None, *, now: UnixMs) -> str | None:
+    """The pause of a rate as it stands now; the job's own turn may come a little after it lifts."""
+    if gate is None or not gate.startswith("rate:"):
+        return None
+    pause = rate_pauses.holding(db, gate.removeprefix("rate:"), now=now)
+    return f"calls to {pause.name} are paused until {iso(pause.until)} ({pause.reason})" if pause else None
 
 
 def _for_a_person(db: sqlite3.Connection, gate: str | None) -> bool:

@@ -7,7 +7,7 @@ import sqlite3
 from runner.commands.base import Acts
 from runner.errors import NotFound
 from runner.settings import nearest
-from runner.store import breakers, controls, events
+from runner.store import alerts, breakers, controls, events, rate_pauses, tallies
 from runner.units import UnixMs
 
 
@@ -50,13 +50,25 @@ class BrakeActs(Acts):
         self._transact(act)
 
     def reset(self, name: str, *, reason: str) -> None:
-        """Close a breaker by hand and wake the jobs that waited for it. Raises NotFound."""
+        """Close a breaker by hand, lift the pause of its rate, and wake the jobs that waited for either.
+
+        What was counted towards its rates begins anew. Raises NotFound.
+        """
 
         def act(db: sqlite3.Connection, now: UnixMs) -> None:
-            known = [breaker.name for breaker in breakers.all_of(db)]
-            if not breakers.reset(db, name, reason=reason, now=now):
+            lifted = rate_pauses.lift(db, name)
+            if not breakers.reset(db, name, reason=reason, now=now) and not lifted:
+                known = [
+                    *(one.name for one in breakers.all_of(db)),
+                    *(one.name for one in rate_pauses.all_of(db, now=now)),
+                ]
                 raise NotFound(f"there is no breaker {name!r}{nearest(name, known)}")
-            self._event(db, now, "breaker.closed", f"breaker {name} reset by {self._by}: {reason}")
+            tallies.forget(db, name)
+            for what in ("breaker", "over_bound", "runaway"):
+                alerts.close(db, key=f"{what}:{name}", now=now)
+            text = f"breaker {name} reset by {self._by}: {reason}{'; its rate is paused no more' if lifted else ''}"
+            self._event(db, now, "breaker.closed", text)
 
         self._transact(act)
         self._wake(f"breaker:{name}")
+        self._wake(f"rate:{name}")

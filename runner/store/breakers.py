@@ -78,6 +78,21 @@ def get(db: sqlite3.Connection, name: str) -> Breaker | None:
     return _breaker(row) if row else None
 
 
+def untouched(name: str, *, at: UnixMs) -> Breaker:
+    """A closed one that never saw a failure, as of a time."""
+    return Breaker(
+        name=name,
+        state=BreakerState.CLOSED,
+        failures=0,
+        opens=0,
+        retry_at=None,
+        trial=None,
+        trial_until=None,
+        reason=None,
+        changed_at=at,
+    )
+
+
 def all_of(db: sqlite3.Connection) -> list[Breaker]:
     """Every breaker that ever saw a failure."""
     return [_breaker(row) for row in db.execute(f"SELECT {_COLUMNS} FROM breakers ORDER BY name")]  # noqa: S608
