@@ -17,6 +17,9 @@ from runner.units import MicroUsd, UnixMs, duration, iso
 
 TOOLS = ("read_file", "fetch_url", "write_output", "draft")
 """What an agent may be given; each is off unless its task names it."""
+MOST_CRITERIA = 20
+LONGEST_CRITERION = 500
+"""Characters of one."""
 SERVER_TOOLS = ("web_search", "web_fetch")
 """Tools at the vendor that a task may allow its calls."""
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runner.config import TaskConfig
+from runner.config import LONGEST_CRITERION, MOST_CRITERIA, TaskConfig, TaskKind
 from runner.errors import Refused, UsageError
 from runner.settings import nearest
 from runner.store import events, jobs
@@ -40,6 +40,9 @@ class JobRequest:
     max_seconds_ms: int | None = None
     max_attempts: int | None = None
     max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
+    criteria: tuple[str, ...] = ()
+    """Sentences that must hold of the answer, in place of the task's; empty: the task's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,20 @@ def new_job(tasks: Mapping[str, TaskConfig], request: JobRequest, *, now: UnixMs
         max_usd=request.max_usd,
         max_seconds_ms=request.max_seconds_ms,
         max_output_tokens=request.max_output_tokens,
+        max_tool_calls=request.max_tool_calls,
+        criteria=_criteria(task, request.criteria),
     )
+
+
+def _criteria(task: TaskConfig, criteria: tuple[str, ...]) -> str | None:
+    if not criteria:
+        return None
+    if task.kind is not TaskKind.PROMPT:
+        raise UsageError(f"{task.name} is a {task.kind} task, whose result nobody judges; only a prompt task's is")
+    if len(criteria) > MOST_CRITERIA or not all(one.strip() and len(one) <= LONGEST_CRITERION for one in criteria):
+        most = f"{MOST_CRITERIA} sentences of 1 to {LONGEST_CRITERION} characters"
+        raise UsageError(f"the criteria of a job are at most {most}")
+    return json.dumps(criteria, ensure_ascii=False)
 
 
 def insert_jobs(db: sqlite3.Connection, new: Sequence[NewJob], *, now: UnixMs, by: str) -> list[Enqueued]:

@@ -10,25 +10,44 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
+from runner import spending
 from runner.errors import NotFound, StoreMissing, StoreNewer
 from runner.home import Home
 from runner.lock import lock_is_held
-from runner.store import attempts, breakers, charges, controls, events, jobs, runners, schedules, steps
+from runner.spending import CapView, HeldCall
+from runner.store import (
+    alerts,
+    attempts,
+    breakers,
+    controls,
+    drafts,
+    events,
+    jobs,
+    rate_pauses,
+    runners,
+    schedules,
+    steps,
+    tallies,
+)
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker, BreakerState
 from runner.store.db import open_reader, schema_version, translate
+from runner.store.drafts import Draft, DraftState
 from runner.store.events import Event
 from runner.store.jobs import Job, JobStatus
+from runner.store.rate_pauses import RatePause
+from runner.store.raises import Raise
 from runner.store.runners import Runner, RunState
 from runner.store.schedules import Schedule
-from runner.units import HOUR_MS, MicroUsd, SystemClock, UnixMs, day_of, midnight_after
+from runner.units import MINUTE_MS, MicroUsd, SystemClock, UnixMs
 from runner.views import (
     CUT,
     LATE_MS,
     MOST_WAITING,
     SILENT_MS,
+    Alerts,
+    BrakeView,
     Counts,
     Health,
     JobDetail,
@@ -41,17 +60,26 @@ from runner.views import (
     status_json,
 )
 from runner.why import why
+from runner.work.conversation import Verdict, verdicts
 
 __all__ = [
+    "Alerts",
     "Attempt",
+    "BrakeView",
     "Breaker",
     "BreakerState",
+    "CapView",
     "Counts",
+    "Draft",
+    "DraftState",
     "Event",
     "Health",
+    "HeldCall",
     "Job",
     "JobDetail",
     "JobStatus",
+    "RatePause",
+    "Raise",
     "Reader",
     "RunState",
     "Runner",
@@ -60,6 +88,7 @@ __all__ = [
     "ScheduleView",
     "SpendView",
     "StopView",
+    "Verdict",
     "Vitals",
     "Waiting",
     "clock_ms",
@@ -139,10 +168,13 @@ class Reader:
                     **dict(zip(("pending", "running", "done", "halted", "cancelled", "dead"), numbers, strict=True)),
                     oldest_pending_ms=_oldest(db, now=now),
                 ),
-                spend=_spend(db, settings, waiting, now=now),
+                spend=spending.today(db, settings, waiting, now=now),
                 breakers=tuple(breakers.all_of(db)),
+                pauses=tuple(rate_pauses.all_of(db, now=now)),
                 stop=_stop(db, self.home, settings, runner),
                 waiting=waiting,
+                alerts=Alerts(*alerts.counts(db)),
+                drafts_waiting=drafts.waiting(db, limit=MOST_WAITING),
                 workers=int(settings["workers"]) if settings.get("workers", "").isdigit() else None,
             )
 
@@ -220,7 +252,9 @@ class Reader:
             return JobDetail(
                 job=job,
                 attempts=tuple(attempts.of_job(db, job.id)),
-                steps=steps.of_job(db, job.id),
+                steps=(recorded := steps.of_job(db, job.id)),
+                verdicts=verdicts(recorded),
+                drafts=tuple(drafts.of_job(db, job.id)),
                 why=why(db, job, runner, _stop(db, self.home, settings, runner), now=now),
             )
 
@@ -234,6 +268,11 @@ class Reader:
                 return tuple(events.newest(db, limit=limit, levels=chosen, job=job))
             found = events.after(db, after, limit=limit)
         return tuple(event for event in found if event.level in chosen and (job is None or event.job == job))
+
+    def drafts(self, *, state: DraftState | None = None, limit: int = 200) -> tuple[Draft, ...]:
+        """Actions written down for a person, those that wait first and the newest first."""
+        with self._reading() as db:
+            return tuple(drafts.newest(db, limit=limit, state=state))
 
     def schedules(self) -> tuple[ScheduleView, ...]:
         """Every schedule by name."""
@@ -258,6 +297,37 @@ class Reader:
         with self._reading() as db:
             rows = db.execute("SELECT day, settled, held FROM spend ORDER BY day DESC LIMIT ?", (days,))
             return tuple((row[0], MicroUsd(row[1]), MicroUsd(row[2])) for row in rows)
+
+    def brakes(self, *, now: UnixMs) -> tuple[BrakeView, ...]:
+        """Every breaker that ever saw a failure and every rate that is paused, by name."""
+        with self._reading() as db:
+            window = controls.settings(db).get("rate_window_ms", "")
+            window_ms = int(window) if window.isdigit() else MINUTE_MS
+            known = {one.name: one for one in breakers.all_of(db)}
+            pauses = {one.name: one for one in rate_pauses.all_of(db, now=now)}
+            views = []
+            for name in sorted({*known, *pauses}):
+                tally = tallies.of(db, name, window_ms=window_ms, now=now)
+                views.append(
+                    BrakeView(
+                        breaker=known.get(name) or breakers.untouched(name, at=pauses[name].at),
+                        calls=tally.calls,
+                        failed=tally.failures,
+                        window_ms=window_ms,
+                        pause=pauses.get(name),
+                    )
+                )
+            return tuple(views)
+
+    def caps(self, *, now: UnixMs) -> tuple[CapView, ...]:
+        """Every cap in force and what counts against it; empty before the first run."""
+        with self._reading() as db:
+            return spending.caps(db, controls.settings(db), now=now)
+
+    def holds(self, *, limit: int) -> tuple[HeldCall, ...]:
+        """The newest calls that are not settled, newest first."""
+        with self._reading() as db:
+            return spending.holds(db, limit=limit, runner_lives=lock_is_held(self.home.lock))
 
 
 def _columns(*, cut: bool) -> str:
@@ -289,31 +359,6 @@ def _runner(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerView:
 def _oldest(db: sqlite3.Connection, *, now: UnixMs) -> int | None:
     first = jobs.next_due(db, after=UnixMs(-1))
     return now - first if first is not None and first <= now else None
-
-
-def _spend(db: sqlite3.Connection, settings: dict[str, str], waiting: tuple[Waiting, ...], *, now: UnixMs) -> SpendView:
-    zone = ZoneInfo(settings.get("timezone", "UTC"))
-    day = day_of(now, zone)
-    spent = charges.spent_since_day(db, day)
-    last_hour = charges.committed_since(db, UnixMs(now - HOUR_MS))
-    cap = MicroUsd(int(settings["daily_usd"])) if settings.get("daily_usd", "").isdigit() else None
-    resets_at = midnight_after(now, zone)
-    reached_at = None
-    refused = any(held.gate == "cap:day" for held in waiting)
-    if cap is not None and last_hour > 0 and spent.committed < cap and not refused:
-        at = now + max(0, cap - spent.committed) * HOUR_MS // last_hour
-        reached_at = UnixMs(at) if at < resets_at else None
-    return SpendView(
-        day=day,
-        zone=zone.key,
-        cap=cap,
-        settled=spent.settled,
-        held=spent.held,
-        last_hour=last_hour,
-        resets_at=resets_at,
-        reached_at=reached_at,
-        reached=refused or (cap is not None and spent.committed >= cap),
-    )
 
 
 def _stop(db: sqlite3.Connection, home: Home, settings: dict[str, str], runner: RunnerView) -> StopView:

@@ -8,10 +8,14 @@ from typing import Any
 
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker
+from runner.store.drafts import Draft
 from runner.store.jobs import Job
+from runner.store.raises import Raise
+from runner.store.rate_pauses import RatePause
 from runner.store.runners import Runner, RunState
 from runner.store.schedules import Schedule
 from runner.units import MicroUsd, UnixMs, iso
+from runner.work.conversation import Verdict
 
 LATE_MS = 5_000
 """A heartbeat older than this is late: two beats were missed."""
@@ -82,6 +86,8 @@ class SpendView:
     resets_at: UnixMs
     reached_at: UnixMs | None = None
     """When the cap is reached at the burn rate of the last hour; None: not before it resets, or it was already."""
+    raised: Raise | None = None
+    """Who raised the cap of today until midnight, and why."""
     reached: bool = False
     """Calls are refused for want of money: all is committed, or the next call's bound did not fit."""
 
@@ -122,6 +128,30 @@ class Waiting:
     """When the first of them looks again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """What somebody has to be told."""
+
+    undelivered: int = 0
+    open: int = 0
+    """Told or not: what they tell of still holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrakeView:
+    """What holds back the calls of one upstream's model, or lately did."""
+
+    breaker: Breaker
+    """Closed where no call has failed and only a pause holds."""
+    calls: int
+    """That succeeded or failed within the window of the breaker's rate."""
+    failed: int
+    """Of these."""
+    window_ms: int
+    pause: RatePause | None
+    """The upstream asked for no call before a time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
     """What is always on the screen."""
@@ -132,9 +162,14 @@ class Vitals:
     counts: Counts
     spend: SpendView
     breakers: tuple[Breaker, ...]
+    pauses: tuple[RatePause, ...] = ()
+    """Of rates, in force now."""
     stop: StopView
     waiting: tuple[Waiting, ...] = ()
     """What holds jobs back, by gate."""
+    alerts: Alerts = Alerts()
+    drafts_waiting: int = 0
+    """Actions that wait for a person, counted up to `MOST_WAITING`."""
     workers: int | None
     """As the runner was configured; None before the first run."""
 
@@ -147,6 +182,10 @@ class JobDetail:
     attempts: tuple[Attempt, ...]
     steps: dict[str, str] = field(default_factory=dict)
     """Name to recorded JSON."""
+    verdicts: tuple[Verdict, ...] = ()
+    """How its newest answer was judged, one a criterion; empty where none was."""
+    drafts: tuple[Draft, ...] = ()
+    """What it wrote down for a person."""
     why: str = ""
     """One sentence: why it is not running, with every gate that holds it and when each lifts."""
 
@@ -220,8 +259,8 @@ def status_json(vitals: Vitals, schedule_views: tuple[ScheduleView, ...]) -> dic
             }
             for view in schedule_views
         ],
-        "drafts": {"waiting": 0},
-        "alerts": {"undelivered": 0, "open": 0},
+        "drafts": {"waiting": vitals.drafts_waiting},
+        "alerts": {"undelivered": vitals.alerts.undelivered, "open": vitals.alerts.open},
     }
 
 

@@ -107,6 +107,11 @@ def _say_detail(detail: JobDetail) -> None:
         _say_attempt(attempt)
     for name, result in detail.steps.items():
         say(f"step      {name}: {_short(result, 300)}")
+    for verdict in detail.verdicts:
+        say(f"criterion {'met' if verdict.met else 'NOT met'}: {verdict.criterion} ({verdict.reason})")
+    for draft in detail.drafts:
+        became = f", became {draft.became}" if draft.became else ""
+        say(f"draft     {draft.id} {draft.state.value}{became}: {draft.performs}: {_short(draft.summary, 300)}")
     if job.result is not None:
         result = parsed(job.result)
         say("result")

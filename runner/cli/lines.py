@@ -20,7 +20,7 @@ MAX_LINE_BYTES = MAX_PAYLOAD_BYTES + 10_000
 """A payload and what stands around it."""
 _KEYS = (
     *("task", "payload", "key", "again", "priority", "at", "in"),
-    *("max_usd", "max_seconds", "max_attempts", "max_output_tokens"),
+    *("max_usd", "max_seconds", "max_attempts", "max_output_tokens", "max_tool_calls", "criteria"),
 )
 _TALK_AFTER = 20_000  # lines; fewer are read before anybody wonders
 
@@ -132,6 +132,8 @@ def _request(data: bytes, defaults: JobRequest, when: When) -> JobRequest | None
         max_seconds_ms=defaults.max_seconds_ms if span is None else seconds(span),
         max_attempts=_whole(fields, "max_attempts", 1, 100, defaults.max_attempts),
         max_output_tokens=_whole(fields, "max_output_tokens", 1, 1_000_000_000, defaults.max_output_tokens),
+        max_tool_calls=_whole(fields, "max_tool_calls", 0, 1_000_000_000, defaults.max_tool_calls),
+        criteria=_sentences(fields, "criteria", defaults.criteria),
     )
 
 
@@ -173,6 +175,15 @@ def _whole(fields: dict[str, object], name: str, low: int, high: int, default: i
     if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
         return value
     raise UsageError(f"{name} must be a whole number from {low} to {high}")
+
+
+def _sentences(fields: dict[str, object], name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    value = fields.get(name)
+    if value is None:
+        return default
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    raise UsageError(f"{name} must be a list of strings")
 
 
 class _Progress:

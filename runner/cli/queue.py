@@ -84,6 +84,12 @@ def enqueue(  # noqa: PLR0917 - typer reads the flags from the signature
     max_output_tokens: Annotated[
         int | None, typer.Option("--max-output-tokens", min=1, max=1_000_000_000, metavar="N", help="Of each call.")
     ] = None,
+    max_tool_calls: Annotated[
+        int | None, typer.Option("--max-tool-calls", min=0, max=1_000_000_000, metavar="N", help="Then it is halted.")
+    ] = None,
+    criteria: Annotated[
+        list[str] | None, typer.Option("--criteria", metavar="TEXT", help="Its answer must meet it; give one or more.")
+    ] = None,
     home: HomeDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -107,6 +113,8 @@ def enqueue(  # noqa: PLR0917 - typer reads the flags from the signature
         max_seconds_ms=seconds(max_seconds),
         max_attempts=max_attempts,
         max_output_tokens=max_output_tokens,
+        max_tool_calls=max_tool_calls,
+        criteria=tuple(criteria or ()),
     )
     if lines:
         _enqueue_lines(place, tasks, request, when, as_json=as_json)

@@ -37,6 +37,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "max_usd_microusd": job.max_usd,
         "max_seconds": None if job.max_seconds_ms is None else job.max_seconds_ms / 1000,
         "max_output_tokens": job.max_output_tokens,
+        "max_tool_calls": job.max_tool_calls,
         "waiting_gate": job.waiting_gate,
         "waiting_on": job.waiting_on,
         "error": job.error,
@@ -51,6 +52,11 @@ def detail_json(detail: JobDetail) -> dict[str, Any]:
         **job_json(detail.job),
         "attempts_log": [attempt_json(attempt) for attempt in detail.attempts],
         "steps": {name: parsed(result) for name, result in detail.steps.items()},
+        "criteria": [
+            {"criterion": verdict.criterion, "met": verdict.met, "reason": verdict.reason}
+            for verdict in detail.verdicts
+        ],
+        "drafts": [{"id": draft.id, "state": draft.state.value, "became": draft.became} for draft in detail.drafts],
         "why": detail.why,
     }
 

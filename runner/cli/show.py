@@ -87,6 +87,8 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
         if breaker.state.value != "closed":
             until = f"trial at {stamp(breaker.retry_at)}" if breaker.retry_at else "closed by hand alone"
             lines.append(("breaker", f"{breaker.name} {breaker.state.value}, {until}: {breaker.reason or 'no reason'}"))
+    if vitals.drafts_waiting:
+        lines.append(("drafts", f"{vitals.drafts_waiting} wait for a person; `afk-runner drafts` lists them"))
     for view in views:
         pause = f", paused: {view.paused}" if view.paused is not None else ""
         lines.append(("schedule", f"{view.schedule.name} next {stamp(view.schedule.next_at)}{pause}"))

@@ -7,12 +7,25 @@ from __future__ import annotations
 
 from runner.commands.base import who
 from runner.commands.brakes import BrakeActs
+from runner.commands.drafts import DraftActs
 from runner.commands.jobs import Bulk, JobActs
+from runner.commands.money import MoneyActs, Raised, WrittenOff
 from runner.commands.switch import Killed, Resumed, SwitchActs
 from runner.enqueue import Enqueued, JobRequest, parse_payload
 
-__all__ = ["Bulk", "Door", "Enqueued", "JobRequest", "Killed", "Resumed", "parse_payload", "who"]
+__all__ = [
+    "Bulk",
+    "Door",
+    "Enqueued",
+    "JobRequest",
+    "Killed",
+    "Raised",
+    "Resumed",
+    "WrittenOff",
+    "parse_payload",
+    "who",
+]
 
 
-class Door(SwitchActs, JobActs, BrakeActs):
+class Door(SwitchActs, JobActs, BrakeActs, MoneyActs, DraftActs):
     """The write door of one home."""

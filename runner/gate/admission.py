@@ -21,6 +21,9 @@ _NOTHING = MicroUsd(0)
 RECHECK_MS = 60_000
 """When a job looks again at a gate that names no time of its own."""
 
+ENDING_GATES = ("cap:job", "cap:tools")
+"""Limits of the job itself: crossing one ends it, with what it had so far kept."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
@@ -43,7 +46,7 @@ class Refusal:
     @property
     def final(self) -> bool:
         """Waiting changes nothing: the same call would be refused for ever."""
-        return self.gate in ("config", "cap:job")
+        return self.gate in ("config", *ENDING_GATES)
 
     def body(self) -> bytes:
         """The answer in the Messages wire's error form."""
@@ -140,6 +143,20 @@ def unknown_model(model: str, why: str) -> Refusal:
         message=f"model {model[:100]!r} is refused: {why}",
         gate="config",
         fact=f"model {model[:100]!r} is not configured: {why}",
+        lifts_at=None,
+    )
+
+
+def too_many_tools(asked: int, most: int) -> Refusal:
+    """The models of a job asked for more tool calls than it may have."""
+    said = f"its limit of {most:,} tool calls holds: {asked:,} were asked for"
+    return Refusal(
+        code="afk_tool_calls",
+        status=402,
+        kind="billing_error",
+        message=f"not sent: {said}",
+        gate="cap:tools",
+        fact=said,
         lifts_at=None,
     )
 

@@ -1,4 +1,7 @@
-"""The small API a payload has at the gate: record a step, add a job, say something. Every write names its lease."""
+"""The small API a payload has at the gate: record a step, add a job, draft an action, say something.
+
+Every write names its lease.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,21 @@ from urllib.parse import unquote
 
 from runner.config import TaskConfig
 from runner.enqueue import Enqueued, JobRequest, insert_jobs, new_job
+from runner.errors import Refused
 from runner.gate.http import BadRequest, Request, json_object
 from runner.gate.passes import Pass
 from runner.redact import Redactor
-from runner.store import events, jobs, steps
+from runner.store import drafts, events, jobs, steps
+from runner.store.drafts import Draft, NewDraft
 from runner.store.jobs import NewJob
 from runner.store.writer import Writer
 from runner.units import Clock
 
 MAX_STEP_BYTES = 1_000_000
 MAX_NAME_CHARS = 200
+MAX_SUMMARY_CHARS = 1_000
+MOST_DRAFTS = 20
+"""Of one job: a person is to read each of them."""
 
 
 class JobApi:
@@ -48,12 +56,14 @@ class JobApi:
             return await self._step(granted, unquote(request.path.removeprefix("/afk/v1/steps/")), body)
         if where == ("POST", "/afk/v1/jobs"):
             return await self._enqueue(granted, body)
+        if where == ("POST", "/afk/v1/drafts"):
+            return await self._draft(granted, body)
         if where == ("POST", "/afk/v1/log"):
             return await self._log(granted, body)
         raise BadRequest(404, f"there is no {request.method} {request.path[:100]} here")
 
     async def _step(self, granted: Pass, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
+        if not _is_name(name):
             raise BadRequest(400, f"a step's name has 1 to {MAX_NAME_CHARS} printable characters")
         result = json.dumps(body.get("result"), ensure_ascii=False)
         if len(result.encode("utf-8", "replace")) > MAX_STEP_BYTES:
@@ -77,6 +87,12 @@ class JobApi:
             raise BadRequest(400, 'a job is asked for as {"task", "payload", "key", "priority"}')
         if priority is not None and (not isinstance(priority, int) or isinstance(priority, bool)):
             raise BadRequest(400, "priority is a whole number")
+        if (known := self._tasks.get(task)) is not None and known.irreversible:
+            raise BadRequest(
+                403,
+                f"task {task!r} does what cannot be undone, so no payload may start it; "
+                "draft it, and a person approves or rejects it",
+            )
         wanted = JobRequest(task=task, payload=body.get("payload"), key=key, priority=priority)
         new = new_job(self._tasks, wanted, now=self._clock.now(), max_attempts=self._max_attempts)
         answer = await self._writer.write(lambda db: self._insert(db, granted, new))
@@ -85,6 +101,58 @@ class JobApi:
     def _insert(self, db: sqlite3.Connection, granted: Pass, new: NewJob) -> Enqueued:
         jobs.check_lease(db, id=granted.job_id, token=granted.lease)
         return insert_jobs(db, [new], now=self._clock.now(), by=f"job {granted.job}")[0]
+
+    async def _draft(self, granted: Pass, body: dict[str, Any]) -> dict[str, Any]:
+        task, name, summary = body.get("task"), body.get("name"), body.get("summary")
+        if (
+            body.keys() - {"task", "payload", "name", "summary"}
+            or not isinstance(task, str)
+            or not isinstance(name, str)
+            or not isinstance(summary, str)
+        ):
+            raise BadRequest(400, 'an action is drafted as {"task", "payload", "summary", "name"}')
+        if not _is_name(name):
+            raise BadRequest(400, f"a draft's name has 1 to {MAX_NAME_CHARS} printable characters")
+        if not 0 < len(summary.strip()) <= MAX_SUMMARY_CHARS:
+            raise BadRequest(
+                400, f"a draft's summary has 1 to {MAX_SUMMARY_CHARS:,} characters: a person decides by it"
+            )
+        wanted = JobRequest(task=task, payload=body.get("payload"))
+        new = new_job(self._tasks, wanted, now=self._clock.now(), max_attempts=self._max_attempts)
+        draft = NewDraft(
+            job_id=granted.job_id,
+            job=granted.job,
+            task=granted.task,
+            n=granted.n,
+            name=name,
+            performs=task,
+            payload=self._redact(new.payload),
+            priority=new.priority,
+            max_attempts=new.max_attempts,
+            summary=self._redact(summary.strip()),
+        )
+        kept, created = await self._writer.write(lambda db: self._keep(db, granted, draft))
+        return {"draft": kept.id, "state": kept.state.value, "created": created}
+
+    def _keep(self, db: sqlite3.Connection, granted: Pass, draft: NewDraft) -> tuple[Draft, bool]:
+        jobs.check_lease(db, id=granted.job_id, token=granted.lease)
+        now = self._clock.now()
+        before = drafts.of_job(db, granted.job_id)
+        if len(before) >= MOST_DRAFTS and draft.name not in {each.name for each in before}:
+            raise Refused(f"this job has {len(before)} drafts already, which is the most")
+        kept, created = drafts.add(db, draft, now=now)
+        if created:
+            events.record(
+                db,
+                now=now,
+                level=events.WARN,
+                event="draft.waiting",
+                text=f"draft {kept.id} waits for a person: {draft.performs}: {draft.summary}",
+                task=granted.task,
+                job=granted.job,
+                attempt=granted.n,
+            )
+        return kept, created
 
     async def _log(self, granted: Pass, body: dict[str, Any]) -> dict[str, Any]:
         text = body.get("text")
@@ -103,3 +171,7 @@ class JobApi:
             )
         )
         return {"logged": True}
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= MAX_NAME_CHARS and text.isprintable()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from runner.gate.admission import Refusal
 from runner.gate.call import Call
@@ -25,6 +27,12 @@ class Pass:
     job_cap: MicroUsd | None
     task_cap: MicroUsd | None
     max_output_tokens: int | None
+    server_tools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Uses in one call of each tool at the vendor that the task allows."""
+    max_tool_calls: int | None = None
+    """Most tool calls that models may ask for in the job; None: no limit."""
+    tool_calls: int = 0
+    """Asked for so far, in all attempts; counted only where there is a limit."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     refusal: Refusal | None = None
     """Why a model call got no answer from a model: what the job waits for if the attempt fails. None: nothing."""
@@ -35,8 +43,8 @@ class Pass:
     calls: set[asyncio.Task[None]] = field(default_factory=set)
     """Calls in flight at an upstream."""
 
-    def call(self, *, upstream: str, model: str, hold: MicroUsd) -> Call:
-        """A call of this attempt for the ledger."""
+    def call(self, *, upstream: str, model: str, hold: MicroUsd, request_hash: str = "", tokens: int = 0) -> Call:
+        """A call of this attempt for the ledger. `tokens`: the most it may take in and put out."""
         return Call(
             job_id=self.job_id,
             job=self.job,
@@ -49,6 +57,8 @@ class Pass:
             model=model,
             runner=self.runner,
             hold=hold,
+            request_hash=request_hash,
+            tokens=tokens,
         )
 
     def refused(self, refusal: Refusal) -> None:

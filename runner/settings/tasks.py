@@ -14,26 +14,38 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from runner.config import TOOLS, ScheduleConfig, TaskConfig, TaskKind
+from runner.config import (
+    LONGEST_CRITERION,
+    MOST_CRITERIA,
+    SERVER_TOOLS,
+    TOOLS,
+    ScheduleConfig,
+    TaskConfig,
+    TaskKind,
+)
 from runner.settings.sections import OFFLINE, given
 from runner.settings.table import NAME, Notes, SettingsError, Table, nearest, quoted
 from runner.units import DAY_MS, SECOND_MS, UnixMs, parse_time
 
 _KEYS_OF_KIND = {
     TaskKind.PROMPT: ("model", "prompt", "inputs", "tools", "domains", "criteria"),
-    TaskKind.COMMAND: ("command", "cwd", "env"),
+    TaskKind.COMMAND: ("command", "cwd", "env", "confine"),
 }
 _UNSERVED = ("max_lateness", "overlap")
 _LONGEST_NAMED_TIME = 200
-MOST_CRITERIA = 20
-LONGEST_CRITERION = 500
+MOST_USES = 100
+"""Of one tool at the vendor in one call. Each may read a whole context window, and money is held for all of them."""
 
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 # A top-level domain alone may not be opened, neither as a host nor with a star before it.
 _DOMAIN = re.compile(rf"(?:\*\.)?(?:{_LABEL}\.)+{_LABEL}(?::[0-9]{{1,5}})?")
 
 # What the runner tells its children. An owner's value would lead calls past the gate, or show a payload a key.
-_RUNNERS_OWN = re.compile(r"AFK_.*|(ANTHROPIC|OPENAI)_(API_KEY|AUTH_TOKEN|BASE_URL)", re.DOTALL)
+_RUNNERS_OWN = re.compile(
+    r"AFK_.*|HOME|NO_PROXY|no_proxy|(ANTHROPIC|OPENAI)_(API_KEY|AUTH_TOKEN|BASE_URL|API_BASE)"
+    r"|CLAUDE_CONFIG_DIR|CLAUDE_CODE_(OAUTH_TOKEN|USE_.*)|CODEX_(HOME|API_KEY)|OPENCODE_CONFIG.*",
+    re.DOTALL,
+)
 
 
 def read_tasks(table: Table, *, home: Path, zone: ZoneInfo, models: Mapping[str, str]) -> dict[str, TaskConfig]:
@@ -57,6 +69,7 @@ def _task(table: Table, name: str, *, home: Path, zone: ZoneInfo, models: Mappin
         command=_command(table),
         cwd=_cwd(table, home),
         env=_env(table.table("env")),
+        confine=table.choice("confine", ("network",)),
         **_common(table, zone),
     )
     if kind:
@@ -89,6 +102,7 @@ def _common(table: Table, zone: ZoneInfo) -> dict[str, Any]:
         on_timeout=table.choice("on_timeout", ("halt", "retry")),
         max_attempts=table.count("max_attempts", 1, 100),
         max_output_tokens=table.count("max_output_tokens", 1),
+        server_tools=_server_tools(table.table("server_tools")),
         max_tool_calls=table.count("max_tool_calls", 0),
         irreversible=table.flag("irreversible"),
         hours_saved=_hours(table),
@@ -96,6 +110,12 @@ def _common(table: Table, zone: ZoneInfo) -> dict[str, Any]:
     if fields.get("irreversible") and "schedule" in fields:
         table.refuse("irreversible", "is true, so no schedule may start the task: a person does, or approves its draft")
     return fields
+
+
+def _server_tools(table: Table) -> Mapping[str, int]:
+    uses = {name: table.count(name, 1, MOST_USES) for name in SERVER_TOOLS}
+    table.close()
+    return MappingProxyType({name: most for name, most in uses.items() if most is not None})
 
 
 def _kind(table: Table) -> TaskKind | None:

@@ -16,6 +16,6 @@ def record(db: sqlite3.Connection, *, job_id: int, n: int, name: str, result: st
 
 
 def of_job(db: sqlite3.Connection, job_id: int) -> dict[str, str]:
-    """Name to JSON text of every recorded step, in the order of the names."""
-    rows = db.execute("SELECT name, result FROM steps WHERE job_id = ? ORDER BY name", (job_id,))
+    """Name to JSON text of every recorded step, in the order they were recorded."""
+    rows = db.execute("SELECT name, result FROM steps WHERE job_id = ? ORDER BY at, name", (job_id,))
     return dict(rows.fetchall())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +36,10 @@ class Retry(Exception):
         """`after_s`: not before this many seconds, if the backoff is shorter."""
         super().__init__(message)
         self.after_s = after_s
+
+
+class Halted(Exception):
+    """A limit of the job itself was crossed: it ends here, with what it had so far kept."""
 
 
 class GateRefused(Exception):
@@ -112,21 +115,40 @@ class Context:
 
         `parts` are appended to the prompt. Raises GateRefused when the gate or the upstream says no.
         """
-        name = self._question(prompt, parts, model, max_tokens, system)
+        name = self._once("ask", prompt, parts, model, max_tokens, system)
         return self.step(name, lambda: ask(self.anthropic(), prompt, parts, model, max_tokens, system))
 
-    def _question(self, *words: object) -> str:
+    def _once(self, kind: str, *words: object) -> str:
+        """A name that the same words get again in a later attempt, and that the next same words do not."""
         digest = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
-        self._asked[digest] = self._asked.get(digest, 0) + 1
-        return f"ask:{digest}:{self._asked[digest]}"
+        self._asked[kind + digest] = count = self._asked.get(kind + digest, 0) + 1
+        return f"{kind}:{digest}:{count}"
+
+    def recorded(self, name: str) -> Any:
+        """The recorded result of a step; None when there is none."""
+        text = self._steps.get(name)
+        return None if text is None else json.loads(text)
 
     def anthropic(self) -> Anthropic:
         """A ready client of the `anthropic` SDK, pointed at the gate. Retries are the queue's, not the client's."""
         if self._client is None:
-            from anthropic import Anthropic  # noqa: PLC0415 - a second and 75 MB, for those who ask
+            from runner.work.asking import client_of  # noqa: PLC0415 - for those who ask
 
-            self._client = Anthropic(base_url=self._gate, api_key=self._token, max_retries=0, timeout=3600)
+            self._client = client_of(self._gate, self._token)
         return self._client
+
+    def draft(self, task: str, payload: object, summary: str) -> dict[str, Any]:
+        """Write an action that cannot be undone down for a person; `{"draft", "state", "created"}`.
+
+        When it is approved, a job of `task` is queued with this payload, once. The same words are the same draft, so a
+        retry adds nothing. Raises GateRefused when they cannot be a draft, as when there is no such task.
+        """
+        return self.draft_as(self._once("draft", task, payload, summary), task, payload, summary)
+
+    def draft_as(self, name: str, task: str, payload: object, summary: str) -> dict[str, Any]:
+        """The same under a name that tells it from the job's other drafts."""
+        asked = {"name": name, "task": task, "payload": payload, "summary": summary}
+        return self._call("POST", "/afk/v1/drafts", asked)
 
     def enqueue(
         self, task: str, payload: object = None, *, key: str | None = None, priority: int | None = None
@@ -156,7 +178,7 @@ class Context:
             self._http = None
             raise
         if status != http.client.OK:
-            raise refusal(status, text)
+            raise refusal(status, text, ours=True)
         given = json.loads(text)
         return given if isinstance(given, dict) else {}
 
@@ -182,18 +204,21 @@ class AsyncContext:
     async def ask(self, prompt: str, *parts: str, model: str, max_tokens: int = 1024, system: str | None = None) -> str:
         """See `Context.ask`."""
         context = self._context
-        name = context._question(prompt, parts, model, max_tokens, system)
+        name = context._once("ask", prompt, parts, model, max_tokens, system)
         client = context.anthropic()
         return await self.step(name, lambda: _in_thread(ask, client, prompt, parts, model, max_tokens, system))
 
     def anthropic(self) -> AsyncAnthropic:
         """See `Context.anthropic`."""
         if self._client is None:
-            from anthropic import AsyncAnthropic  # noqa: PLC0415 - a second and 75 MB, for those who ask
+            from runner.work.asking import async_client_of  # noqa: PLC0415 - for those who ask
 
-            context = self._context
-            self._client = AsyncAnthropic(base_url=context._gate, api_key=context._token, max_retries=0, timeout=3600)
+            self._client = async_client_of(self._context._gate, self._context._token)
         return self._client
+
+    async def draft(self, task: str, payload: object, summary: str) -> dict[str, Any]:
+        """See `Context.draft`."""
+        return await _in_thread(self._context.draft, task, payload, summary)
 
     async def enqueue(
         self, task: str, payload: object = None, *, key: str | None = None, priority: int | None = None
@@ -215,8 +240,9 @@ async def _in_thread(work: Callable[..., T], *words: Any, **named: Any) -> T:
 def ask(  # noqa: PLR0917 - also called in a thread, with words in a row
     client: Anthropic, prompt: str, parts: tuple[str, ...], model: str, max_tokens: int, system: str | None
 ) -> str:
-    """One call of the Messages API; the text of its answer. Raises GateRefused."""
-    anthropic = sys.modules["anthropic"]
+    """One call of the Messages API; the text of its answer. Raises GateRefused, Retry."""
+    from runner.work.asking import message_of, text_of  # noqa: PLC0415 - for those who ask
+
     asked: dict[str, Any] = {
         "model": model,
         "max_tokens": max_tokens,
@@ -226,21 +252,18 @@ def ask(  # noqa: PLR0917 - also called in a thread, with words in a row
     }
     if system:
         asked["system"] = system
-    try:
-        message = client.messages.create(**asked)
-    except anthropic.APIStatusError as error:
-        raise refusal(error.status_code, error.response.content) from error
-    return "".join(block.text for block in message.content if block.type == "text")
+    return text_of(message_of(client, asked)["content"])
 
 
-def refusal(status: int, body: bytes) -> GateRefused:
-    """The error of an answer that is not 200, in the words of whoever gave it."""
+def refusal(status: int, body: bytes, *, ours: bool = False) -> GateRefused:
+    """The error of an answer that is not 200, in the words of whoever gave it. `ours`: it cannot be an upstream's."""
     code = None
-    message = body[:300].decode("utf-8", "replace")
+    message = body[:300].decode("utf-8", "replace").strip() or "an empty answer"
     try:
         error = json.loads(body)["error"]
         message = str(error["message"])
         code = (error.get("details") or {}).get("error_code")
     except (ValueError, KeyError, TypeError, AttributeError):
         pass  # not one of ours: its own words will do
-    return GateRefused(f"HTTP {status}: {message}", status=status, code=code)
+    ours = ours or (isinstance(code, str) and code.startswith("afk_"))
+    return GateRefused(message if ours else f"HTTP {status}: {message}", status=status, code=code)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from runner.config import RetryConfig
-from runner.gate.admission import Refusal
+from runner.gate.admission import ENDING_GATES, Refusal
 from runner.store.attempts import Outcome
 from runner.store.jobs import JobStatus
 from runner.units import HOUR_MS, UnixMs, duration
@@ -39,7 +39,7 @@ class Ending:
     """What is known when an attempt is over."""
 
     outcome: str
-    """`done`, `retry` or `dead` as the worker said; `died` when it said nothing."""
+    """`done`, `retry`, `dead` or `halted` as the worker said; `died` when it said nothing."""
     result: str | None = None
     error: str | None = None
     after_ms: int = 0
@@ -92,13 +92,15 @@ def decide(  # noqa: PLR0911 - one return a row of the table
     if ending.refusal is not None:
         return _refused(ending, ending.refusal, now=now)
     error = ending.error or "it failed and did not say why"
+    if ending.outcome == "halted":
+        return Decision(outcome=Outcome.HALTED, counted=True, status=JobStatus.HALTED, error=error)
     if ending.outcome == "dead":
         return Decision(outcome=Outcome.DEAD, counted=True, status=JobStatus.DEAD, error=error)
     return _failed(ending, error, attempts=attempts, max_attempts=max_attempts, retry=retry, now=now, rng=rng)
 
 
 def _refused(ending: Ending, refusal: Refusal, *, now: UnixMs) -> Decision:
-    if refusal.gate == "cap:job":
+    if refusal.gate in ENDING_GATES:
         return Decision(outcome=Outcome.HALTED, counted=True, status=JobStatus.HALTED, error=refusal.message)
     if refusal.gate == "config":  # the same request will be refused for ever
         return Decision(outcome=Outcome.DEAD, counted=True, status=JobStatus.DEAD, error=refusal.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import secrets
 import sqlite3
@@ -12,11 +13,12 @@ from runner.config import Config, TaskConfig
 from runner.errors import LeaseLost
 from runner.gate.passes import Pass
 from runner.redact import Redactor
-from runner.store import attempts, controls, events, jobs, steps
+from runner.store import attempts, controls, events, jobs, steps, tool_calls
 from runner.store.attempts import Outcome
 from runner.store.jobs import Job, JobStatus, Lease
 from runner.units import Clock, UnixMs, duration
 from runner.work.attempt import Live
+from runner.work.conversation import text_so_far
 from runner.work.outcome import FAR_MS, Cut, Decision, Ending, decide
 
 LEASE_MS = 60_000
@@ -53,6 +55,7 @@ class Register:
         """`may_claim` looks for a stop outside the database."""
         self._config = config
         self._tasks = tasks
+        self._performers = tuple(sorted(name for name, task in tasks.items() if task.irreversible))
         self._runner = runner
         self._redact = redactor
         self._may_claim = may_claim
@@ -84,13 +87,15 @@ class Register:
                 continue
             attempts.start(db, job_id=job.id, n=job.starts, runner=self._runner, now=now)
             recorded = steps.of_job(db, job.id) if job.starts > 1 else {}
-            found.append(self._live(job, recorded))
+            found.append(self._live(db, job, recorded))
         return Claimed(found=found, again_at=now if parked else None)
 
-    def _live(self, job: Job, recorded: dict[str, str]) -> Live:
+    def _live(self, db: sqlite3.Connection, job: Job, recorded: dict[str, str]) -> Live:
         task = self._tasks.get(job.task)
         budget = self._config.budget
         own = job.max_usd if job.max_usd is not None else task.max_usd if task else None
+        most_tools = job.max_tool_calls if job.max_tool_calls is not None else task.max_tool_calls if task else None
+        asked_tools = tool_calls.of_job(db, job.id) if most_tools is not None and job.starts > 1 else 0
         granted = Pass(
             job_id=job.id,
             job=job.key,
@@ -101,8 +106,11 @@ class Register:
             job_cap=own if own is not None else budget.per_job_usd,
             task_cap=task.daily_usd if task else None,
             max_output_tokens=job.max_output_tokens or (task.max_output_tokens if task else None),
+            server_tools=task.server_tools if task else {},
+            max_tool_calls=most_tools,
+            tool_calls=asked_tools,
         )
-        return Live(job=job, task=task, granted=granted, recorded=recorded)
+        return Live(job=job, task=task, granted=granted, recorded=recorded, performers=self._performers)
 
     def close(self, db: sqlite3.Connection, live: Live, ending: Ending, tail: str | None) -> None:
         """Write down how an attempt ended and what becomes of its job."""
@@ -126,7 +134,11 @@ class Register:
     ) -> None:
         job = live.job
         error = self._redact(decision.error) if decision.error else None
-        result = self._redact(ending.result) if ending.result is not None else None
+        result = ending.result
+        if result is None and decision.status is JobStatus.HALTED:  # what it had so far, whoever ended it
+            text = text_so_far(steps.of_job(db, job.id))
+            result = None if text is None else json.dumps(text, ensure_ascii=False)
+        result = self._redact(result) if result is not None else None
         token = job.lease or ""
         try:
             if decision.status is JobStatus.PENDING:

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from runner.work import processes
-from runner.work.context import DECLARED, AsyncContext, Context, Dead, Retry
+from runner.work.context import DECLARED, AsyncContext, Context, Dead, GateRefused, Halted, Retry
 
 MAX_RESULT_CHARS = 1_000_000
 MAX_ERROR_CHARS = 4_000
 
 Answer = dict[str, Any]
-"""`{"outcome": done|retry|dead, "result": JSON text, "error": str, "after_ms": int}`"""
+"""`{"outcome": done|retry|dead|halted, "result": JSON text, "error": str, "after_ms": int}`"""
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
     channel = socket.socket(fileno=control)
     broken = _load_tasks(folder)
     gc.freeze()
-    me = os.getpid()
+    me, threads = os.getpid(), _threads()
     channel.sendall(json.dumps({"ready": os.getpid()}).encode() + b"\n")
     with channel.makefile("rb") as lines:
         for line in lines:
@@ -55,7 +56,8 @@ def main() -> None:
                 os._exit(1)  # a payload forked, and its child came back where only the worker belongs
             _flush()
             processes.end_leftovers()  # no process outlives the attempt that started it
-            channel.sendall(json.dumps(answer).encode() + b"\n")
+            named = {"order": order["order"], "alone": _alone(threads)}
+            channel.sendall(json.dumps(answer | named).encode() + b"\n")
 
 
 def _die_with_runner(life: int) -> None:
@@ -76,6 +78,19 @@ def _leave(*_: object) -> None:
     raise SystemExit("it was told to end")
 
 
+def _threads() -> int:
+    return len(sys._current_frames())  # also those that `threading` did not start
+
+
+def _alone(threads: int) -> bool:
+    """Whether no thread of the payload's runs on, given how many there were before; one that ends is waited for."""
+    for _ in range(10):
+        if _threads() <= threads:
+            return True
+        time.sleep(0.005)
+    return False
+
+
 def _load_tasks(folder: Path) -> str | None:
     """Import the task files; the error that kept one from loading, if any."""
     from runner.work.loader import import_files  # noqa: PLC0415 - only where tasks are run
@@ -84,7 +99,7 @@ def _load_tasks(folder: Path) -> str | None:
     return "; ".join(problems) or None
 
 
-def _attempt(order: Mapping[str, Any], broken: str | None) -> Answer:
+def _attempt(order: Mapping[str, Any], broken: str | None) -> Answer:  # noqa: PLR0911 - one return a way to end
     try:
         if order["kind"] == "command":
             from runner.work.command import run_command  # noqa: PLC0415 - a python-only home never needs it
@@ -105,8 +120,12 @@ def _attempt(order: Mapping[str, Any], broken: str | None) -> Answer:
         return _call(context, order, broken)
     except Dead as error:
         return {"outcome": "dead", "error": _told(error)}
+    except Halted as error:
+        return {"outcome": "halted", "error": _told(error)}
     except Retry as error:
         return {"outcome": "retry", "error": _told(error), "after_ms": int(max(0.0, error.after_s) * 1000)}
+    except GateRefused as error:
+        return {"outcome": "retry", "error": _told(error)}
     except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # the one broad except: a job's own code
         traceback.print_exc()
         return {"outcome": "retry", "error": _told(error)}
@@ -118,11 +137,23 @@ def _call(context: Context, order: Mapping[str, Any], broken: str | None) -> Ans
         why = f"; its file does not load: {broken}" if broken else ""
         return {"outcome": "dead", "error": f"no function is marked as task {order['task']!r}{why}"}
     payload = json.loads(order["payload"])
+    _lead_to_gate(order)
     if inspect.iscoroutinefunction(declared.function):
         import asyncio  # noqa: PLC0415 - not every home awaits, and it doubles the time until a worker is ready
 
         return _answer_of(asyncio.run(declared.function(AsyncContext(context), payload)))
     return _answer_of(declared.function(context, payload))
+
+
+def _lead_to_gate(order: Mapping[str, Any]) -> None:
+    """An SDK client or an agent that a task starts by itself finds the gate, and not a login in the owner's home."""
+    from runner.work import agents  # noqa: PLC0415 - a worker is ready sooner without it
+
+    folder = Path(order["agents"], str(os.getpid()))
+    with suppress(OSError):  # then an agent finds no settings at all
+        agents.lay_out_once(folder, gate=order["gate"])
+    told = agents.addresses(gate=order["gate"], token=order["token"], folder=folder)
+    os.environ.update(agents.habits(max_output_tokens=order["max_output_tokens"]) | told)
 
 
 def _answer_of(value: object) -> Answer:
@@ -140,11 +171,16 @@ def _answer_of(value: object) -> Answer:
 
 
 def _told(error: BaseException) -> str:
-    """The error in one line and, for eyes, where it was raised."""
-    said = "".join(traceback.format_exception_only(error)).strip()
-    frames = traceback.extract_tb(error.__traceback__)
+    """The error in one line and, for eyes, where payload raised it. Errors that are sentences stand without a class."""
+    ours = isinstance(error, Dead | Retry | Halted | GateRefused)
+    said = (str(error) if ours else "".join(traceback.format_exception_only(error))).strip() or type(error).__name__
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not (ours and _is_ours(frame.filename))]
     where = f"\n  at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
     return (said[: MAX_ERROR_CHARS - len(where)] + where).encode("utf-8", "backslashreplace").decode()
+
+
+def _is_ours(file: str) -> bool:
+    return Path(file).parent == Path(__file__).parent
 
 
 def _flush() -> None:
