@@ -18,7 +18,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from runner import schedule, upkeep
+from runner import schedule, spending, upkeep
 from runner.config import Config, TaskConfig
 from runner.errors import ConfigError, Exit, LockHeld, RunnerError, StoreError
 from runner.gate.admission import CAP_GATES
@@ -309,7 +309,7 @@ class Daemon:
             db,
             {
                 "timezone": self._config.zone.key,
-                "daily_usd": str(budget.daily_usd),
+                **spending.told(budget, self._tasks),
                 "caps": caps,
                 "workers": str(self._config.runner.workers),
                 "stop_env": "1" if self._switch.by_environment else "0",

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from runner.config import Config
-from runner.store import attempts, breakers, charges, events, jobs, runners
+from runner.store import alerts, attempts, breakers, charges, events, jobs, runners
 from runner.store.attempts import Outcome
 from runner.store.jobs import MAX_RESCUES, Job, JobStatus
 from runner.store.writer import Writer
@@ -28,10 +28,18 @@ def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs) -> int:
     lost = jobs.orphans(db, runner=runner)
     for job in lost:
         _rescue(db, job, alone=len(lost) == 1, now=now)
-    for charge, model, hold in charges.orphans(db, runner=runner):
-        charges.let_stand(db, charge, note="its runner ended between hold and settle", now=now)
+    standing = charges.orphans(db, runner=runner)
+    for charge, model, hold in standing:
+        charges.let_stand(db, charge, note=charges.ORPHANED, now=now)
         text = f"a call to {model} was in flight when its runner ended: its hold of {usd(hold)} goes on counting"
         events.record(db, now=now, level=events.WARN, event="hold.orphan", text=text)
+    if standing:
+        whole = usd(sum(hold for _, _, hold in standing))
+        text = (
+            f"{len(standing)} calls were in flight when their runner ended: holds of {whole} go on counting; "
+            "`afk-runner spend --holds` lists them, and --write-off frees one"
+        )
+        alerts.raise_alert(db, key=f"orphans:{runner}", level=events.WARN, text=text, now=now)
     breakers.forget_trials(db, now=now)
     runners.bury(db, but=runner)
     return len(lost)
@@ -72,6 +80,7 @@ class Upkeep:
         while await self._writer.write(events.prune) == 500:
             pass
         await self._writer.write(runners.prune)
+        await self._writer.write(lambda db: alerts.lapse(db, now=self._clock.now()))
         self._prune_outputs()
         if idle and self._wal_bytes() > WAL_LIMIT:
             await self._writer.checkpoint(truncate=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,6 @@ from runner.cli.shell import (
     AsJson,
     HomeDir,
     example,
-    find_home,
     reading,
     remark,
     say,
@@ -23,9 +23,9 @@ from runner.cli.shell import (
 )
 from runner.errors import NotFound, UsageError
 from runner.home import Home
-from runner.report import HeldCall, held_calls
-from runner.snapshot import Breaker, SpendView, clock_ms
-from runner.units import iso, usd
+from runner.snapshot import Breaker, CapView, HeldCall, Raise, SpendView, clock_ms
+from runner.text import one_line
+from runner.units import UnixMs, duration, exact_usd, iso, parse_usd, usd
 
 HELD_SHOWN = 50
 
@@ -38,7 +38,14 @@ class Turn(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog=example("afk-runner spend --days 30"))(spend)
+    app.command(
+        epilog=example(
+            "afk-runner spend --days 30",
+            "afk-runner spend --raise 2.00 --reason 'the release needs it tonight'",
+            "afk-runner spend --holds",
+            "afk-runner spend --write-off 4121 --reason 'the vendor never billed it'",
+        )
+    )(spend)
     app.command(
         epilog=example(
             "afk-runner breaker", "afk-runner breaker trip anthropic/claude-haiku-4-5 --reason 'bad answers'"
@@ -46,26 +53,80 @@ def register(app: typer.Typer) -> None:
     )(breaker)
 
 
-def spend(
+def spend(  # noqa: PLR0917 - typer reads the flags from the signature
     home: HomeDir = None,
     days: Annotated[int, typer.Option("--days", min=1, max=36_600, metavar="N", help="The newest days with any.")] = 7,
+    holds: Annotated[bool, typer.Option("--holds", help="List every hold that stands, and nothing else.")] = False,
+    raise_to: Annotated[
+        str | None, typer.Option("--raise", metavar="USD", help="Let today cost up to this, until midnight.")
+    ] = None,
+    write_off: Annotated[
+        int | None, typer.Option("--write-off", metavar="ID", help="Free a hold whose cost nobody will ever know.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why; --raise and --write-off want one.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was spent, day by day.
+    """Show what was spent against every cap; raise today's, or write a hold off.
 
     Held is reserved for calls in flight, or for calls that ended and nobody knows their true cost: it goes on counting.
     """
+    if sum((holds, raise_to is not None, write_off is not None)) > 1:
+        raise UsageError("spend takes one of --holds, --raise and --write-off at a time")
+    if raise_to is not None:
+        _raise(home, raise_to, reason=reason or "", as_json=as_json)
+    elif write_off is not None:
+        _write_off(home, write_off, reason=reason or "", as_json=as_json)
+    elif reason is not None:
+        raise UsageError("--reason belongs to --raise or --write-off")
+    elif holds:
+        _list_holds(home, as_json=as_json)
+    else:
+        _show(home, days=days, as_json=as_json)
+
+
+def _show(home: Path | None, *, days: int, as_json: bool) -> None:
+    now = clock_ms()
     with reading(home) as reader:
-        today = reader.vitals(now=clock_ms()).spend
+        today = reader.vitals(now=now).spend
+        caps = reader.caps(now=now)
         rows = reader.spend_days(days=days)
-    held = held_calls(find_home(home), limit=HELD_SHOWN)
+        held = reader.holds(limit=HELD_SHOWN)
+    price_age = _price_age_days(now)
     if as_json:
         listed = [
             {"day": day, "cost_microusd": settled + held, "settled_microusd": settled, "held_microusd": held}
             for day, settled, held in rows
         ]
-        say_json({"today": _today_json(today), "days": listed, "held_calls": [_held_json(call) for call in held]})
+        say_json(
+            {
+                "today": _today_json(today),
+                "caps": [_cap_json(cap) for cap in caps],
+                "days": listed,
+                "held_calls": [_held_json(call, now=now) for call in held],
+                "price_age_days": price_age,
+            }
+        )
         return
+    _say_today(today)
+    if caps:
+        say()
+        say_table(("CAP", "LIMIT", "SETTLED", "HELD", "FREE", "LIFTS"), [_cap_cells(cap) for cap in caps])
+    if rows:
+        say()
+        cells = [(day, usd(settled + held), usd(settled), usd(held)) for day, settled, held in rows]
+        say_table(("DAY", "COST", "SETTLED", "HELD"), cells)
+    else:
+        remark("nothing was spent yet")
+    if held:
+        say()
+        _say_held(held, now=now)
+    age = f"{price_age} days old" if price_age is not None else "of unknown age, as the list carries no date"
+    remark(f"the price list is {age}")
+
+
+def _say_today(today: SpendView) -> None:
     cap = f" of {usd(today.cap)}" if today.cap is not None else " (the cap is known from the first run on)"
     free = f", {usd(today.free)} free" if today.free is not None else ""
     reached = f", reached at {stamp(today.reached_at)} at this pace" if today.reached_at else ""
@@ -73,35 +134,118 @@ def spend(
         reached = f", CAP REACHED, lifts at {stamp(today.resets_at)}"
     spent = usd(today.settled + today.held)
     say(f"{today.day} ({today.zone}): {spent}{cap}, of it {usd(today.held)} held{free}{reached}")
-    if rows:
-        cells = [(day, usd(settled + held), usd(settled), usd(held)) for day, settled, held in rows]
-        say_table(("DAY", "COST", "SETTLED", "HELD"), cells)
-    else:
-        remark("nothing was spent yet")
-    _say_held(held)
+    if today.raised is not None:
+        by = f"{today.raised.by} at {stamp(today.raised.at)}: {one_line(today.raised.reason)}"
+        say(f"raised until {stamp(today.resets_at)} by {by}")
 
 
-def _say_held(held: tuple[HeldCall, ...]) -> None:
-    if held:
-        say()
-        rows = [
-            (stamp(call.held_at), call.task, call.job or "-", call.model, usd(call.hold), call.note or "in flight")
-            for call in held
-        ]
-        say_table(("HELD SINCE", "TASK", "JOB", "MODEL", "HOLD", "WHY IT STANDS"), rows)
-    if len(held) == HELD_SHOWN:
-        remark(f"the newest {HELD_SHOWN} held calls")
+def _cap_cells(cap: CapView) -> tuple[str, ...]:
+    name = f"task {cap.task}" if cap.task is not None else "each job" if cap.spent is None else cap.name
+    lifts = stamp(cap.lifts_at) if cap.lifts_at is not None else "-"
+    if cap.spent is None or cap.free is None:
+        return name, usd(cap.limit), "-", "-", "-", lifts
+    limit = usd(cap.limit) + (" raised" if cap.raised else "")
+    return name, limit, usd(cap.spent.settled), usd(cap.spent.held), usd(cap.free), lifts
 
 
-def _held_json(call: HeldCall) -> dict[str, object]:
+def _cap_json(cap: CapView) -> dict[str, object]:
     return {
+        "name": cap.name,
+        "task": cap.task,
+        "limit_microusd": cap.limit,
+        "settled_microusd": cap.spent.settled if cap.spent else None,
+        "held_microusd": cap.spent.held if cap.spent else None,
+        "free_microusd": cap.free,
+        "lifts_at": iso(cap.lifts_at),
+        "raised": _raise_json(cap.raised),
+    }
+
+
+def _raise_json(one: Raise | None) -> dict[str, object] | None:
+    if one is None:
+        return None
+    return {"cap_microusd": one.cap, "by": one.by, "reason": one.reason, "at": iso(one.at)}
+
+
+def _raise(home: Path | None, amount: str, *, reason: str, as_json: bool) -> None:
+    try:
+        cap = parse_usd(amount)
+    except ValueError as error:
+        raise UsageError(f"--raise: {error}") from None
+    with writing(home) as door:
+        raised = door.raise_cap(cap, reason=reason)
+    if as_json:
+        say_json(
+            {
+                "day": raised.day,
+                "timezone": raised.zone,
+                "cap_microusd": raised.cap,
+                "before_microusd": raised.before,
+                "until": iso(raised.until),
+                "woken": raised.woken,
+                "already": raised.already,
+            }
+        )
+    elif raised.already:
+        say(f"the cap of {raised.day} is {exact_usd(raised.cap)} already")
+    else:
+        until = f"until {stamp(raised.until)}, midnight in {raised.zone}"
+        say(f"raised the cap of {raised.day} from {exact_usd(raised.before)} to {exact_usd(raised.cap)} {until}")
+        remark(f"{raised.woken} jobs that waited for it are due now; other caps hold as before")
+
+
+def _write_off(home: Path | None, id: int, *, reason: str, as_json: bool) -> None:
+    with writing(home) as door:
+        gone = door.write_off(id, reason=reason)
+    if as_json:
+        say_json({"id": gone.id, "model": gone.model, "job": gone.job, "freed_microusd": gone.hold})
+    else:
+        say(f"wrote off hold {gone.id}: {exact_usd(gone.hold)} for a call to {gone.model} counts no more")
+
+
+def _list_holds(home: Path | None, *, as_json: bool) -> None:
+    now = clock_ms()
+    with reading(home) as reader:
+        held = reader.holds(limit=-1)
+    if as_json:
+        say_json([_held_json(call, now=now) for call in held])
+    elif held:
+        _say_held(held, now=now)
+        remark("`afk-runner spend --write-off ID --reason ...` frees one that will never be settled")
+    else:
+        remark("no hold stands: every call is settled or cost nothing")
+
+
+def _say_held(held: tuple[HeldCall, ...], *, now: int) -> None:
+    rows = [
+        (
+            str(call.id),
+            duration(now - call.held_at),
+            call.task,
+            call.job or "-",
+            call.model,
+            usd(call.hold),
+            call.why,
+        )
+        for call in held
+    ]
+    say_table(("ID", "AGE", "TASK", "JOB", "MODEL", "HOLD", "WHY IT STANDS"), rows)
+    if len(held) == HELD_SHOWN:
+        remark(f"the newest {HELD_SHOWN} held calls; `afk-runner spend --holds` lists all")
+
+
+def _held_json(call: HeldCall, *, now: int) -> dict[str, object]:
+    return {
+        "id": call.id,
         "day": call.day,
         "held_at": iso(call.held_at),
+        "age_s": (now - call.held_at) / 1000,
         "task": call.task,
         "job": call.job,
         "model": call.model,
         "hold_microusd": call.hold,
         "note": call.note,
+        "why": call.why,
     }
 
 
@@ -115,7 +259,14 @@ def _today_json(today: SpendView) -> dict[str, object]:
         "free_microusd": today.free,
         "reached_at": iso(today.reached_at),
         "resets_at": iso(today.resets_at),
+        "raised": _raise_json(today.raised),
     }
+
+
+def _price_age_days(now: UnixMs) -> int | None:
+    from runner.gate.prices import PriceList  # noqa: PLC0415 - the one verb that asks
+
+    return PriceList({}).price_age_days(now)
 
 
 def breaker(

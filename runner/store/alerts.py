@@ -33,6 +33,11 @@ def close(db: sqlite3.Connection, *, key: str, now: UnixMs) -> bool:
     return bool(db.execute("UPDATE alerts SET closed_at = ? WHERE key = ? AND closed_at IS NULL", (now, key)).rowcount)
 
 
+def close_like(db: sqlite3.Connection, pattern: str, *, now: UnixMs) -> int:
+    """Close all whose key is like a pattern; how many."""
+    return db.execute("UPDATE alerts SET closed_at = ? WHERE closed_at IS NULL AND key LIKE ?", (now, pattern)).rowcount
+
+
 def lapse(db: sqlite3.Connection, *, now: UnixMs) -> int:
     """Close what ended by itself, as a cap's day does; how many."""
     return db.execute("UPDATE alerts SET closed_at = ? WHERE closed_at IS NULL AND lapses_at <= ?", (now, now)).rowcount

@@ -30,6 +30,21 @@ class NewCharge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A call as it stands in the ledger."""
+
+    job_id: int
+    task: str
+    model: str
+    state: str
+    """`held`, `settled` or `released`."""
+    hold: MicroUsd
+    ended_at: UnixMs | None
+    """None: in flight, or its runner died in it."""
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
     """What counts against a cap."""
 
@@ -40,6 +55,10 @@ class Spend:
     def committed(self) -> MicroUsd:
         """Settled and held."""
         return MicroUsd(self.settled + self.held)
+
+
+ORPHANED = "its runner ended between hold and settle"
+"""The note of a hold that stands for this reason."""
 
 
 def hold(db: sqlite3.Connection, new: NewCharge, *, now: UnixMs) -> int:
@@ -103,6 +122,24 @@ def orphans(db: sqlite3.Connection, *, runner: str) -> list[tuple[int, str, Micr
     return [(row[0], row[1], MicroUsd(row[2])) for row in rows]
 
 
+def any_orphan(db: sqlite3.Connection) -> bool:
+    """Whether the hold of a call still stands whose runner died in it."""
+    return (
+        db.execute("SELECT 1 FROM charges WHERE state = 'held' AND note = ? LIMIT 1", (ORPHANED,)).fetchone()
+        is not None
+    )
+
+
+def by_id(db: sqlite3.Connection, id: int) -> Charge | None:
+    """One call."""
+    row = db.execute(
+        "SELECT job_id, task, model, state, hold, ended_at, note FROM charges WHERE id = ?", (id,)
+    ).fetchone()
+    if row is None:
+        return None
+    return Charge(**dict(zip(("job_id", "task", "model", "state", "hold", "ended_at", "note"), row, strict=True)))
+
+
 def spent_since_day(db: sqlite3.Connection, day: str, *, task: str | None = None) -> Spend:
     """Spend of a day and all later ones: a clock set back must free nothing. Of one task when given."""
     where, values = ("AND task = ?", (day, task)) if task is not None else ("", (day,))
@@ -116,6 +153,23 @@ def spent_since_day(db: sqlite3.Connection, day: str, *, task: str | None = None
 def committed_since(db: sqlite3.Connection, at: UnixMs) -> MicroUsd:
     """What was committed by calls held at or after an instant, the future included."""
     return MicroUsd(db.execute("SELECT coalesce(sum(counted), 0) FROM charges WHERE held_at >= ?", (at,)).fetchone()[0])
+
+
+def spent_since(db: sqlite3.Connection, at: UnixMs) -> Spend:
+    """The same, settled and held apart, for eyes: it reads every row of the window."""
+    row = db.execute(
+        "SELECT coalesce(sum(cost), 0), coalesce(sum(iif(state = 'held', hold, 0)), 0) FROM charges WHERE held_at >= ?",
+        (at,),
+    ).fetchone()
+    return Spend(settled=MicroUsd(row[0]), held=MicroUsd(row[1]))
+
+
+def first_since(db: sqlite3.Connection, at: UnixMs) -> UnixMs | None:
+    """When the oldest call was held that counts, of those held at or after an instant."""
+    row = db.execute(
+        "SELECT held_at FROM charges WHERE held_at >= ? AND counted > 0 ORDER BY held_at LIMIT 1", (at,)
+    ).fetchone()
+    return UnixMs(row[0]) if row is not None else None
 
 
 def in_flight(

@@ -1,0 +1,162 @@
+"""What stands against each cap, and which holds stand: what `spend`, the console and the doctor say of money."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from runner.config import BudgetConfig, TaskConfig
+from runner.store import charges, raises
+from runner.store.charges import Spend
+from runner.store.raises import Raise
+from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of, midnight_after, month_after
+from runner.views import SpendView, Waiting
+
+IN_FLIGHT = "in flight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapView:
+    """One cap and what counts against it now."""
+
+    name: str
+    """`day`, `hour`, `rolling`, `month`, `task` or `job`."""
+    task: str | None = None
+    limit: MicroUsd
+    spent: Spend | None
+    """None: of each job, so there is no one number."""
+    lifts_at: UnixMs | None
+    """When what counts begins to count no more: the end of its day or month, or when the oldest call leaves it."""
+    raised: Raise | None = None
+    """Who raised it for today, and why."""
+
+    @property
+    def free(self) -> MicroUsd | None:
+        """What may still be held, never below zero."""
+        return None if self.spent is None else MicroUsd(max(0, self.limit - self.spent.committed))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldCall:
+    """One call that was not settled."""
+
+    id: int
+    """What `spend --write-off` takes."""
+    day: str
+    """The day it counts to."""
+    held_at: UnixMs
+    task: str
+    job: str | None
+    """Its key; None: the job was removed."""
+    model: str
+    hold: MicroUsd
+    note: str | None
+    """Why its cost is not known; None: it is in flight, or its runner died in it and none has started since."""
+    why: str
+    """The same as a word or two for people."""
+
+
+def told(budget: BudgetConfig, tasks: Mapping[str, TaskConfig]) -> dict[str, str]:
+    """The caps of a runner, as it writes them down for whoever looks from outside."""
+    named = ("daily_usd", "hourly_usd", "rolling_24h_usd", "monthly_usd", "per_job_usd")
+    values = {name: getattr(budget, name) for name in named}
+    task_caps = {task.name: task.daily_usd for task in tasks.values() if task.daily_usd is not None}
+    return {
+        **{name: str(value) for name, value in values.items() if value is not None},
+        "task_caps": json.dumps(task_caps, sort_keys=True),
+    }
+
+
+def today(db: sqlite3.Connection, settings: dict[str, str], waiting: tuple[Waiting, ...], *, now: UnixMs) -> SpendView:
+    """The day's money against the day's cap."""
+    zone = ZoneInfo(settings.get("timezone", "UTC"))
+    day = day_of(now, zone)
+    spent = charges.spent_since_day(db, day)
+    last_hour = charges.committed_since(db, UnixMs(now - HOUR_MS))
+    configured = _amount(settings, "daily_usd")
+    raised = raises.standing(db, day, over=configured) if configured is not None else None
+    cap = raised.cap if raised else configured
+    resets_at = midnight_after(now, zone)
+    reached_at = None
+    # Jobs that look again before midnight wait for calls in flight, not for the cap.
+    refused = any(held.gate == "cap:day" and held.until >= resets_at for held in waiting)
+    if cap is not None and last_hour > 0 and spent.committed < cap and not refused:
+        at = now + max(0, cap - spent.committed) * HOUR_MS // last_hour
+        reached_at = UnixMs(at) if at < resets_at else None
+    return SpendView(
+        day=day,
+        zone=zone.key,
+        cap=cap,
+        raised=raised,
+        settled=spent.settled,
+        held=spent.held,
+        last_hour=last_hour,
+        resets_at=resets_at,
+        reached_at=reached_at,
+        reached=refused or (cap is not None and spent.committed >= cap),
+    )
+
+
+def caps(db: sqlite3.Connection, settings: dict[str, str], *, now: UnixMs) -> tuple[CapView, ...]:
+    """Every cap in force, as the last runner was configured; empty before the first."""
+    zone = ZoneInfo(settings.get("timezone", "UTC"))
+    day, midnight = day_of(now, zone), midnight_after(now, zone)
+    found = []
+    daily = _amount(settings, "daily_usd")
+    if daily is not None:
+        raised = raises.standing(db, day, over=daily)
+        spent = charges.spent_since_day(db, day)
+        whole = raised.cap if raised else daily
+        found.append(CapView(name="day", limit=whole, spent=spent, lifts_at=midnight, raised=raised))
+    for name, key, span_ms in (("hour", "hourly_usd", HOUR_MS), ("rolling", "rolling_24h_usd", DAY_MS)):
+        limit = _amount(settings, key)
+        if limit is not None:
+            since = UnixMs(now - span_ms)
+            first = charges.first_since(db, since)
+            lifts_at = UnixMs(first + span_ms + 1) if first is not None else None
+            found.append(CapView(name=name, limit=limit, spent=charges.spent_since(db, since), lifts_at=lifts_at))
+    monthly = _amount(settings, "monthly_usd")
+    if monthly is not None:
+        spent = charges.spent_since_day(db, f"{day[:-2]}01")
+        found.append(CapView(name="month", limit=monthly, spent=spent, lifts_at=month_after(day, zone)))
+    for task, cap in json.loads(settings.get("task_caps", "{}")).items():
+        spent = charges.spent_since_day(db, day, task=task)
+        found.append(CapView(name="task", task=task, limit=MicroUsd(cap), spent=spent, lifts_at=midnight))
+    per_job = _amount(settings, "per_job_usd")
+    if per_job is not None:
+        found.append(CapView(name="job", limit=per_job, spent=None, lifts_at=None))
+    return tuple(found)
+
+
+HELD = """
+SELECT charges.id, charges.day, held_at, charges.task, jobs.key, model, hold, note, ended_at
+  FROM charges LEFT JOIN jobs ON jobs.id = charges.job_id
+ WHERE state = 'held' ORDER BY charges.id DESC LIMIT ?
+"""
+
+
+def holds(db: sqlite3.Connection, *, limit: int, runner_lives: bool) -> tuple[HeldCall, ...]:
+    """The newest calls whose hold counts, newest first. `runner_lives`: a runner holds the home."""
+    flying = IN_FLIGHT if runner_lives else charges.ORPHANED
+    return tuple(
+        HeldCall(
+            id=row[0],
+            day=row[1],
+            held_at=UnixMs(row[2]),
+            task=row[3],
+            job=row[4],
+            model=row[5],
+            hold=MicroUsd(row[6]),
+            note=row[7],
+            why=flying if row[8] is None else row[7] or "nobody knows what it cost",
+        )
+        for row in db.execute(HELD, (limit,))
+    )
+
+
+def _amount(settings: dict[str, str], key: str) -> MicroUsd | None:
+    text = settings.get(key, "")
+    return MicroUsd(int(text)) if text.isdigit() else None
