@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from zoneinfo import ZoneInfo
 
 from runner.store.breakers import Breaker, BreakerState
 from runner.store.rate_pauses import RatePause
-from runner.units import MicroUsd, UnixMs, duration, exact_usd, iso, local
+from runner.units import SECOND_MS, MicroUsd, UnixMs, duration, exact_usd, iso, local
 
 _UTC = ZoneInfo("UTC")
 _NOTHING = MicroUsd(0)
@@ -52,11 +53,11 @@ class Refusal:
         """The answer in the Messages wire's error form."""
         return error_body(self.kind, self.message, code=self.code)
 
-    def headers(self, *, now: UnixMs) -> dict[str, str]:
-        """The answer's headers: no client may wait by itself, and whoever does it all the same learns for how long."""
+    def headers(self) -> dict[str, str]:
+        """The answer's headers: no client may wait by itself, and whoever does it all the same learns until when."""
         named = {"x-should-retry": "false"}
         if self.status == 503 and self.lifts_at is not None:
-            named["retry-after"] = str(max(1, -((now - self.lifts_at) // 1000)))
+            named["retry-after"] = formatdate(-(-self.lifts_at // SECOND_MS), usegmt=True)
         return named
 
 
