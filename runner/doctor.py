@@ -230,7 +230,7 @@ def _cap(vitals: Vitals) -> Iterator[Finding]:
     free = vitals.spend.free
     if free == 0 and vitals.spend.cap:
         text = f"the cap of {vitals.spend.day} is used up; jobs wait for the next day"
-        yield Finding(level=Level.WARN, name="cap", text=text, mend="raise daily_usd and restart the runner, or wait")
+        yield Finding(level=Level.WARN, name="cap", text=text, mend="afk-runner spend --raise, or wait")
 
 
 def _disk(home: Home) -> Finding:

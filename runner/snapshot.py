@@ -36,8 +36,8 @@ from runner.store.db import open_reader, schema_version, translate
 from runner.store.drafts import Draft, DraftState
 from runner.store.events import Event
 from runner.store.jobs import Job, JobStatus
-from runner.store.rate_pauses import RatePause
 from runner.store.raises import Raise
+from runner.store.rate_pauses import RatePause
 from runner.store.runners import Runner, RunState
 from runner.store.schedules import Schedule
 from runner.units import MINUTE_MS, MicroUsd, SystemClock, UnixMs
@@ -78,8 +78,8 @@ __all__ = [
     "Job",
     "JobDetail",
     "JobStatus",
-    "RatePause",
     "Raise",
+    "RatePause",
     "Reader",
     "RunState",
     "Runner",

@@ -65,6 +65,12 @@ def end(
     )
 
 
+def started_at(db: sqlite3.Connection, *, job_id: int, n: int) -> UnixMs | None:
+    """When one start of a job was."""
+    row = db.execute("SELECT started_at FROM attempts WHERE job_id = ? AND n = ?", (job_id, n)).fetchone()
+    return UnixMs(row[0]) if row else None
+
+
 def of_job(db: sqlite3.Connection, job_id: int) -> list[Attempt]:
     """All attempts of a job, oldest first."""
     rows = db.execute(

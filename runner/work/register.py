@@ -13,7 +13,7 @@ from runner.config import Config, TaskConfig
 from runner.errors import LeaseLost
 from runner.gate.passes import Pass
 from runner.redact import Redactor
-from runner.store import attempts, controls, events, jobs, steps, tool_calls
+from runner.store import attempts, controls, events, jobs, raises, steps, tool_calls
 from runner.store.attempts import Outcome
 from runner.store.jobs import Job, JobStatus, Lease
 from runner.units import Clock, UnixMs, duration
@@ -146,7 +146,7 @@ class Register:
                     db,
                     id=job.id,
                     token=token,
-                    not_before=decision.not_before or now,
+                    not_before=now if self._raised_meanwhile(db, job, decision) else decision.not_before or now,
                     gate=decision.gate or "retry",
                     fact=decision.fact or "",
                     counted=decision.counted,
@@ -169,6 +169,13 @@ class Register:
         attempts.end(db, job_id=job.id, n=job.starts, outcome=decision.outcome, now=now, error=error, tail=tail or None)
         level, word, text = _told(decision, error)
         self._event(db, job, level, word, text, now=now)
+
+    def _raised_meanwhile(self, db: sqlite3.Connection, job: Job, decision: Decision) -> bool:
+        """Whether the day's cap was raised while it ran: that woke those that waited, and this one did not wait yet."""
+        if decision.gate != "cap:day":
+            return False
+        began = attempts.started_at(db, job_id=job.id, n=job.starts)
+        return began is not None and raises.made_since(db, began)
 
     def _event(self, db: sqlite3.Connection, job: Job, level: str, event: str, text: str, *, now: UnixMs) -> None:
         events.record(db, now=now, level=level, event=event, text=text, task=job.task, job=job.key, attempt=job.starts)
