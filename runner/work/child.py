@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -45,6 +46,9 @@ class Child:
         self._clogged = False
         """An order waits for room in the socket."""
         self._kill: asyncio.TimerHandle | None = None
+        self._asked: str | None = None
+        """Names the order in progress. Only an answer that names it is heard: what an earlier attempt left running in
+        the worker's process can write to the socket as well."""
         self.jobs_done = 0
         self.ready = False
         """It may be handed an attempt."""
@@ -88,7 +92,8 @@ class Child:
 
     def order(self, words: Mapping[str, Any]) -> None:
         """Hand over an attempt. The worker must be idle."""
-        self._unsent = json.dumps(words).encode() + b"\n"
+        self._asked = secrets.token_hex(8)
+        self._unsent = json.dumps({**words, "order": self._asked}).encode() + b"\n"
         self._send()
 
     def _send(self) -> None:
@@ -126,6 +131,10 @@ class Child:
                 return
             if "ready" in answer:
                 self.ready = not self.ending
+            elif answer.get("order") != self._asked:
+                continue
+            else:
+                self._asked = None
             self._heard(self, answer)
             if self.ending:  # the KILL that is on its way must not meet it in another attempt
                 self._left()

@@ -243,6 +243,8 @@ class Pool:
         elif seat.live is not None:
             seat.failures = 0
             child.jobs_done += 1
+            if not answer.get("alone"):  # a thread that runs on must not meet the next attempt
+                child.jobs_done = self._config.runner.recycle_after
             self._over(seat, seat.live.ending(answer, now=self._clock.now()))
 
     def _gone(self, seat: _Seat, child: Child) -> None:

@@ -359,6 +359,67 @@ def test_a_worker_is_recycled_after_so_many_jobs(afk: World) -> None:
     assert afk.one("SELECT count(*) FROM events WHERE event = 'worker.failed'") == 0
 
 
+FORGER = r"""
+import os, signal, stat, threading, time
+from runner import task
+
+def forge(*_):
+    for fd in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                os.write(fd, b'{"outcome": "done", "result": "\\"forged\\""}\n')
+        except OSError:
+            pass
+
+@task("forger")
+def forger(ctx, payload):
+    signal.signal(signal.SIGALRM, forge)
+    signal.setitimer(signal.ITIMER_REAL, 0.2, 0.01)
+
+@task("leaves_thread")
+def leave(ctx, payload):
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    return os.getpid()
+
+@task("process")
+def process(ctx, payload):
+    return os.getpid()
+
+@task("honest")
+def honest(ctx, payload):
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        time.sleep(0.1)
+    return "honest"
+"""
+
+
+def test_what_an_attempt_left_behind_cannot_answer_for_the_next_one(afk: World) -> None:
+    """It goes on writing answers to the worker's socket; the attempt after it ends by its own word alone."""
+    afk.init("[runner]\nworkers = 1\n", tasks=FORGER)
+    afk.start()
+
+    afk.afk("enqueue", "--lines", stdin='{"task": "forger", "key": "1"}\n{"task": "honest", "key": "2"}\n')
+
+    assert ended(afk, "2")["result"] == "honest"
+
+
+def test_a_thread_that_an_attempt_left_running_meets_no_other_attempt(afk: World) -> None:
+    """Its worker is replaced, which is no failure; an attempt that left none keeps its worker."""
+    afk.init("[runner]\nworkers = 1\n", tasks=FORGER)
+    afk.start()
+
+    tasks = ["process", "leaves_thread", "process"]
+    afk.afk(
+        "enqueue", "--lines", stdin="\n".join(f'{{"task": "{task}", "key": "{n}"}}' for n, task in enumerate(tasks))
+    )
+
+    first, second, third = (ended(afk, str(n))["result"] for n in range(3))
+    assert first == second
+    assert third != second
+    assert afk.one("SELECT count(*) FROM events WHERE event = 'worker.failed'") == 0
+
+
 def test_no_key_of_the_owner_is_in_a_workers_environment(afk: World) -> None:
     """Neither the runner's environment nor `.env` reaches a payload."""
     afk.init(TOML, tasks=TASKS)
