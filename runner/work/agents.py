@@ -1,7 +1,7 @@
 """What agents and SDKs are told so that their calls come to the gate, and the folder they find their settings in.
 
-The addresses and the token are not the owner's to change (`settings.tasks` refuses them); habits are. No file here
-holds a token: what an agent leaves lying about is worth nothing.
+The addresses and the token are not the owner's to change (`settings.tasks` refuses them); habits are. The only key in
+any of it is the token of the attempt, which is worth nothing when the attempt is over.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _standing: set[Path] = set()
 """Folders that this process laid out."""
 
 
-def lay_out_once(folder: Path, *, gate: str) -> None:
+def lay_out_once(folder: Path, *, gate: str, token: str) -> None:
     """The same unless it was done: Python tasks, which are the owner's code, have one for all attempts of a worker."""
     if folder not in _standing:
-        lay_out(folder, gate=gate)
+        lay_out(folder, gate=gate, token=token)
 
 
-def lay_out(folder: Path, *, gate: str) -> None:
+def lay_out(folder: Path, *, gate: str, token: str) -> None:
     """Make the settings folders of the agents anew; those of workers that are gone are cleared away.
 
     `folder` is named with the pid of the worker that uses it.
@@ -37,10 +37,11 @@ def lay_out(folder: Path, *, gate: str) -> None:
             shutil.rmtree(folder.parent / name, ignore_errors=True)
     for path in (folder, folder / "claude", folder / "codex"):
         path.mkdir(mode=0o700, exist_ok=True)
-    # It beats the settings that lie in a work tree; the key stays in the environment.
-    pinned = {"ANTHROPIC_BASE_URL": gate, "HTTP_PROXY": "", "HTTPS_PROXY": "", "NO_PROXY": LOOPBACK}
-    (folder / "claude-settings.json").write_text(json.dumps({"env": pinned}), "utf-8")
-    (folder / "codex" / "config.toml").write_text(_CODEX.format(url=json.dumps(f"{gate}/v1")), "utf-8")
+    # It beats the settings that lie in a work tree.
+    told = {"ANTHROPIC_BASE_URL": gate, "ANTHROPIC_API_KEY": token, "ANTHROPIC_AUTH_TOKEN": "", "NO_PROXY": LOOPBACK}
+    told |= {"HTTP_PROXY": "", "HTTPS_PROXY": "", "ALL_PROXY": ""}
+    _write(folder / "claude-settings.json", json.dumps({"env": told}))
+    _write(folder / "codex" / "config.toml", _CODEX.format(url=json.dumps(f"{gate}/v1")))
     _standing.add(folder)
 
 
@@ -60,6 +61,11 @@ stream_max_retries = 0
 [analytics]
 enabled = false
 """
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text, "utf-8")
 
 
 def clear(folder: Path) -> None:

@@ -28,7 +28,7 @@ def run_command(order: Mapping[str, Any]) -> dict[str, Any]:
     """Run the command of an order to its end; the answer for the runner."""
     folder = Path(order["agents"], str(os.getpid()))
     try:
-        agents.lay_out(folder, gate=order["gate"])
+        agents.lay_out(folder, gate=order["gate"], token=order["token"])
     except OSError as error:
         return {"outcome": "retry", "error": f"{folder} cannot be made: {error.strerror}"}
     try:

@@ -99,17 +99,18 @@ def test_an_owner_may_change_a_habit_but_not_an_address(tmp_path: Path) -> None:
     assert made["ANTHROPIC_BASE_URL"] == GATE
 
 
-def test_the_agents_settings_lead_to_the_gate_and_hold_no_token(tmp_path: Path) -> None:
+def test_the_agents_settings_lead_to_the_gate_and_are_theirs_alone(tmp_path: Path) -> None:
     folder = tmp_path / "agents" / str(os.getpid())
 
-    agents.lay_out(folder, gate=GATE)
+    agents.lay_out(folder, gate=GATE, token=TOKEN)
 
     codex = tomllib.loads((folder / "codex" / "config.toml").read_text())
     assert codex["model_providers"][codex["model_provider"]]["base_url"] == f"{GATE}/v1"
     claude = json.loads((folder / "claude-settings.json").read_text())
     assert claude["env"]["ANTHROPIC_BASE_URL"] == GATE
     assert list((folder / "claude").iterdir()) == []
-    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "claude", folder / "codex")} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*")} == {0o700, 0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     told = agents.addresses(gate=GATE, token=TOKEN, folder=folder)
     opencode = json.loads(told["OPENCODE_CONFIG_CONTENT"])
     assert {each["options"]["baseURL"] for each in opencode["provider"].values()} == {f"{GATE}/v1"}
@@ -123,7 +124,7 @@ def test_what_an_agent_left_in_its_settings_is_gone_for_the_next(tmp_path: Path)
         (agents_folder / name / "claude").mkdir(parents=True)
         (agents_folder / name / "claude" / "settings.json").write_text("{}")
 
-    agents.lay_out(agents_folder / str(os.getpid()), gate=GATE)
+    agents.lay_out(agents_folder / str(os.getpid()), gate=GATE, token=TOKEN)
 
     left = sorted(path.parts[-3] for path in agents_folder.rglob("settings.json"))
     assert left == [str(os.getppid())]
