@@ -222,8 +222,9 @@ base = "1s"
 cap = "60s"
 
 [breaker]
-failures = 5          # in a row, until calls to an upstream's model stop
+failures = 5          # in a row, until calls to an upstream's model stop; or half of ten and more in a minute
 cooldown = "5m"
+# usd_per_minute = "0.50"  # more than that, and the model that cost most is stopped until you say otherwise
 
 # Where model calls go. A key is never written here: "env:NAME" is looked up in .env beside this file and then in the
 # environment, "file:PATH" is a file that only you can read.
@@ -231,6 +232,8 @@ cooldown = "5m"
 # [upstreams.anthropic]
 # url = "https://api.anthropic.com"
 # key = "env:ANTHROPIC_API_KEY"
+# requests_per_minute = 50  # the jobs that come too soon wait for their turn
+# tokens_per_minute = 200000
 
 # [upstreams.ollama]
 # url = "http://127.0.0.1:11434"

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from runner.config import Config
-from runner.store import alerts, attempts, breakers, charges, events, jobs, runners
+from runner.store import alerts, attempts, breakers, charges, events, jobs, rate_pauses, repeats, runners
 from runner.store.attempts import Outcome
 from runner.store.jobs import MAX_RESCUES, Job, JobStatus
 from runner.store.writer import Writer
@@ -80,6 +80,9 @@ class Upkeep:
         while await self._writer.write(events.prune) == 500:
             pass
         await self._writer.write(runners.prune)
+        await self._writer.write(lambda db: rate_pauses.prune(db, now=self._clock.now()))
+        while await self._writer.write(lambda db: repeats.prune(db, now=self._clock.now())) == repeats.BATCH:
+            pass
         await self._writer.write(lambda db: alerts.lapse(db, now=self._clock.now()))
         self._prune_outputs()
         if idle and self._wal_bytes() > WAL_LIMIT:

@@ -8,6 +8,8 @@ from runner.units import HOUR_MS, UnixMs
 
 SPAN_MS = HOUR_MS
 """A count that began longer ago begins anew."""
+BATCH = 500
+"""Counts deleted in one transaction."""
 
 
 def answered(db: sqlite3.Connection, *, job_id: int, request: str, now: UnixMs) -> int:
@@ -26,9 +28,9 @@ def forget(db: sqlite3.Connection, *, job_id: int, request: str) -> None:
     db.execute("DELETE FROM repeats WHERE job_id = ? AND request = ?", (job_id, request))
 
 
-def prune(db: sqlite3.Connection, *, now: UnixMs, batch: int = 500) -> int:
-    """Delete counts that are over; how many. Call again while it is `batch`."""
+def prune(db: sqlite3.Connection, *, now: UnixMs) -> int:
+    """Delete counts that are over; how many. Call again while it is `BATCH`."""
     return db.execute(
         "DELETE FROM repeats WHERE (job_id, request) IN (SELECT job_id, request FROM repeats WHERE since <= ? LIMIT ?)",
-        (now - SPAN_MS, batch),
+        (now - SPAN_MS, BATCH),
     ).rowcount
