@@ -128,7 +128,7 @@ def _bound(
         sent["tools"] = tools.sent
     if tools.uses:
         prompt = replace(prompt, opaque='a tool at the vendor in "tools"')
-    passes = [_Pass(price=terms, input=length(prompt, price), output=output or 0)] * (1 + tools.uses)
+    passes = [_Pass(price=terms, input=length(prompt, terms), output=output or 0)] * (1 + tools.uses)
     if body.get("fallbacks") not in (None, []):
         if tools.uses or terms is not price:
             raise NoBound('"fallbacks" beside tools at the vendor or "speed" is refused; leave one of the two out')
@@ -138,7 +138,7 @@ def _bound(
     return Bound(
         input_tokens=sum(each.input for each in passes),
         output_tokens=sum(each.output for each in passes),
-        hold=micro(pico, region=region, beside=tools.searches * price.web_search),
+        hold=micro(pico, region=region, beside=tools.searches * terms.web_search),
         body=sent,
         grows=len(passes) > 1,
         region=region,

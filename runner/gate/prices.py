@@ -7,13 +7,15 @@ slow one. A model without a price is refused by the caller, so None here never m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING
 
 from runner.config import PriceConfig
+from runner.gate.price_age import list_date
 from runner.gate.rates import FREE, Price, Rate, complete, dearest, dearest_rate, pico_of
 from runner.units import UnixMs
 
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 _DATE = re.compile(r"-\d{8}\Z")
 _VENDORS = ("anthropic", "openai")
-_UNMETERED = frozenset({"web_searches_kcount", "storage_searches_kcount"})  # server tools, which are refused unsent
+_SEARCHES = "web_searches_kcount"
+_UNMETERED = frozenset({_SEARCHES, "storage_searches_kcount"})  # not by the token; the second is refused unsent
+_MANY = 10**9  # of searches: the dearest of any tier
+_FAST = {"speed": "fast"}
 
 
 class PriceList:
@@ -44,13 +49,9 @@ class PriceList:
             return FREE
         return _listed(model, now)
 
-    def price_age_days(self, now: UnixMs) -> int | None:  # noqa: ARG002 - the day a list with a date arrives
-        """Days since the price list was made; None: the list does not say.
-
-        genai-prices 0.2 carries no date. The start dates of its prices are no substitute: they are announced months
-        ahead, so an old list would look fresh on the day one of them begins.
-        """
-        return None
+    def price_age_days(self, now: UnixMs) -> int | None:
+        """Days since the installed price list came out; None: not known."""
+        return list_date().age_days(now)
 
 
 def _owners(owner: PriceConfig, *, window: int | None) -> Price:
@@ -71,9 +72,13 @@ def _listed(model: str, now: UnixMs | None) -> Price | None:
         for terms in _applicable(info, now):
             if terms.input_mtok is None or terms.output_mtok is None:
                 continue  # listed without a price, as free trials are: not a promise that it costs nothing
-            price = _price(f"genai-prices, {name} {info.id}", info.context_window, terms)
+            source = f"genai-prices, {name} {info.id}"
+            price = _price(source, info.context_window, vars(terms))
             if price is None:
                 return None
+            fast = [_price(f"{source}, fast", info.context_window, each) for each in _fast(info, terms, now)]
+            if fast and all(fast):
+                price = replace(price, fast=dearest([each for each in fast if each]))
             found.append(price)
     return dearest(found) if found else None
 
@@ -140,10 +145,22 @@ def _applicable(info: ModelInfo, now: UnixMs | None) -> list[ModelPrice]:
     return terms or [info.prices[0].prices]
 
 
-def _price(source: str, context: int | None, terms: ModelPrice) -> Price | None:
+def _fast(info: ModelInfo, terms: ModelPrice, now: UnixMs | None) -> Iterator[dict[str, object]]:
+    """The terms of fast answers: what a variant states over the others."""
+    from genai_prices.types import StartDateConstraint  # noqa: PLC0415 - loaded by the caller already
+
+    tomorrow = None if now is None else datetime.fromtimestamp(now / 1000, UTC) + timedelta(days=1)
+    for variant in info.price_variants or ():
+        rule = variant.constraint
+        begun = tomorrow is None or not isinstance(rule, StartDateConstraint) or rule.active(tomorrow)
+        if variant.when == _FAST and begun:
+            yield vars(terms) | {key: value for key, value in vars(variant.prices).items() if value is not None}
+
+
+def _price(source: str, context: int | None, terms: Mapping[str, object]) -> Price | None:
     """The list's terms as ours; None if it charges for something we do not count, such as whole requests."""
     classes: dict[str, list[Rate]] = {"input": [], "output": [], "read": [], "5m": [], "1h": []}
-    for key, value in vars(terms).items():
+    for key, value in terms.items():
         if value is None or key in _UNMETERED:
             continue
         group = _group(key)
@@ -159,7 +176,14 @@ def _price(source: str, context: int | None, terms: ModelPrice) -> Price | None:
         read=dearest_rate(classes["read"]) if classes["read"] else None,
         write_5m=dearest_rate(classes["5m"]) if classes["5m"] else None,
         write_1h=dearest_rate(classes["1h"]) if classes["1h"] else None,
+        web_search=_each_search(terms.get(_SEARCHES)),
     )
+
+
+def _each_search(value: object) -> int | None:
+    """Pico-dollars of one search, from dollars per thousand."""
+    rate = None if value is None else _rate(value)
+    return None if rate is None else 1_000 * rate.at(_MANY)
 
 
 def _group(key: str) -> str | None:

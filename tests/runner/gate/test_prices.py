@@ -5,25 +5,30 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.config import PriceConfig
+from runner.gate.price_age import ListDate, list_date
 from runner.gate.prices import PriceList
 from runner.gate.rates import FREE, Price, Rate, cost, dearest
-from runner.gate.usage import Usage
+from runner.gate.usage import Part, Tokens, Usage
 from runner.units import UnixMs
 
 NOW = UnixMs(1_795_132_800_000)  # 2026-11-20
 MILLION = 1_000_000
+PINNED = Path(__file__).parents[3] / "requirements.txt"
 
 # USD per million tokens: in, out, cache read, 5 minute write, 1 hour write.
-# Source: spend.md § 2, the vendor's price page as recorded 2026-11-20.
+# Source, beside the price list itself: the vendor's page platform.claude.com/docs/en/about-claude/pricing and, for the
+# 5.5 models, its pages about each model, as they stood in November 2026; of the two 5.2 models spend.md § 2.
 VENDOR = {
     "claude-fable-5": (10, 50, 1, 12.5, 20),
     "claude-fable-5-1": (10, 50, 0.25, 12.5, 20),
@@ -61,12 +66,59 @@ def in_dollars(price: Price, *, prompt: int) -> tuple[float, ...]:
 
 @pytest.mark.parametrize("dated", ["", "-20251001"])
 @pytest.mark.parametrize("model", VENDOR)
-def test_a_price_is_the_vendors(prices: PriceList, model: str, dated: str) -> None:
+def test_no_source_is_dearer_than_our_price(prices: PriceList, model: str, dated: str) -> None:
     price = prices.lookup(model + dated, local=False, now=NOW)
 
     assert price is not None
-    assert in_dollars(price, prompt=1_000) == pytest.approx(VENDOR[model])
+    ours, theirs = in_dollars(price, prompt=1_000), VENDOR[model]
+    assert all(own >= other for own, other in zip(ours, theirs, strict=True))
+    assert ours == pytest.approx(theirs)  # dearer is safe, and a sign that one of the two is out of date
     assert price.context in (200_000, MILLION)
+
+
+# USD per million tokens in and out at `speed: "fast"`. Source: the vendor's page on fast mode, and spend.md § 2.
+FAST = {
+    "claude-opus-4-8": (10, 50),
+    "claude-opus-5": (10, 50),
+    "claude-opus-5-5": (8, 40),
+    "claude-fable-5-2": (16, 80),
+    "claude-mythos-5-2": (16, 80),
+}
+
+
+@pytest.mark.parametrize("model", VENDOR)
+def test_fast_answers_cost_double_where_there_are_any(prices: PriceList, model: str) -> None:
+    price = prices.lookup(model, local=False, now=NOW)
+
+    assert price is not None
+    if model not in FAST:
+        assert price.fast is None
+        return
+    assert price.fast is not None
+    assert in_dollars(price.fast, prompt=1_000) == pytest.approx([2 * rate for rate in VENDOR[model]])
+    assert in_dollars(price.fast, prompt=1_000)[:2] == FAST[model]
+    assert price.fast.context == price.context
+
+
+def test_a_search_of_the_vendor_costs_a_cent(prices: PriceList) -> None:
+    for model in VENDOR:
+        price = prices.lookup(model, local=False, now=NOW)
+        assert price is not None
+        assert price.web_search == 10_000 * MILLION
+    assert FREE.web_search == 0
+
+
+def test_models_of_the_sdk_that_the_list_lacks_have_no_price(prices: PriceList) -> None:
+    """They resemble others by name, which must not price them."""
+    from anthropic.types.model import Model
+
+    named = [name for each in get_args(Model) for name in get_args(each)]
+
+    assert {name for name in named if prices.lookup(name, local=False, now=NOW) is None} == {
+        "claude-mythos-5",
+        "claude-mythos-5-1",
+        "claude-mythos-preview",
+    }
 
 
 def test_a_long_prompt_pays_the_dearer_rate_for_every_token(prices: PriceList) -> None:
@@ -84,6 +136,10 @@ def test_a_long_prompt_pays_the_dearer_rate_for_every_token(prices: PriceList) -
     "model",
     [
         "claude-opus-4-6-fast",
+        "claude-opus-4-6-fast-20260201",
+        "claude-haiku-4-5-20251001-20251001",
+        "claude-haiku-4-5 ",
+        "-20251001",
         "claude-opus-4-6-2026020",
         "claude-opus-4-6-20260201-x",
         "claude-haiku-4-5-20251001\n",
@@ -231,8 +287,67 @@ def test_no_call_passes_the_dearest_of_several(several: list[Price], usage: Usag
     assert cost(dearest(several), usage) >= max(cost(price, usage) for price in several)
 
 
-def test_the_list_does_not_say_how_old_it_is(prices: PriceList) -> None:
-    assert prices.price_age_days(NOW) is None
+def test_the_age_of_the_installed_list_is_known() -> None:
+    """Counted from its release. Whoever pins another version writes down when that came out."""
+    listed = list_date()
+
+    assert listed.version is not None
+    assert listed.released is not None, f"add the release day of genai-prices {listed.version} to price_age.py"
+    assert f"genai-prices=={listed.version}" in PINNED.read_text()
+    assert listed.age_days(NOW) == (date(2026, 11, 20) - listed.released).days
+    assert PriceList({}).price_age_days(NOW) == listed.age_days(NOW)
+    assert str(listed.released) in listed.sentence(NOW)
+
+
+def test_an_old_list_is_told_from_a_new_one() -> None:
+    made = ListDate(version="9.9", released=date(2026, 11, 10))
+    unknown = ListDate(version="9.9", released=None)
+
+    assert [made.age_days(UnixMs(NOW + days * 86_400_000)) for days in (-30, 0, 50)] == [0, 10, 60]
+    assert [made.old(UnixMs(NOW + days * 86_400_000)) for days in (-30, 49, 50)] == [False, False, True]
+    assert unknown.age_days(NOW) is None
+    assert unknown.old(NOW)
+    assert "9.9" in unknown.sentence(NOW)
+    assert "no price list" in ListDate(version=None, released=None).sentence(NOW)
+
+
+def test_each_part_of_a_call_costs_what_its_own_model_does() -> None:
+    """At the tier of its own prompt; what no part accounts for costs what the dearest does."""
+    cheap = replace(make_price(input=MILLION, output=MILLION), input=Rate(MILLION, ((100, 5 * MILLION),)))
+    dear = make_price(input=10 * MILLION, output=10 * MILLION)
+    parts = (
+        Part(model="", input=60, output=1),
+        Part(model="m-20250101", input=60, output=0),
+        Part(model="other", input=7, output=0),
+    )
+    usage = Usage(model="m", input=127 + 3, output=1, parts=parts, other_models=("other",))
+
+    assert usage.rest == Tokens(input=3, output=0)
+    assert cost(cheap, usage, {"other": dear}) == 61 + 60 + 70 + 3 * 10
+
+
+def test_a_call_whose_answer_names_another_model_costs_the_dearer() -> None:
+    low, high = make_price(input=MILLION), make_price(input=3 * MILLION)
+    usage = Usage(model="other", input=5, output=0, other_models=("other",))
+    parted = replace(usage, parts=(Part(model="", input=5, output=0),))
+
+    for each in (usage, parted):
+        assert cost(low, each, {"other": high}) == cost(high, each, {"other": low}) == 15
+
+
+def test_a_fast_answer_costs_the_fast_price_or_nobody_knows() -> None:
+    price = replace(make_price(input=MILLION), fast=make_price(input=2 * MILLION))
+    usage = Usage(model="m", input=5, output=0, fast=True)
+
+    assert cost(price, usage) == 10
+    assert cost(make_price(input=MILLION), usage) is None
+    assert cost(price, replace(usage, other_models=("other",)), {"other": make_price()}) is None
+
+
+def test_searches_are_billed_beside_the_tokens_and_bear_no_surcharge() -> None:
+    price = replace(make_price(input=MILLION), web_search=10_000 * MILLION)
+
+    assert cost(price, Usage(model="m", input=10, output=0, web_searches=2, us_only=True)) == 11 + 20_000
 
 
 def test_the_list_is_loaded_only_when_it_is_asked() -> None:
