@@ -151,7 +151,7 @@ def _lead_to_gate(order: Mapping[str, Any]) -> None:
 
     folder = Path(order["agents"], str(os.getpid()))
     with suppress(OSError):  # then an agent finds no settings at all
-        agents.lay_out_once(folder, gate=order["gate"])
+        agents.lay_out_once(folder, gate=order["gate"], token=order["token"])
     told = agents.addresses(gate=order["gate"], token=order["token"], folder=folder)
     os.environ.update(agents.habits(max_output_tokens=order["max_output_tokens"]) | told)
 
