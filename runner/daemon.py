@@ -23,9 +23,10 @@ from runner.config import Config, TaskConfig
 from runner.errors import ConfigError, Exit, LockHeld, RunnerError, StoreError
 from runner.gate.admission import CAP_GATES
 from runner.gate.book import Book
-from runner.gate.call import Policy
+from runner.gate.call import policy_of
+from runner.gate.calls import Calls
+from runner.gate.counts import Counts
 from runner.gate.jobapi import JobApi
-from runner.gate.messages import Messages
 from runner.gate.passes import Passes
 from runner.gate.prices import PriceList
 from runner.gate.server import Gate
@@ -37,13 +38,13 @@ from runner.redact import Redactor
 from runner.settings import load
 from runner.standby import stand_by
 from runner.store import controls, events, jobs, runners
-from runner.store.breakers import CoolDown
 from runner.store.db import Database
 from runner.store.runners import Runner, RunState
 from runner.store.writer import Writer
 from runner.switch import StopSwitch
 from runner.units import Clock, SystemClock, UnixMs, duration
 from runner.watch import UNREADABLE_S, Watch
+from runner.work.attempt import CONFINE_GATE
 from runner.work.declared import discover
 from runner.work.guard_process import GuardProcess
 from runner.work.outcome import Cut
@@ -263,27 +264,18 @@ class Daemon:
         )
 
     def _make_gate(self, passes: Passes) -> Gate:
-        settings = self._config.breaker
-        policy = Policy(
-            zone=self._config.zone,
-            budget=self._config.budget,
-            cool_down=CoolDown(
-                failures=settings.failures, first_ms=settings.cooldown_ms, longest_ms=settings.max_cooldown_ms
-            ),
+        book = Book(
+            writer=self._writer,
+            price_list=PriceList(self._config.prices),
+            policy=policy_of(self._config),
+            outside_stop=self._switch.outside,
+            any_stop=lambda: self._switch.any(self._watch.reader),
+            clock=self._clock,
+            rng=self._rng,
         )
         return Gate(
-            messages=Messages(
-                book=Book(
-                    writer=self._writer,
-                    price_list=PriceList(self._config.prices),
-                    policy=policy,
-                    outside_stop=self._switch.outside,
-                    any_stop=lambda: self._switch.any(self._watch.reader),
-                    clock=self._clock,
-                    rng=self._rng,
-                ),
-                upstreams=self._upstreams,
-            ),
+            calls=Calls(book=book, upstreams=self._upstreams),
+            counts=Counts(book=book, upstreams=self._upstreams),
             jobs=JobApi(
                 writer=self._writer,
                 tasks=self._tasks,
@@ -292,25 +284,32 @@ class Daemon:
                 clock=self._clock,
             ),
             passes=passes,
-            models=tuple(sorted({task.model for task in self._tasks.values() if task.model})),
+            models=tuple(
+                sorted(
+                    {task.model for task in self._tasks.values() if task.model}
+                    | {model for model in self._config.models if not model.endswith("*")}
+                )
+            ),
         )
 
     def _begin(self, db: sqlite3.Connection) -> None:
         now = self._clock.now()
         budget = self._config.budget
         lost = upkeep.take_back(db, runner=self.id, now=now)
-        caps = repr(
-            (budget, sorted((task.name, task.daily_usd) for task in self._tasks.values() if task.daily_usd is not None))
-        )
+        of_tasks = sorted((task.name, task.daily_usd) for task in self._tasks.values() if task.daily_usd is not None)
+        limits = policy_of(self._config).limits
+        caps = repr((budget, of_tasks, sorted((name, repr(limit)) for name, limit in limits.items())))
         if controls.settings(db).get("caps") != caps:  # who raises a cap and restarts wants the parked jobs to run
-            for gate in CAP_GATES:
+            for gate in (*CAP_GATES, *(f"rate:{name}" for name in self._config.upstreams)):
                 jobs.wake(db, gate=gate, now=now, limit=-1)
+        jobs.wake(db, gate=CONFINE_GATE, now=now, limit=-1)  # the machine may have been mended
         controls.put_settings(
             db,
             {
                 "timezone": self._config.zone.key,
                 **spending.told(budget, self._tasks),
                 "caps": caps,
+                "rate_window_ms": str(self._config.breaker.rate_window_ms),
                 "workers": str(self._config.runner.workers),
                 "stop_env": "1" if self._switch.by_environment else "0",
             },

@@ -86,6 +86,15 @@ class Book:
         except _FAULTS as error:
             return admission.ledger_unusable(str(error), now=self._clock.now())
 
+    async def look(self, call: Call) -> Refusal | None:
+        """Why a question that costs nothing may not go. Nothing is held for it."""
+        try:
+            return await self._writer.write(
+                lambda db: ledger.look(db, call, self._policy, stop_reason=self._outside_stop(), now=self._clock.now())
+            )
+        except _FAULTS as error:
+            return admission.ledger_unusable(str(error), now=self._clock.now())
+
     def last_look(self, granted: Pass) -> None:
         """Raises Barred when the call must not leave after all: a stop or the end of its attempt came in between."""
         if granted.revoked:

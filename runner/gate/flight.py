@@ -6,26 +6,42 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 import httpx
 
-from runner.gate import admission, usage
+from runner.gate import admission, estimate
 from runner.gate.admission import Refusal
 from runner.gate.book import Barred, Book
 from runner.gate.call import Call
+from runner.gate.endpoints import Endpoint, Passer
+from runner.gate.estimate import Bound
 from runner.gate.http import NO_RETRY, Responder
+from runner.gate.local import RemoteWatch
 from runner.gate.passes import Pass
 from runner.gate.rates import Price
-from runner.gate.upstreams import Answer, Outgoing, Upstreams
-from runner.gate.usage import StreamUsage, Usage
-from runner.gate.verdict import Blow, Verdict, held, of_status, of_stream_error, of_transport, released
+from runner.gate.upstreams import OFFLINE, Answer, Outgoing, Upstreams
+from runner.gate.usage import Usage
+from runner.gate.verdict import (
+    REMOTE,
+    Blow,
+    Verdict,
+    held,
+    of_status,
+    of_stream_error,
+    of_transport,
+    released,
+    unreadable,
+)
 from runner.units import UnixMs
 
 DRAIN_S = 30.0
 """How long an answer is read on for its usage after the client left."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-_PASSED_DOWN = ("content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry")
-_PASSED_DOWN_PREFIX = "anthropic-ratelimit-"
+_PASSED_DOWN = ("content-type", "request-id", "x-request-id", "retry-after", "retry-after-ms", "x-should-retry")
+_PASSED_DOWN_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
+_PLAIN = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+"""Encodings that are undone while an answer is read; a vendor that was asked for none may use one all the same."""
 
 
 class Flight:
@@ -36,21 +52,29 @@ class Flight:
         *,
         book: Book,
         upstreams: Upstreams,
+        endpoint: Endpoint,
         charge: int,
         call: Call,
         price: Price,
+        bound: Bound,
         granted: Pass,
         responder: Responder,
         outgoing: Outgoing,
+        passer: Passer | None,
     ) -> None:
         self._book = book
         self._upstreams = upstreams
+        self._endpoint = endpoint
         self._charge = charge
         self._call = call
         self._price = price
+        self._bound = bound
         self._granted = granted
         self._responder = responder
         self._outgoing = outgoing
+        self._passer = passer
+        local = outgoing.upstream.local and outgoing.upstream is not OFFLINE
+        self._watch = RemoteWatch() if local else None
 
     async def run(self) -> None:
         """Send, pass on, settle. Cancelling it cuts the call, and its hold stands."""
@@ -64,14 +88,14 @@ class Flight:
         except Barred as barred:
             await self._end(released(f"not sent: {barred.refusal.code}"))
             self._granted.refused(barred.refusal)
-            await self._say(barred.refusal.status, barred.refusal.body(), NO_RETRY)
+            await self._say(barred.refusal.status, barred.refusal.body(), barred.refusal.headers())
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             if limit.expired():
                 await self._end(held(f"the client left and the answer did not end within {DRAIN_S:g}s"))
                 return
             verdict = of_transport(error, sent=self._outgoing.sent)
             await self._end(verdict)
-            await self._say(502, admission.error_body("api_error", f"{self._call.upstream}: {verdict.note}"))
+            await self._say_fault(verdict)
         except Exception as error:  # ours, whatever it is: the money comes first, then whoever serves answers for it
             await self._end(held(f"a fault of the gate: {type(error).__name__}"))
             raise
@@ -91,68 +115,111 @@ class Flight:
         async with self._upstreams.send(
             self._outgoing, last_look=lambda: self._book.last_look(self._granted)
         ) as answer:
-            await self._pass_on(answer, streamed=self._outgoing.body.get("stream") is True)
+            self._book.heard(self._call, _words(answer.headers), answer.status)
+            await self._pass_on(answer)
 
-    async def _pass_on(self, answer: Answer, *, streamed: bool) -> None:
+    async def _pass_on(self, answer: Answer) -> None:
+        streamed = self._outgoing.body.get("stream") is True
+        packing = answer.headers.get("content-encoding", "").strip().lower()
         if not 200 <= answer.status < 300:
             await self._failed(answer)
-        elif streamed and "text/event-stream" in answer.headers.get("content-type", ""):
+        elif packing not in _PLAIN:
+            await self._unreadable(unreadable(f"it answered {answer.status} packed as {packing[:40]!r}, unasked"))
+        elif streamed and _is_stream(answer):
             await self._stream(answer)
         else:
             await self._whole(answer)
 
     async def _failed(self, answer: Answer) -> None:
-        body = await _read(answer)
-        verdict = of_status(answer.status, body, _words(answer.headers), now=self._book.now())
+        body = await read(answer)
+        verdict = of_status(
+            answer.status,
+            body,
+            _words(answer.headers),
+            now=self._book.now(),
+            hold_overloaded=self._outgoing.upstream.hold_overloaded,
+        )
         await self._end(verdict)
+        if not 400 <= answer.status <= 599:
+            await self._say_fault(verdict)  # a redirect above all: a key is not carried along
+            return
         wait = _wait_of(verdict, self._call, now=self._book.now())
         if wait is not None:
             self._granted.refused(wait)
         self._granted.wait_until = verdict.wait_until
-        headers = _down(answer.headers)
+        headers = down(answer.headers)
         if verdict.wait_until is not None or verdict.blow is Blow.TRIP:
             headers["x-should-retry"] = "false"  # the wait is a row in the queue, not a client asleep
-        status = answer.status if 400 <= answer.status <= 599 else 502  # a redirect is not followed with a key
-        key = self._outgoing.upstream.key
-        if key:
-            body = body.replace(key.encode(), b"[redacted]")  # an upstream that quotes what it refuses
-        await self._say(status, body, headers)
+        await self._say(answer.status, self._outgoing.without_key(body), headers)
 
     async def _whole(self, answer: Answer) -> None:
-        body = await _read(answer)
-        used = None
-        with suppress(ValueError, RecursionError):  # not JSON: it told no usage
-            used = usage.from_message(json.loads(body), self._call.model)
-        if used is None:
+        body = await read(answer)
+        parsed: object = None
+        with suppress(ValueError, RecursionError):
+            parsed = json.loads(body)
+        used = self._endpoint.whole(parsed, self._call.model)
+        if used is None and _is_stream(answer):  # nobody asked for one, but what it cost can be read from it
+            meter = self._endpoint.meter(self._call.model)
+            meter.feed(body)
+            used = meter.complete()
+        if self._watch is not None and self._watch.sees(body):
+            await self._end(REMOTE)
+        elif used is not None:
+            await self._settle(used)
+        elif isinstance(parsed, dict):
             self._granted.answered()
             await self._end(held("the answer told no complete usage", blow=Blow.FAILURE))
+        if isinstance(parsed, dict):
+            await self._say(answer.status, body, down(answer.headers))
         else:
-            await self._settle(used)
-        await self._say(answer.status, body, _down(answer.headers))
+            kind = answer.headers.get("content-type", "")[:60] or "no named type"
+            await self._unreadable(unreadable(f"it answered {answer.status} with {len(body)} bytes of {kind}"))
+
+    async def _unreadable(self, verdict: Verdict) -> None:
+        await self._end(verdict)
+        await self._say_fault(verdict)
 
     async def _stream(self, answer: Answer) -> None:
-        meter, settled = StreamUsage(self._call.model), False
-        await self._responder.begin(answer.status, _down(answer.headers))
+        meter, ended, refined = self._endpoint.meter(self._call.model), False, False
+        await self._responder.begin(answer.status, down(answer.headers))
         async for chunk in answer.chunks():
             meter.feed(chunk)
-            used = None if settled else meter.complete()
-            if used is not None:  # before the client sees the end, the cost is durable
-                await self._settle(used)
-                settled = True
-            await self._responder.chunk(chunk)
-        if not settled:
+            if not ended:  # before the client sees the end, the cost is durable
+                ended = await self._ends(chunk, meter.complete())
+            await self._responder.chunk(chunk if self._passer is None else self._passer.take(chunk))
+            if not ended and not refined and (opening := meter.opening()) is not None:
+                self._book.refine(self._charge, self._call, estimate.refined(self._bound, opening, price=self._price))
+                refined = True
+        if not ended:
             error = meter.error_type
             await self._end(
                 of_stream_error(error) if error else held("the stream ended without complete usage", blow=Blow.FAILURE)
             )
+        if self._passer is not None:
+            await self._responder.chunk(self._passer.rest())
         await self._responder.end()
+
+    async def _ends(self, chunk: bytes, used: Usage | None) -> bool:
+        """Whether the charge ended with this piece of a stream."""
+        if self._watch is not None and self._watch.sees(chunk):
+            await self._end(REMOTE)
+            return True
+        if used is not None:
+            await self._settle(used)
+        return used is not None
 
     async def _settle(self, used: Usage) -> None:
         self._granted.answered()
+        if self._endpoint.regional(self._outgoing.upstream):
+            used = replace(used, us_only=True)
         await self._book.settle(self._charge, self._call, price=self._price, used=used)
 
     async def _end(self, verdict: Verdict) -> None:
         await self._book.conclude(self._charge, self._call, verdict)
+
+    async def _say_fault(self, verdict: Verdict) -> None:
+        """What came from the upstream cannot be passed on; a client gets a sentence instead."""
+        await self._say(502, admission.error_body("api_error", f"{self._call.upstream}: {verdict.note}"))
 
     async def _say(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         if not self._responder.begun:
@@ -163,12 +230,12 @@ def _wait_of(verdict: Verdict, call: Call, *, now: UnixMs) -> Refusal | None:
     """What the job waits for after an answer that names a time, or that waiting for a person alone can mend."""
     if verdict.blow is Blow.TRIP:
         gate, fact, lifts_at = (
-            f"breaker:{call.breaker}",
-            f"the breaker of {call.breaker} tripped ({verdict.note})",
+            f"breaker:{call.upstream_breaker}",
+            f"the breaker of {call.upstream_breaker} tripped ({verdict.note})",
             None,
         )
     elif verdict.wait_until is not None and verdict.blow is Blow.NEUTRAL:
-        gate, fact = f"rate:{call.upstream}", f"{call.upstream} limits its rate ({verdict.note})"
+        gate, fact = f"rate:{call.breaker}", f"calls to {call.breaker} are paused at its wish ({verdict.note})"
         lifts_at = max(verdict.wait_until, UnixMs(now + 1_000))
     else:
         return None
@@ -188,22 +255,28 @@ def _bring_forward(limit: asyncio.Timeout) -> None:
         limit.reschedule(asyncio.get_running_loop().time() + DRAIN_S)
 
 
-async def _read(answer: Answer) -> bytes:
+async def read(answer: Answer) -> bytes:
+    """The whole body. Raises httpx errors."""
     body = bytearray()
     async for chunk in answer.chunks():
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
-            raise httpx.DecodingError("the answer is larger than 64 MB")
+            raise httpx.StreamError("its answer is larger than 64 MB")
     return bytes(body)
+
+
+def _is_stream(answer: Answer) -> bool:
+    return "text/event-stream" in answer.headers.get("content-type", "").lower()
 
 
 def _words(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _down(headers: Mapping[str, str]) -> dict[str, str]:
+def down(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those of an answer's headers that a client gets."""
     return {
         name: value
         for name, value in _words(headers).items()
-        if name in _PASSED_DOWN or name.startswith(_PASSED_DOWN_PREFIX)
+        if name in _PASSED_DOWN or name.startswith(_PASSED_DOWN_PREFIXES)
     }

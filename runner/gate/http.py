@@ -282,7 +282,8 @@ def _check_head(head: h11.Request) -> None:
     if not head.target.startswith(b"/"):
         raise BadRequest(400, "the request names another host; send a path alone")
     if b"upgrade" in names:
-        raise BadRequest(400, "no upgrade is served here; send plain HTTP/1.1")
+        # Clients that would rather have a socket take the first 426 for the word to go on without one.
+        raise BadRequest(426 if head.method == b"GET" else 400, "no upgrade is served here; send plain HTTP/1.1")
     if b"content-encoding" in names:
         raise BadRequest(415, "encoded bodies are refused, for their cost cannot be bounded; send plain JSON")
     if b"transfer-encoding" in names and b"content-length" in names:

@@ -22,14 +22,9 @@ from runner.units import MicroUsd, UnixMs, day_of
 
 def admit(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: str | None, now: UnixMs) -> int | Refusal:
     """Write the hold and give the charge's id, or say why not. `stop_reason`: a stop outside the database, if any."""
-    row = controls.stop_row(db)
-    if stop_reason is not None or row.is_set:
-        return _refused(db, call, admission.stopped(stop_reason or row.reason), now=now)
-    leased = db.execute(
-        "SELECT 1 FROM jobs WHERE id = ? AND status = 'running' AND lease = ? AND cancel = 0", (call.job_id, call.lease)
-    ).fetchone()
-    if not leased:
-        return _refused(db, call, admission.attempt_over(), now=now)
+    barred = _barred(db, call, stop_reason)
+    if barred is not None:
+        return _refused(db, call, barred, now=now)
     refusal = brakes.check(db, call, policy, now=now)
     standing = caps.composed(db, call, policy, now=now) if refusal is None and call.hold > 0 else []
     if refusal is None:
@@ -55,6 +50,23 @@ def admit(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: st
     levels.passed(db, call, standing, policy, now=now)
     brakes.take(db, call, charge, policy, now=now)
     return charge
+
+
+def look(db: sqlite3.Connection, call: Call, policy: Policy, *, stop_reason: str | None, now: UnixMs) -> Refusal | None:
+    """Why a question that costs nothing may not go; None: it may."""
+    refusal = _barred(db, call, stop_reason) or brakes.check(db, call, policy, now=now)
+    return None if refusal is None else _refused(db, call, refusal, now=now)
+
+
+def _barred(db: sqlite3.Connection, call: Call, stop_reason: str | None) -> Refusal | None:
+    """A stop, or the end of the attempt that asks."""
+    row = controls.stop_row(db)
+    if stop_reason is not None or row.is_set:
+        return admission.stopped(stop_reason or row.reason)
+    leased = db.execute(
+        "SELECT 1 FROM jobs WHERE id = ? AND status = 'running' AND lease = ? AND cancel = 0", (call.job_id, call.lease)
+    ).fetchone()
+    return None if leased else admission.attempt_over()
 
 
 def _refused(db: sqlite3.Connection, call: Call, refusal: Refusal, *, now: UnixMs) -> Refusal:

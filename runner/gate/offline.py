@@ -87,6 +87,12 @@ def answer(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def count(body: Mapping[str, Any]) -> int:
+    """The tokens of a request's prompt, as this model counts them."""
+    asked = _ask(body)
+    return max(1, tokens("\n".join([*asked.instructions, *asked.material])))
+
+
 def stream(message: Mapping[str, Any]) -> Iterator[bytes]:
     """The same message as the events the Messages API streams, each whole."""
     usage = message["usage"]

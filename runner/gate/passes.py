@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -60,6 +60,13 @@ class Pass:
             request_hash=request_hash,
             tokens=tokens,
         )
+
+    def launch(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Do it as a call in flight, which the end of the attempt cuts."""
+        task = asyncio.ensure_future(work)
+        self.calls.add(task)
+        task.add_done_callback(self.calls.discard)
+        return task
 
     def refused(self, refusal: Refusal) -> None:
         """A call of the attempt was refused."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
-import time
 from contextlib import suppress
 
 from runner.errors import LeaseLost, RunnerError, StoreError
-from runner.gate import http
+from runner.gate import http, routes
+from runner.gate.calls import Calls
+from runner.gate.counts import Counts
+from runner.gate.endpoints import ENDPOINTS
 from runner.gate.http import BadRequest, Request, Responder, serve_connection, turn_away
 from runner.gate.jobapi import JobApi
-from runner.gate.messages import Messages
 from runner.gate.passes import Pass, Passes
 
 MOST_CONNECTIONS = 512
@@ -25,9 +26,10 @@ _NOT_GOOD = "this token is not good (any more): it belongs to one attempt and en
 class Gate:
     """Listens on 127.0.0.1 at a port of the system's choice."""
 
-    def __init__(self, *, messages: Messages, jobs: JobApi, passes: Passes, models: tuple[str, ...]) -> None:
+    def __init__(self, *, calls: Calls, counts: Counts, jobs: JobApi, passes: Passes, models: tuple[str, ...]) -> None:
         """`models`: ids that `GET /v1/models` lists."""
-        self._messages = messages
+        self._calls = calls
+        self._counts = counts
         self._jobs = jobs
         self._passes = passes
         self._models = models
@@ -67,21 +69,25 @@ class Gate:
         return http.MAX_BODY_BYTES
 
     async def _serve(self, request: Request, responder: Responder) -> None:
-        path = request.path if not request.path.startswith("/v1/v1/") else request.path[3:]
+        path, posted = routes.below_version(request.path), request.method == "POST"
         if _is_free(request):
             await responder.send(200, b"{}")
             return
         granted = self._passes.of(request.token)
         if granted is None:
             raise BadRequest(403, _NOT_GOOD)  # it ended while the body came
-        if path.startswith("/afk/v1/"):
+        if request.path.startswith("/afk/v1/"):
             await self._job(request, responder, granted)
-        elif path in ("/v1/messages", "/messages") and request.method == "POST":
-            await self._messages.serve(request, responder, granted)
-        elif path in ("/v1/models", "/models") and request.method == "GET":
+        elif posted and path in ENDPOINTS:
+            await self._calls.serve(ENDPOINTS[path], request, responder, granted)
+        elif posted and path == "/messages/count_tokens":
+            await self._counts.serve(request, responder, granted)
+        elif request.method == "GET" and path == "/models":
             await responder.send(200, self._model_list())
+        elif request.method == "GET" and path.removeprefix("/models/") in self._models:
+            await responder.send(200, json.dumps(_model(path.removeprefix("/models/"))).encode())
         else:
-            raise BadRequest(404, f"{request.method} {request.path[:100]} is not served here; POST /v1/messages is")
+            raise routes.refusal(request.method, path)
 
     async def _job(self, request: Request, responder: Responder, granted: Pass) -> None:
         try:
@@ -95,22 +101,25 @@ class Gate:
         await responder.send(200, json.dumps(answer).encode())
 
     def _model_list(self) -> bytes:
-        data = [
-            {
-                "type": "model",
-                "id": model,
-                "display_name": model,
-                "created_at": time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(0)),
-            }
-            for model in self._models
-        ]
-        listed = {"data": data, "has_more": False, "first_id": None, "last_id": None}
+        listed = {
+            "object": "list",
+            "data": [_model(model) for model in self._models],
+            "has_more": False,
+            "first_id": self._models[0] if self._models else None,
+            "last_id": self._models[-1] if self._models else None,
+        }
         return json.dumps(listed).encode()
+
+
+def _model(id: str) -> dict[str, object]:
+    """One model, as the clients of either wire read it."""
+    anthropic = {"type": "model", "id": id, "display_name": id, "created_at": "1970-01-01T00:00:00Z"}
+    return {**anthropic, "object": "model", "created": 0, "owned_by": "afk-runner"}
 
 
 def _is_free(request: Request) -> bool:
     """Whether it is answered to anybody: clients ask it to learn if somebody is there."""
-    return request.path == "/" and request.method in ("HEAD", "GET")
+    return routes.below_version(request.path) == "/" and request.method in ("HEAD", "GET")
 
 
 def raise_file_limit() -> int:

@@ -8,18 +8,20 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 
 from runner.config import UpstreamConfig
 from runner.gate import offline
 from runner.gate.http import BadRequest
+from runner.gate.local import LocalModels
 
 OFFLINE = UpstreamConfig(name="offline", url="offline:", local=True)
 """The built-in model: no network, no key, the same answer to the same question."""
 OFFLINE_PREFIX = "offline/"
 
-_PASSED_UP = ("anthropic-version", "anthropic-beta", "user-agent")
+_PASSED_UP = {"anthropic": ("anthropic-version", "anthropic-beta", "user-agent"), "openai": ("user-agent",)}
 _DEFAULT_VERSION = b"2023-06-01"
 CONNECT_S = 10
 
@@ -50,6 +52,11 @@ class Outgoing:
     """None: the built-in model answers."""
     sent: bool = False
     """Bytes of it may have reached the upstream."""
+
+    def without_key(self, answer: bytes) -> bytes:
+        """An answer of the upstream as a client may read it: some quote the key they refuse."""
+        key = self.upstream.key
+        return answer.replace(key.encode(), b"[redacted]") if key else answer
 
 
 @dataclass(slots=True)
@@ -87,6 +94,16 @@ class _Offline:
             yield httpx.Response(200, json=message).content
 
 
+def _base(upstream: UpstreamConfig) -> str:
+    """Where its endpoints begin. People write it with and without the version.
+
+    On the OpenAI wire a path of any other kind is taken as it is, as the vendor's own clients take a base URL.
+    """
+    if upstream.wire == "openai" and urlsplit(upstream.url).path:
+        return upstream.url
+    return upstream.url.removesuffix("/v1") + "/v1"
+
+
 class Upstreams:
     """All upstreams of a configuration, over one pool of connections."""
 
@@ -97,6 +114,7 @@ class Upstreams:
         self._client = httpx.AsyncClient(
             trust_env=False, follow_redirects=False, limits=httpx.Limits(max_connections=256)
         )
+        self._locals = LocalModels(self._client)
 
     def serving(self, model: str) -> UpstreamConfig | None:
         """The upstream a model id is routed to: the longest match wins; None when nothing matches."""
@@ -113,22 +131,27 @@ class Upstreams:
         return self._upstreams[self._models[best]]
 
     def prepare(
-        self, upstream: UpstreamConfig, body: dict[str, Any], *, headers: Mapping[str, str], query: str
+        self, upstream: UpstreamConfig, path: str, body: dict[str, Any], *, headers: Mapping[str, str], query: str
     ) -> Outgoing:
-        """Make a Messages request ready; the key is added here and nowhere else. Raises BadRequest."""
+        """Make a request ready; the key is added here and nowhere else. `path`: below the version.
+
+        Raises BadRequest.
+        """
         if upstream is OFFLINE:
             return Outgoing(upstream=upstream, body=body, request=None)
         try:
             content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         except ValueError as error:
             raise BadRequest(400, f"the body cannot be passed on: {error}") from None
-        up = {name.encode(): headers[name].encode("latin-1") for name in _PASSED_UP if name in headers}
-        up.setdefault(b"anthropic-version", _DEFAULT_VERSION)
+        up = {name.encode(): headers[name].encode("latin-1") for name in _PASSED_UP[upstream.wire] if name in headers}
         up[b"accept-encoding"] = b"identity"  # what is metered is what is read
         up[b"content-type"] = b"application/json"
+        if upstream.wire == "anthropic":
+            up.setdefault(b"anthropic-version", _DEFAULT_VERSION)
         if upstream.key is not None:
-            up[b"x-api-key"] = upstream.key.encode()
-        url = f"{upstream.url}/v1/messages{'?beta=true' if 'beta=true' in query.split('&') else ''}"
+            name, word = (b"x-api-key", "") if upstream.wire == "anthropic" else (b"authorization", "Bearer ")
+            up[name] = f"{word}{upstream.key}".encode()
+        url = _base(upstream) + path + ("?beta=true" if "beta=true" in query.split("&") else "")
         timeout = httpx.Timeout(upstream.timeout_ms / 1000, connect=CONNECT_S)
         return Outgoing(
             upstream=upstream,
@@ -159,6 +182,10 @@ class Upstreams:
             yield _Http(response)
         finally:
             await response.aclose()
+
+    async def forwarded(self, upstream: UpstreamConfig, model: str) -> str | None:
+        """Why a model of a local upstream is not free after all; None: nothing says so."""
+        return await self._locals.forwarded(upstream, model)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -6,9 +6,12 @@ Source: the settle and breaker tables of the design's spend reference, which fol
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
+
+import httpx
 
 from runner.units import UnixMs
 
@@ -47,8 +50,33 @@ class Verdict:
 
 
 _RELEASED = frozenset({400, 401, 402, 403, 404, 413, 422, 429, 503, 529})
+_BROKEN: Mapping[type[Exception], str] = {
+    httpx.ConnectTimeout: "it could not be reached in time",
+    httpx.ConnectError: "it could not be reached",
+    httpx.PoolTimeout: "too many calls were waiting for a connection to it",
+    httpx.ReadTimeout: "it was silent for too long",
+    httpx.WriteTimeout: "it took the request in too slowly",
+    httpx.RemoteProtocolError: "it broke the connection off, or did not speak HTTP",
+    httpx.DecodingError: "its answer could not be unpacked",
+    httpx.NetworkError: "the connection to it broke",
+}
+"""What a call that broke is called. The first kind that fits, so the narrow ones stand before the wide."""
+_OVERLOADED = frozenset({503, 529})
 _FAILURES = frozenset({500, 502, 503, 504, 529})
-_SPEND_CODES = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_reached"})
+_SPEND_CODES = frozenset(
+    {
+        *("enforced_spend_limit_reached", "contract_spend_limit_reached"),
+        *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"),
+    }
+)
+_FAILURE_WORDS = frozenset(
+    {
+        *("overloaded_error", "api_error", "timeout_error", "server_error", "internal_error", "internal_server_error"),
+        *("server_overloaded", "service_unavailable", "service_unavailable_error", "overloaded", "timeout"),
+        *("engine_overloaded_error", "error"),
+    }
+)
+"""What both wires call a fault of the upstream inside a stream. `error`: it said no more than that."""
 
 
 def held(note: str, *, blow: Blow = Blow.NEUTRAL) -> Verdict:
@@ -61,12 +89,29 @@ def released(note: str) -> Verdict:
     return Verdict(money=Money.RELEASE, blow=Blow.NEUTRAL, note=note)
 
 
-def of_status(status: int, body: bytes, headers: dict[str, str], *, now: UnixMs) -> Verdict:
-    """The meaning of an answer that is not a 2xx."""
+REMOTE = Verdict(
+    money=Money.STAND,
+    blow=Blow.TRIP,
+    note="its answer was made by a paid service it forwards to, though local = true says that its models cost nothing",
+)
+
+
+def unreadable(note: str) -> Verdict:
+    """A 2xx that says nothing on its wire: it may well have cost something."""
+    return held(f"{note}, which is no answer that can be read; its hold stands", blow=Blow.FAILURE)
+
+
+def of_status(
+    status: int, body: bytes, headers: Mapping[str, str], *, now: UnixMs, hold_overloaded: bool = False
+) -> Verdict:
+    """The meaning of an answer that is not a 2xx. `hold_overloaded`: the vendor may bill what it turns away."""
     kind, code, message = _error_of(body)
     kind, code = kind[:80], code[:80]
     note = f"HTTP {status} {kind}".strip()
-    money = Money.RELEASE if status in _RELEASED else Money.STAND
+    if 300 <= status < 400:
+        return held(f"it answered with a redirect (HTTP {status}), which is not followed with a key; mend its url")
+    unsold = status in _RELEASED and not (hold_overloaded and status in _OVERLOADED)
+    money = Money.RELEASE if unsold else Money.STAND
     # Any other refusal would come again after the wait: a time beside it makes no pause of it.
     wait_until = retry_after(headers, now=now) if status == 429 or status in _FAILURES else None
     if code in _SPEND_CODES or code.startswith("linked_organization_") or "credit balance" in message.lower():
@@ -82,17 +127,24 @@ def of_status(status: int, body: bytes, headers: dict[str, str], *, now: UnixMs)
 
 def of_transport(error: Exception, *, sent: bool) -> Verdict:
     """The meaning of a call that broke. `sent`: bytes of the request may have reached the upstream."""
-    note = f"{type(error).__name__}: {error}".strip().rstrip(":")[:200]
-    return Verdict(money=Money.STAND if sent else Money.RELEASE, blow=Blow.FAILURE, note=note)
+    note = next((words for kind, words in _BROKEN.items() if isinstance(error, kind)), "the call to it broke")
+    said = " ".join(str(error).split())[:120]
+    return Verdict(
+        money=Money.STAND if sent else Money.RELEASE, blow=Blow.FAILURE, note=f"{note} ({said})" if said else note
+    )
 
 
 def of_stream_error(kind: str) -> Verdict:
     """The meaning of an error event inside a 200 stream."""
-    failed = kind in ("overloaded_error", "api_error", "timeout_error")
-    return Verdict(money=Money.STAND, blow=Blow.FAILURE if failed else Blow.NEUTRAL, note=f"stream error {kind}"[:200])
+    if kind in _SPEND_CODES:
+        blow = Blow.TRIP
+    else:
+        failed = kind in _FAILURE_WORDS or (kind.isdecimal() and kind[:1] == "5")
+        blow = Blow.FAILURE if failed else Blow.NEUTRAL
+    return Verdict(money=Money.STAND, blow=blow, note=f"it broke its stream off with an error: {kind}"[:200])
 
 
-def retry_after(headers: dict[str, str], *, now: UnixMs) -> UnixMs | None:
+def retry_after(headers: Mapping[str, str], *, now: UnixMs) -> UnixMs | None:
     """The time named by `retry-after-ms` or `retry-after` (seconds or an HTTP date), at most a day away."""
     ms = _number(headers.get("retry-after-ms"))
     if ms is None and (seconds := _number(headers.get("retry-after"))) is not None:

@@ -318,13 +318,13 @@ async def test_a_ledger_that_cannot_be_written_refuses(gate: House, vendor: Fake
     [
         (Reply.ok(output_tokens=70), 200, ("settled", 70_000)),
         (Reply.without_usage(), 200, HELD),
-        (Reply.garbage(), 200, HELD),
+        (Reply.garbage(), 502, HELD),
         (Reply.ok(output_tokens=-1), 200, HELD),
         (Reply.ok(output_tokens=True), 200, HELD),
         (Reply.ok(model="house-other"), 200, ("settled", 2 * COST)),
         (Reply.ok(model="house-unheard-of"), 200, HELD),
         (Reply.cut(20), 502, HELD),
-        (Reply(status=204, body=b""), 204, HELD),
+        (Reply(status=204, body=b""), 502, HELD),
         (Reply(status=302, headers={"location": "http://127.0.0.1:1/steal"}, body=b""), 502, HELD),
         *((Reply.error(status), status, FREED) for status in (400, 401, 402, 403, 404, 413, 422, 429, 503, 529)),
         *((Reply.error(status), status, HELD) for status in (408, 409, 418, 499, 500, 502, 504)),
@@ -437,7 +437,7 @@ async def test_a_fault_of_ours_keeps_the_hold_and_answers_the_client(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(flight.usage, "from_message", broken)
+    monkeypatch.setattr(flight, "read", broken)
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # it is raised on, for the runner's log
 
     answer = await gate.ask()
@@ -533,7 +533,7 @@ async def test_a_call_cut_before_its_first_step_gives_its_hold_back(
             task.cancel()
         return task
 
-    monkeypatch.setattr("runner.gate.messages.asyncio.ensure_future", cancelled_at_once)
+    monkeypatch.setattr("runner.gate.calls.asyncio.ensure_future", cancelled_at_once)
 
     assert error_of(await gate.ask())[2] == "afk_attempt_over"
     assert [charge[:2] for charge in gate.charges()] == [("released", 0)]

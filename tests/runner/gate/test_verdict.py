@@ -130,7 +130,7 @@ def test_a_broken_call_costs_nothing_only_if_nothing_was_sent(sent: bool, money:
     verdict = of_transport(httpx.ConnectError("no route"), sent=sent)
 
     assert (verdict.money, verdict.blow) == (money, Blow.FAILURE)
-    assert verdict.note == "ConnectError: no route"
+    assert verdict.note == "it could not be reached (no route)"
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ import httpx
 from runner.config import BudgetConfig, PriceConfig, TaskConfig, TaskKind, UpstreamConfig
 from runner.gate.book import Book
 from runner.gate.call import Policy
+from runner.gate.calls import Calls
+from runner.gate.counts import Counts
 from runner.gate.jobapi import JobApi
-from runner.gate.messages import Messages
 from runner.gate.passes import Pass, Passes
 from runner.gate.prices import PriceList
 from runner.gate.server import Gate
@@ -140,8 +141,8 @@ async def house(
     )
     tasks = {"digest": TaskConfig(name="digest", kind=TaskKind.PYTHON)}
     api = JobApi(writer=writer, tasks=tasks, max_attempts=4, redactor=Redactor((KEY,)), clock=clock)
-    messages = Messages(book=book, upstreams=upstreams)
-    gate = Gate(messages=messages, jobs=api, passes=passes, models=("house-model",))
+    calls, counts = Calls(book=book, upstreams=upstreams), Counts(book=book, upstreams=upstreams)
+    gate = Gate(calls=calls, counts=counts, jobs=api, passes=passes, models=("house-model",))
     await gate.start()
     granted = pass_of(job)
     passes.issue(granted)

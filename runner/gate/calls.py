@@ -1,0 +1,146 @@
+"""A call to a model: bound it, hold its money, let it fly."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from typing import Any
+
+from runner.config import UpstreamConfig
+from runner.gate import admission
+from runner.gate.admission import Refusal
+from runner.gate.book import Book
+from runner.gate.endpoints import Endpoint, Question
+from runner.gate.estimate import Unbounded
+from runner.gate.flight import Flight
+from runner.gate.http import BadRequest, Request, Responder, json_object
+from runner.gate.passes import Pass
+from runner.gate.rates import Price
+from runner.gate.upstreams import OFFLINE, Upstreams
+
+MAX_MODEL_CHARS = 200
+_WIRES = {
+    "anthropic": "Anthropic wire, at POST /v1/messages",
+    "openai": "OpenAI wire, at POST /v1/chat/completions and /v1/responses",
+}
+_SAME_QUESTION = frozenset({"stream", "stream_options"})
+
+
+class Calls:
+    """Serves every endpoint that sells tokens."""
+
+    def __init__(self, *, book: Book, upstreams: Upstreams) -> None:
+        self._book = book
+        self._upstreams = upstreams
+
+    async def serve(self, endpoint: Endpoint, request: Request, responder: Responder, granted: Pass) -> None:
+        """One call of one attempt."""
+        body = json_object(request.body)
+        flight = await self._admit(endpoint, request, responder, granted, body)
+        if isinstance(flight, Refusal):
+            await refuse(flight, responder, granted)
+            return
+        task = granted.launch(flight.run())
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            await flight.told_cut()
+
+    async def _admit(
+        self, endpoint: Endpoint, request: Request, responder: Responder, granted: Pass, body: dict[str, Any]
+    ) -> Flight | Refusal:
+        """Bound the call, make it ready, and only then hold money for it."""
+        model = model_of(body)
+        upstream = routed(self._upstreams, model, endpoint.wire)
+        if isinstance(upstream, Refusal):
+            return upstream
+        price = await self._price(upstream, model)
+        if isinstance(price, Refusal):
+            return price
+        limit = endpoint.bound(
+            Question(
+                body=body,
+                headers=request.headers,
+                price=price,
+                upstream=upstream,
+                max_output_tokens=granted.max_output_tokens,
+                server_tools=granted.server_tools,
+                price_of=lambda other: self._price_beside(upstream, other),
+            )
+        )
+        if isinstance(limit, Unbounded):
+            return admission.unbounded(limit.reason)
+        outgoing = self._upstreams.prepare(
+            upstream, endpoint.path, limit.body, headers=request.headers, query=request.query
+        )
+        call = granted.call(
+            upstream=upstream.name,
+            model=model,
+            hold=limit.hold,
+            request_hash=_hash(body),
+            tokens=limit.input_tokens + limit.output_tokens,
+        )
+        held = await self._book.hold(call)
+        if isinstance(held, Refusal):
+            return held
+        return Flight(
+            book=self._book,
+            upstreams=self._upstreams,
+            endpoint=endpoint,
+            charge=held,
+            call=call,
+            price=price,
+            bound=limit,
+            granted=granted,
+            responder=responder,
+            outgoing=outgoing,
+            passer=endpoint.passer(body),
+        )
+
+    async def _price(self, upstream: UpstreamConfig, model: str) -> Price | Refusal:
+        if upstream.local and upstream is not OFFLINE:
+            forwarded = await self._upstreams.forwarded(upstream, model)
+            if forwarded is not None:
+                return admission.unknown_model(model, forwarded)
+        price = self._book.price(model, local=upstream.local)
+        if price is None:
+            return admission.unknown_model(model, f'nobody knows its price; add [prices."{model}"] to afk.toml')
+        return price
+
+    def _price_beside(self, upstream: UpstreamConfig, model: str) -> Price | None:
+        """The price of a model that a request to the upstream names beside its own; None: nobody knows it there."""
+        return self._book.price(model, local=upstream.local) if self._upstreams.serving(model) is upstream else None
+
+
+async def refuse(refusal: Refusal, responder: Responder, granted: Pass) -> None:
+    """Answer a call that does not leave."""
+    granted.refused(refusal)
+    await responder.send(refusal.status, refusal.body(), refusal.headers())
+
+
+def model_of(body: dict[str, Any]) -> str:
+    """The model a request names. Raises BadRequest."""
+    model = body.get("model")
+    if not isinstance(model, str) or not 0 < len(model) <= MAX_MODEL_CHARS or not model.isprintable():
+        raise BadRequest(400, "model must be the id of a model")
+    return model
+
+
+def routed(upstreams: Upstreams, model: str, wire: str) -> UpstreamConfig | Refusal:
+    """The upstream that serves a model on the wire it is asked for."""
+    upstream = upstreams.serving(model)
+    if upstream is None:
+        return admission.unknown_model(model, "no line of [models] in afk.toml leads it to an upstream")
+    if upstream.wire != wire:
+        said = f"its upstream {upstream.name} speaks the {_WIRES[upstream.wire]}; nothing is translated between the two"
+        return admission.unknown_model(model, said)
+    return upstream
+
+
+def _hash(body: dict[str, Any]) -> str:
+    """Of the question alone: the same one asked whole or streamed is the same."""
+    asked = {key: value for key, value in body.items() if key not in _SAME_QUESTION}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

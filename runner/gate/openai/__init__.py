@@ -1,0 +1,1 @@
+"""The OpenAI wire: what its requests can cost, what its answers say they used."""
