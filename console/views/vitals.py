@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console.format import age, clock, clock_s, count, exact_age, percent
+from console.format import age, clock, clock_s, count, exact_age, percent, plural
 from console.line import Line, Part, Span, fit, line, pack, spread, width_of
 from console.look import Look, Role
 from console.seen import Seen
@@ -150,13 +150,22 @@ def _breaker_parts(breakers: Sequence[Breaker], seen: Seen) -> list[Part]:
     if not tripped:
         failing = sum(breaker.failures > 0 for breaker in breakers)
         doubts = Part(spans=line((f"{failing} with failures", Role.WARN)) if failing else (), rank=1)
-        return [Part(spans=line(("all closed", Role.GOOD))), doubts]
+        return [Part(spans=line(("all closed", Role.GOOD))), doubts, _paused(seen)]
     parts = [Part(spans=_breaker(tripped[0], seen.at))]
     if len(tripped) > 1:
         parts.append(Part(spans=line((f"+{len(tripped) - 1} more", Role.BAD))))
     if tripped[0].reason:
         parts.append(Part(spans=line((tripped[0].reason, Role.DIM)), rank=2))
-    return parts
+    return [*parts, _paused(seen)]
+
+
+def _paused(seen: Seen) -> Part:
+    """Rates that an upstream asked us to pause, and when the first of them goes on."""
+    pauses = [pause for pause in (seen.vitals.pauses if seen.vitals else ()) if pause.until > seen.at]
+    if not pauses:
+        return Part(spans=())
+    lifts = clock(min(pause.until for pause in pauses))
+    return Part(spans=line((f"{plural(len(pauses), 'rate')} paused", Role.WARN), f" until {lifts}"), rank=1)
 
 
 def _breaker(breaker: Breaker, now: int) -> Line:

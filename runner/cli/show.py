@@ -89,6 +89,8 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
             lines.append(("breaker", f"{breaker.name} {breaker.state.value}, {until}: {breaker.reason or 'no reason'}"))
     if vitals.drafts_waiting:
         lines.append(("drafts", f"{vitals.drafts_waiting} wait for a person; `afk-runner drafts` lists them"))
+    for paused in vitals.pauses:
+        lines.append(("rate", f"{paused.name} paused until {stamp(paused.until)}: {paused.reason}"))
     for view in views:
         pause = f", paused: {view.paused}" if view.paused is not None else ""
         lines.append(("schedule", f"{view.schedule.name} next {stamp(view.schedule.next_at)}{pause}"))

@@ -14,7 +14,7 @@ from console.seen import Ask, Seen
 from console.views.vitals import vitals
 from runner.home import Home
 from runner.snapshot import BreakerState, JobStatus, RunState
-from runner.store import controls
+from runner.store import controls, rate_pauses
 from runner.units import HOUR_MS, UnixMs
 from tests.console.conftest import runner_lock
 from tests.factories import (
@@ -195,6 +195,18 @@ def test_a_breaker_is_named_with_what_it_waits_for(
     make_breaker(db, **breaker)
 
     assert words in said(home, clock)[2]
+
+
+def test_a_paused_rate_is_named_beside_the_breakers(
+    home: Home, db: sqlite3.Connection, live: None, clock: ManualClock
+) -> None:
+    """Until it lifts, and no longer."""
+    until = UnixMs(NOW + HOUR_MS)
+    rate_pauses.pause(db, "house/house-model", until=until, reason="HTTP 429", now=UnixMs(NOW))
+    assert "all closed  1 rate paused until 18:46Z" in said(home, clock)[2]
+
+    clock.advance(HOUR_MS)
+    assert "paused" not in said(home, clock)[2]
 
 
 def test_several_open_breakers_are_counted(home: Home, db: sqlite3.Connection, live: None, clock: ManualClock) -> None:
