@@ -100,7 +100,7 @@ class Fetcher:
         self._allowed_address = allowed_address
         self._pace_s = pace_s
         self._robots: dict[str, Robots] = {}
-        self._next: dict[str, float] = {}
+        self._turns: dict[str, float] = {}
 
     def fetch(self, url: str) -> Page:
         """The text of a page. Raises NotFetched."""
@@ -118,6 +118,7 @@ class Fetcher:
             trust_env=False,
             follow_redirects=False,
             timeout=SILENCE_S,
+            limits=httpx.Limits(max_keepalive_connections=0),  # two hosts of one address must not share a connection
             headers={"user-agent": user_agent(), "accept": "text/html, text/*, application/json;q=0.9, */*;q=0.1"},
         ) as client:
             place = self._checked(url)
@@ -128,7 +129,7 @@ class Fetcher:
                     raise NotFetched(f"{place} is closed to programs by its site's robots.txt")
                 status, headers, body, cut = await self._get(client, place, MAX_PAGE_BYTES, pace_s=robots.delay_s)
                 if status in (301, 302, 303, 307, 308) and "location" in headers:
-                    place = self._checked(str(place.join(headers["location"])))
+                    place = self._next(place, headers["location"])
                     continue
                 if status != 200:
                     raise NotFetched(f"{place} answered HTTP {status}")
@@ -152,6 +153,14 @@ class Fetcher:
             raise NotFetched(f"{host} is not among the hosts this task may ask: {', '.join(self._domains)}")
         return place
 
+    def _next(self, place: httpx.URL, location: str) -> httpx.URL:
+        """Where a redirect leads, if we may go there."""
+        try:
+            target = str(place.join(location))
+        except (httpx.InvalidURL, ValueError, UnicodeError) as error:
+            raise NotFetched(f"{place} leads to {location[:200]!r}, which is not a URL: {error}") from None
+        return self._checked(target)
+
     async def _robots_of(self, client: httpx.AsyncClient, place: httpx.URL) -> Robots:
         """The rules of a site. What does not exist forbids nothing; what cannot be read forbids everything."""
         site = str(place.copy_with(raw_path=b"/"))
@@ -162,7 +171,7 @@ class Fetcher:
         for _ in range(MOST_HOPS + 1):
             status, headers, body, _ = await self._get(client, at, MAX_ROBOTS_BYTES, pace_s=None)
             if status in (301, 302, 303, 307, 308) and "location" in headers:
-                at = self._checked(str(at.join(headers["location"])))
+                at = self._next(at, headers["location"])
                 continue
             if status >= 500 or status == 429:
                 raise NotFetched(f"{at} answered HTTP {status}, so nothing may be fetched from there now")
@@ -231,8 +240,8 @@ class Fetcher:
 
     def _own_turn(self, host: str, pace_s: float) -> float:
         now = time.monotonic()
-        at = max(now, self._next.get(host, now))
-        self._next[host] = at + pace_s
+        at = max(now, self._turns.get(host, now))
+        self._turns[host] = at + pace_s
         return at - now
 
 
