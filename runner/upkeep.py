@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from runner.config import Config
-from runner.store import alerts, attempts, breakers, charges, events, jobs, rate_pauses, repeats, runners
+from runner.store import alerts, attempts, breakers, charges, events, jobs, rate_pauses, repeats, runners, schedules
 from runner.store.attempts import Outcome
 from runner.store.jobs import MAX_RESCUES, Job, JobStatus
 from runner.store.writer import Writer
@@ -79,7 +80,12 @@ class Upkeep:
         await self._prune_jobs()
         while await self._writer.write(events.prune) == 500:
             pass
-        await self._writer.write(runners.prune)
+        while (
+            await self._writer.write(lambda db: schedules.prune(db, now=self._clock.now(), batch=PRUNE_BATCH))
+            == PRUNE_BATCH
+        ):
+            pass
+        await self._writer.write(lambda db: runners.prune(db, now=self._clock.now()))
         await self._writer.write(lambda db: rate_pauses.prune(db, now=self._clock.now()))
         while await self._writer.write(lambda db: repeats.prune(db, now=self._clock.now())) == repeats.BATCH:
             pass
@@ -104,14 +110,16 @@ class Upkeep:
             )
 
     def _prune_outputs(self) -> None:
-        try:
-            files = sorted(self._outputs.iterdir(), key=lambda path: path.stat().st_mtime)
-        except OSError:
-            return
+        found = []
+        with suppress(OSError):
+            for path in self._outputs.iterdir():
+                with suppress(OSError):  # a person may tidy up at the same time
+                    found.append((path.stat().st_mtime, path))
         oldest = (self._clock.now() - self._config.runner.keep_finished_ms) / 1000
-        for place, path in enumerate(files):
-            if len(files) - place > KEEP_OUTPUT_FILES or path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+        for place, (changed, path) in enumerate(sorted(found)):
+            if len(found) - place > KEEP_OUTPUT_FILES or changed < oldest:
+                with suppress(OSError):
+                    path.unlink()
 
     def _wal_bytes(self) -> int:
         try:

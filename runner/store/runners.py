@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runner.units import UnixMs
+from runner.units import DAY_MS, UnixMs
 
 
 class RunState(StrEnum):
@@ -100,12 +100,12 @@ def latest(db: sqlite3.Connection) -> Runner | None:
     return runner_of(row) if row else None
 
 
-def prune(db: sqlite3.Connection, *, keep: int = 200) -> int:
-    """Forget the oldest ended runners beyond `keep`."""
+def prune(db: sqlite3.Connection, *, now: UnixMs, keep: int = 200) -> int:
+    """Forget the oldest ended runners beyond `keep`, and those that were killed a day ago while they stood by."""
     return db.execute(
-        "DELETE FROM runners WHERE ended IS NOT NULL AND id NOT IN "
-        "(SELECT id FROM runners ORDER BY started_at DESC LIMIT ?)",
-        (keep,),
+        "DELETE FROM runners WHERE (state = 'standby' AND heartbeat_at < ?) OR (ended IS NOT NULL AND id NOT IN "
+        "(SELECT id FROM runners ORDER BY started_at DESC LIMIT ?))",
+        (now - DAY_MS, keep),
     ).rowcount
 
 

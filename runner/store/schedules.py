@@ -5,7 +5,12 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from runner.units import UnixMs
+from runner.units import DAY_MS, UnixMs
+
+KEEP = 2_000
+"""Slots of each schedule that are kept whatever their age."""
+RECENT_MS = 2 * DAY_MS
+"""Slots younger than this are all kept: a clock that is set back meets them again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,3 +104,34 @@ def last_jobs(db: sqlite3.Connection, name: str, *, now: UnixMs) -> list[str]:
         {"name": name, "now": now},
     )
     return [row[0] for row in rows]
+
+
+def prune(db: sqlite3.Connection, *, now: UnixMs, keep: int = KEEP, batch: int) -> int:
+    """Delete the oldest slots beyond the newest `keep` of their schedule, at most `batch`; how many went.
+
+    None that keeps another from firing goes: not the newest, not the newest that fired, nothing ahead of the clock.
+    """
+    gone = 0
+    name = _next_name(db, "")
+    while name is not None and gone < batch:
+        gone += db.execute(
+            """
+            DELETE FROM slots WHERE schedule = :name AND due_at IN (
+                SELECT due_at FROM slots WHERE schedule = :name AND due_at < min(
+                    :recent,
+                    coalesce((SELECT due_at FROM slots WHERE schedule = :name AND due_at <= :now
+                               ORDER BY due_at DESC LIMIT 1 OFFSET :others), 0),
+                    coalesce((SELECT max(due_at) FROM slots
+                               WHERE schedule = :name AND due_at <= :now AND job_key IS NOT NULL), :now))
+                 ORDER BY due_at LIMIT :most)
+            """,
+            {"name": name, "recent": now - RECENT_MS, "now": now, "others": keep - 1, "most": batch - gone},
+        ).rowcount
+        name = _next_name(db, name)
+    return gone
+
+
+def _next_name(db: sqlite3.Connection, name: str) -> str | None:
+    """One seek, where DISTINCT would read every slot."""
+    row = db.execute("SELECT min(schedule) FROM slots WHERE schedule > ?", (name,)).fetchone()
+    return None if row[0] is None else str(row[0])

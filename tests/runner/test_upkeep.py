@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,21 @@ from pathlib import Path
 import pytest
 
 from runner import upkeep
-from runner.store import jobs
+from runner.settings import load
+from runner.store import jobs, runners, schedules
 from runner.store.db import Database
 from runner.store.jobs import MAX_RESCUES, Job, JobStatus, Lease
-from runner.units import UnixMs
+from runner.store.runners import RunState
+from runner.store.writer import Writer
+from runner.units import DAY_MS, HOUR_MS, UnixMs
 from runner.views import Health, RunnerView, StopView
 from runner.why import why
-from tests.factories import NOW, make_attempt, make_job
+from tests.factories import NOW, ManualClock, make_attempt, make_job, make_runner
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -136,3 +145,112 @@ def _row(db: sqlite3.Connection, job: Job) -> Job:
     found = jobs.by_key(db, job.key)
     assert found is not None
     return found
+
+
+# --- what is let go of ------------------------------------------------------------------------------------------------
+
+
+def slot(db: sqlite3.Connection, due_at: int, *, fired: bool = True, name: str = "tick") -> None:
+    schedules.take_slot(
+        db,
+        schedule=name,
+        due_at=UnixMs(due_at),
+        now=UnixMs(due_at),
+        job_key=f"{name}@{due_at}" if fired else None,
+        skipped=None if fired else "a reason",
+    )
+
+
+def due_times(db: sqlite3.Connection, name: str = "tick") -> list[int]:
+    return [row[0] for row in db.execute("SELECT due_at FROM slots WHERE schedule = ? ORDER BY due_at", (name,))]
+
+
+def prune_slots(db: sqlite3.Connection, *, now: int = NOW) -> int:
+    """One whole round; the batches it took."""
+    for batches in range(1, 100):
+        if schedules.prune(db, now=UnixMs(now), keep=20, batch=30) < 30:
+            return batches
+    raise AssertionError("it never ends")
+
+
+def test_slots_are_kept_by_number_and_by_age(db: sqlite3.Connection) -> None:
+    """The newest of each schedule, and all of two days; a schedule that fires every second does not fill the disk."""
+    for n in range(100):
+        slot(db, NOW - n * HOUR_MS)
+    for n in range(5):
+        slot(db, NOW - 400 * DAY_MS - n, name="rare")
+
+    assert prune_slots(db) > 1
+    assert due_times(db)[0] == NOW - schedules.RECENT_MS
+    assert len(due_times(db)) == 49
+    assert len(due_times(db, "rare")) == 5
+
+
+def test_a_slot_that_an_overlap_is_told_by_is_kept(db: sqlite3.Connection) -> None:
+    """The newest that fired, however many were skipped after it."""
+    for n in range(1, 100):
+        slot(db, NOW - n * DAY_MS, fired=n == 98)
+
+    prune_slots(db)
+
+    assert schedules.last_jobs(db, "tick", now=UnixMs(NOW)) == [f"tick@{NOW - 98 * DAY_MS}"]
+
+
+def test_slots_of_a_clock_that_was_ahead_are_kept(db: sqlite3.Connection) -> None:
+    """They must not fire twice, and what was dealt with before them is still known."""
+    slot(db, NOW - DAY_MS)
+    for n in range(60):
+        slot(db, NOW + 400 * DAY_MS - n * HOUR_MS)
+
+    prune_slots(db)
+
+    assert len(due_times(db)) == 61
+    assert schedules.last_slot(db, "tick", now=UnixMs(NOW)) == NOW - DAY_MS
+
+
+def test_a_clock_that_is_ahead_prunes_nothing_that_fires_again_once_it_is_right(db: sqlite3.Connection) -> None:
+    for n in range(20):
+        slot(db, NOW - n * DAY_MS)
+
+    prune_slots(db, now=NOW + 400 * DAY_MS)
+
+    assert schedules.last_slot(db, "tick", now=UnixMs(NOW)) == NOW
+
+
+def test_a_runner_that_was_killed_standing_by_is_forgotten(db: sqlite3.Connection) -> None:
+    """A day later; who holds the home, or still stands by, is not."""
+    make_runner(db, id="killed", state=RunState.STANDBY, heartbeat_at=NOW - DAY_MS - 1)
+    make_runner(db, id="standing by", state=RunState.STANDBY, heartbeat_at=NOW - 1_000)
+    make_runner(db, id="silent", heartbeat_at=NOW - 9 * DAY_MS)
+
+    runners.prune(db, now=UnixMs(NOW))
+
+    assert {row[0] for row in db.execute("SELECT id FROM runners")} == {"standing by", "silent"}
+
+
+async def test_an_output_file_that_goes_away_while_it_is_looked_at_is_no_fault(
+    database: Database, tmp_path: Path, clock: ManualClock
+) -> None:
+    """Old files go, and the round goes on to its end."""
+    outputs = tmp_path / "attempts"
+    outputs.mkdir()
+    old, new = outputs / "1-1.log", outputs / "2-1.log"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    os.utime(new, (NOW / 1000, NOW / 1000))
+    (outputs / "gone").symlink_to(tmp_path / "nowhere")  # its name is there and it cannot be looked at
+    writer = Writer(database)
+    settings = tmp_path / "afk.toml"
+    settings.write_text('timezone = "UTC"\n[budget]\ndaily_usd = "1.00"\n')
+
+    await upkeep.Upkeep(
+        writer=writer,
+        config=load(tmp_path, environ={}),
+        database=database.path,
+        outputs=outputs,
+        clock=clock,
+    ).round(idle=True)
+    await writer.close()
+
+    assert {path.name for path in outputs.iterdir()} == {"2-1.log", "gone"}
