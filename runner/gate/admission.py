@@ -290,8 +290,8 @@ def _lifts_at(cap: Cap, *, hold: MicroUsd, now: UnixMs) -> UnixMs | None:
 
 
 def error_body(kind: str, message: str, *, code: str | None = None) -> bytes:
-    """An error answer in the form of the Messages wire."""
-    error: dict[str, object] = {"type": kind, "message": message}
+    """An error answer for the clients of either wire: one reads the code in `details`, the other `code`."""
+    error: dict[str, object] = {"type": kind, "message": message, "param": None, "code": code}
     if code:
         error["details"] = {"error_code": code}
     return json.dumps({"type": "error", "error": error}).encode()

@@ -17,7 +17,7 @@ from runner.gate.call import Call, Policy
 from runner.gate.passes import Pass
 from runner.gate.prices import PriceList
 from runner.gate.rates import Price
-from runner.gate.usage import Usage
+from runner.gate.usage import Usage, same_model
 from runner.gate.verdict import Verdict, held
 from runner.store.writer import Writer
 from runner.units import Clock, MicroUsd, UnixMs
@@ -125,6 +125,8 @@ class Book:
         others = {}
         for other in used.other_models:
             known = self.price(other, local=price.free)
+            if known is None and same_model(other, call.model):
+                continue  # the same one with its date, and no other price is known for that
             if known is None:
                 verdict = held(f"the answer names model {other[:80]!r}, whose price is unknown")
                 await self.conclude(charge, call, verdict)

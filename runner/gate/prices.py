@@ -22,7 +22,7 @@ from runner.units import UnixMs
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
 
-_DATE = re.compile(r"-\d{8}\Z")
+_DATE = re.compile(r"-\d{4}(?:\d{4}|-\d{2}-\d{2})\Z")
 _VENDORS = ("anthropic", "openai")
 _SEARCHES = "web_searches_kcount"
 _UNMETERED = frozenset({_SEARCHES, "storage_searches_kcount"})  # not by the token; the second is refused unsent

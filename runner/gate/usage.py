@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from runner.gate.sse import Events, TooLong
 
 MOST_TOKENS = 1_000_000_000
 """A count above it is a fault of the upstream, not a bill."""
 
 MOST_PARTS = 1_000
 """Passes of one call that are told apart; an answer that lists more is not believed."""
-
-MOST_LINE = 8 * 1024 * 1024
-"""Bytes of one line, and of one event's data, beyond which a stream is given up."""
 
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _TOTALLED = frozenset({"message", "fallback_message"})  # the totals hold these
@@ -28,7 +27,7 @@ _CONTENT = frozenset({"ping", "content_block_start", "content_block_delta", "con
 _HOME_GEO = frozenset({None, "", "global", "not_available"})
 _TIERS = frozenset({None, "standard", "priority", "batch"})  # none is dearer than the standard
 _SEARCHES, _FETCHES = "web_search_requests", "web_fetch_requests"  # a fetch costs its tokens alone
-_DATE = re.compile(r"-\d{8}")
+_DATE = re.compile(r"-\d{4}(?:\d{4}|-\d{2}-\d{2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ class _Unclear(ValueError):
 
 
 def same_model(left: str, right: str) -> bool:
-    """Whether two ids name one model: equal, or one is the other with its date, `-YYYYMMDD`."""
+    """Whether two ids name one model: equal, or one is the other with its date, `-YYYYMMDD` or `-YYYY-MM-DD`."""
     short, long = sorted((left, right), key=len)
     return short == long or (long.startswith(short) and _DATE.fullmatch(long, len(short)) is not None)
 
@@ -125,7 +124,7 @@ class StreamUsage:
 
     def __init__(self, requested_model: str) -> None:
         self._requested = requested_model
-        self._events = _Events()
+        self._events = Events(content=_CONTENT)
         self._model: object = None
         self._usage: dict[str, Any] = {}
         self._opening: Usage | None = None
@@ -138,9 +137,9 @@ class StreamUsage:
         try:
             for name, data in self._events.feed(chunk):
                 self._event(name, data)
-        except _Unclear:
+        except (_Unclear, TooLong):
             self.broken = True
-            self._events = _Events()
+            self._events = Events(content=_CONTENT)
 
     def complete(self) -> Usage | None:
         """The final usage; None until start, final counts and stop were all seen, and for ever after an error."""
@@ -214,52 +213,6 @@ class StreamUsage:
         merged["server_tool_use"] = {key: max(before.get(key, 0), after.get(key, 0)) for key in before | after}
         _check_terms(usage)
         self._usage, self._final = merged, True
-
-
-class _Events:
-    """Cuts bytes into server-sent events. Source: the WHATWG HTML standard, § 9.2.6."""
-
-    def __init__(self) -> None:
-        self._line = bytearray()
-        self._name = ""
-        self._data = bytearray()
-        self._after_cr = False
-        self._first = True
-
-    def feed(self, chunk: bytes) -> Iterator[tuple[str, bytes]]:
-        """Events completed by the chunk, as (name, data); those of content are dropped here, unread."""
-        if self._after_cr and chunk[:1] == b"\n":
-            chunk = chunk[1:]
-            self._after_cr = False
-        for piece in chunk.splitlines(keepends=True):  # bytes end lines at \n, \r and \r\n alone, as SSE does
-            self._after_cr = piece.endswith(b"\r")
-            self._line += piece.rstrip(b"\r\n")
-            if len(self._line) > MOST_LINE:
-                raise _Unclear
-            if piece.endswith((b"\r", b"\n")):
-                line = bytes(self._line)
-                self._line.clear()
-                if self._first:
-                    self._first = False
-                    line = line.removeprefix(b"\xef\xbb\xbf")
-                yield from self._take(line)
-
-    def _take(self, line: bytes) -> Iterator[tuple[str, bytes]]:
-        if not line:
-            name, data = self._name, bytes(self._data.removesuffix(b"\n"))
-            self._name = ""
-            self._data.clear()
-            if data and name not in _CONTENT:
-                yield name, data
-            return
-        field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if field == b"event":
-            self._name = value.decode("utf-8", "replace")
-        elif field == b"data" and self._name not in _CONTENT:
-            self._data += value + b"\n"
-            if len(self._data) > MOST_LINE:
-                raise _Unclear
 
 
 def _read(usage: object, model: object, requested: str) -> Usage:

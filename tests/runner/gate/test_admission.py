@@ -79,7 +79,8 @@ def test_a_refusal_names_the_cap_its_numbers_and_when_it_lifts(name: str, code: 
     for said in ("cap", "$2.00", "$1.50", "$0.60", "1h"):
         assert said in refusal.message
     error = json.loads(refusal.body())["error"]
-    assert error == {"type": "billing_error", "message": refusal.message, "details": {"error_code": code}}
+    both = {"param": None, "code": code, "details": {"error_code": code}}
+    assert error == {"type": "billing_error", "message": refusal.message, **both}
 
 
 def test_of_several_caps_the_one_that_lifts_last_is_named() -> None:

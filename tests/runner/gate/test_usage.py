@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.gate import usage as usage_module
+from runner.gate import sse
 from runner.gate.usage import MOST_PARTS, MOST_TOKENS, StreamUsage, Tokens, Usage, from_message, same_model
 
 MODEL = "claude-haiku-4-5"
@@ -367,7 +367,7 @@ def test_usage_of_any_shape_never_raises(junk: Any) -> None:
 
 def test_a_line_too_long_to_keep_makes_the_stream_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
     """However it comes: in one piece, in many, or as many lines of one event."""
-    monkeypatch.setattr(usage_module, "MOST_LINE", 1_000)
+    monkeypatch.setattr(sse, "MOST_LINE", 1_000)
     long = b"data: " + b"x" * 1_200
 
     for parts in ([long + b"\n\n"], [long[at : at + 7] for at in range(0, len(long), 7)], [b"data: yyyyyyyy\n"] * 120):
@@ -378,7 +378,7 @@ def test_a_line_too_long_to_keep_makes_the_stream_incomplete(monkeypatch: pytest
 
 def test_content_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many lines of content in one event pass where the same of another event would not."""
-    monkeypatch.setattr(usage_module, "MOST_LINE", 1_000)
+    monkeypatch.setattr(sse, "MOST_LINE", 1_000)
     content = b"event: content_block_delta\n" + b"data: yyyyyyyyyyyyyyyy\n" * 500 + b"\n"
 
     assert read(start(), content, delta(), STOP).complete() is not None
