@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runner.gate import offline_agent
 from runner.gate.sentences import HEADING, WORD, Sentence, lines_of, sentences_of, words_of
 
 MOST_TEXT = 400_000
@@ -57,7 +58,7 @@ class _Ask:
 
 
 def answer(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole `message`, as the Messages API would answer; tools are never called.
+    """A whole `message`, as the Messages API would answer; what it does with tools is told in `offline_agent`.
 
     Takes any request the gate lets through; what has no text in it gets one plain sentence.
     """
@@ -65,6 +66,13 @@ def answer(body: Mapping[str, Any]) -> dict[str, Any]:
     if type(budget) is not int or budget < 0:
         budget = USUAL_MAX_TOKENS
     text, cut = _fit(_extract(asked), budget)
+    judged = offline_agent.judgement(body)
+    if judged is not None:  # in ASCII, so that a character is a byte
+        text, cut = judged[: 4 * budget], tokens(judged) > budget
+    call = None if cut or judged is not None else offline_agent.next_call(body, text)
+    if call is not None and tokens(json.dumps(call["input"])) > budget:
+        call = None  # what it says may not be longer than was asked for, in a call neither
+    said = json.dumps(call["input"]) if call else text
     model = body.get("model")
     seen = "\n".join([*asked.instructions, *asked.material])
     digest = hashlib.sha256(json.dumps([str(model), seen, budget]).encode()).hexdigest()
@@ -73,12 +81,12 @@ def answer(body: Mapping[str, Any]) -> dict[str, Any]:
         "type": "message",
         "role": "assistant",
         "model": model if isinstance(model, str) else "offline/extract",
-        "content": [{"type": "text", "text": text}] if text else [],
-        "stop_reason": "max_tokens" if cut else "end_turn",
+        "content": [call] if call else [{"type": "text", "text": text}] if text else [],
+        "stop_reason": "tool_use" if call else "max_tokens" if cut else "end_turn",
         "stop_sequence": None,
         "usage": {
             "input_tokens": max(1, tokens(seen)),
-            "output_tokens": tokens(text),
+            "output_tokens": tokens(said),
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
             "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
@@ -99,6 +107,12 @@ def stream(message: Mapping[str, Any]) -> Iterator[bytes]:
     opening = {**message, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
     yield _event("message_start", message=opening)
     for index, block in enumerate(message["content"]):
+        if block["type"] == "tool_use":
+            yield _event("content_block_start", index=index, content_block={**block, "input": {}})
+            given = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+            yield _event("content_block_delta", index=index, delta=given)
+            yield _event("content_block_stop", index=index)
+            continue
         yield _event("content_block_start", index=index, content_block={"type": "text", "text": ""})
         if index == 0:
             yield _event("ping")
@@ -124,6 +138,7 @@ def _ask(body: Mapping[str, Any]) -> _Ask:
     """The person's first turn holds the question and its material; later ones, results of tools and remarks."""
     instructions, _ = _texts(body.get("system"))
     material: list[str] = []
+    given: list[str] = []
     messages = body.get("messages")
     turns = [turn for turn in messages if isinstance(turn, dict)] if isinstance(messages, list) else []
     for place, turn in enumerate(turn for turn in turns if turn.get("role") != "assistant"):
@@ -134,8 +149,9 @@ def _ask(body: Mapping[str, Any]) -> _Ask:
             material.extend([*rest, *texts[1:]])
         else:
             instructions.extend(texts)
-        material.extend(results)
-    return _Ask(instructions, material)
+        given.extend(results)
+    # What tools gave is what there is to read; what stood beside the question only said where it is.
+    return _Ask(instructions, given or material)
 
 
 def _part(text: str, *, alone: bool) -> tuple[list[str], list[str]]:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def test_a_name_that_leads_inside_is_not_asked(site: Site) -> None:
 
 
 def test_one_inner_address_among_good_ones_is_enough_to_refuse(site: Site) -> None:
-    with pytest.raises(NotFetched, match="leads to 10.0.0.1"):
+    with pytest.raises(NotFetched, match=r"leads to 10\.0\.0\.1"):
         fetcher(site, addresses=("127.0.0.1", "10.0.0.1")).fetch(f"http://site.example:{site.port}/a")
     assert site.requests == []
 
@@ -202,7 +203,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(site: Site) -> No
         ("http://u:p@site.example:PORT/a", "a user or a password"),
         ("/closed", "closed to programs"),
         ("/loop", "more than 5 redirects"),
-        ("http://a.example:99999/", "Invalid URL in location header"),
+        ("http://a.example:99999/", "Invalid URL in location header|not among the hosts"),
         ("http://a.example:x/", "Invalid URL in location header"),
         ("http://" + "a" * 70_000, "Invalid URL in location header|not a URL|could not be fetched"),
     ],
@@ -332,7 +333,7 @@ def test_a_host_is_asked_no_faster_than_its_pace_by_all_workers_together(site: S
     other = fetch._turn(tmp_path, "other.example", 2.0)
 
     assert turns[0] == other == 0.0
-    assert all(later - sooner == pytest.approx(2.0, abs=1.0) for sooner, later in zip(turns, turns[1:], strict=False))
+    assert all(later - sooner == pytest.approx(2.0, abs=1.0) for sooner, later in pairwise(turns))
 
 
 def test_a_pace_that_was_tampered_with_holds_nobody(tmp_path: Path) -> None:
@@ -356,5 +357,5 @@ def test_a_host_without_an_address_is_a_sentence(site: Site) -> None:
     async def resolver(host: str, port: int) -> Sequence[str]:
         raise socket.gaierror(-2, "Name or service not known")
 
-    with pytest.raises(NotFetched, match="site.example has no address: Name or service not known"):
+    with pytest.raises(NotFetched, match=r"site\.example has no address: Name or service not known"):
         Fetcher([f"site.example:{site.port}"], resolver=resolver).fetch(f"http://site.example:{site.port}/a")
