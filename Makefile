@@ -5,16 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+AGENTS := .agents
 UV ?= $(shell command -v uv || echo $(BIN)/uv)
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make requirements'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench requirements clean
+.PHONY: help demo test test-agents lint bench requirements clean
 
 help:
 	@echo 'make demo          the console on a demo home: real jobs, no network, no key, pretend prices'
 	@echo 'make test          everything .ci/run runs: lint, types, import contracts, tests, the demo without a terminal'
+	@echo 'make test-agents   install claude, codex, opencode and the OpenAI SDK (npm, PyPI) and run them at the gate'
 	@echo 'make lint          lint, types and import contracts alone'
 	@echo 'make bench         measure beside huey and beside raw commits'
 	@echo 'make requirements  pin the newest versions of what we depend on'
@@ -26,6 +28,18 @@ demo: $(VENV)/.runtime
 test: lint
 	$(BIN)/python -m pytest -q -m 'not bench'
 	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && $(BIN)/afk-runner demo --headless --home "$$home"
+
+test-agents: $(AGENTS)/.ready
+	AFK_AGENTS=$(AGENTS) $(BIN)/python -m pytest -q tests/agents
+
+$(AGENTS)/.ready: tests/agents/package.json tests/agents/requirements.txt $(VENV)/.dev
+	@command -v npm >/dev/null || { echo 'There is no npm here; the agents come by it. Install Node.js 20 or later.' >&2; exit 1; }
+	mkdir -p $(AGENTS)
+	cp tests/agents/package.json $(AGENTS)/
+	npm install --prefix $(AGENTS) --no-audit --no-fund --loglevel=error
+	$(BIN)/python -m venv $(AGENTS)/venv
+	$(AGENTS)/venv/bin/python -m pip --disable-pip-version-check --no-input --quiet install -r tests/agents/requirements.txt
+	@touch $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -61,5 +75,5 @@ requirements:
 	$(COMPILE) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(AGENTS) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
