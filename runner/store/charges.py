@@ -207,12 +207,13 @@ def last_to_leave(db: sqlite3.Connection, since: UnixMs, *, excess: MicroUsd) ->
 
     `since`: where the window begins now. None: everything in it is less than the excess.
     """
-    row = db.execute(
-        "SELECT min(held_at) FROM (SELECT held_at, sum(counted) OVER (ORDER BY held_at) AS gone FROM charges "
-        "WHERE held_at >= ?) WHERE gone >= ?",
-        (since, excess),
-    ).fetchone()
-    return UnixMs(row[0]) if row[0] is not None else None
+    gone = 0
+    rows = db.execute("SELECT held_at, counted FROM charges WHERE held_at >= ? ORDER BY held_at", (since,))
+    for held_at, counted in rows:
+        gone += counted
+        if gone >= excess:
+            return UnixMs(held_at)
+    return None
 
 
 def spent_on_job(db: sqlite3.Connection, job_id: int) -> Spend:
