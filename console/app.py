@@ -102,7 +102,8 @@ def main() -> int:
 def _print_json(home: Home, db: Path | None) -> int:
     reader = Reader(home, db=db)
     try:
-        answer = status_json(reader.vitals(now=SystemClock().now()), reader.schedules())
+        now = SystemClock().now()
+        answer = status_json(reader.vitals(now=now), reader.schedules(now=now))
     finally:
         reader.close()
     typer.echo(json.dumps(answer, indent=2))

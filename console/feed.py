@@ -143,14 +143,14 @@ def _page(reader: Reader, ask: Ask, *, now: UnixMs) -> Page:
         return Page(
             running=reader.running(limit=PAGE, cut=True),
             jobs=reader.dead(limit=1, cut=True),
-            schedules=reader.schedules(),
+            schedules=reader.schedules(now=now),
         )
     if ask.view is View.JOBS:
         return Page(jobs=reader.jobs(upto=ask.upto, after=ask.after, limit=PAGE, cut=True))
     if ask.view is View.DEAD:
         return Page(jobs=reader.dead(limit=PAGE, cut=True))
     if ask.view is View.SCHEDULES:
-        return Page(schedules=reader.schedules())
+        return Page(schedules=reader.schedules(now=now))
     if ask.view is View.JOB and ask.job_id is not None:
         with suppress(NotFound):
             return Page(job=reader.job(ask.job_id, now=now))

@@ -87,7 +87,7 @@ def deal(
     What a clock that was ahead left behind silences nothing: only slots that are due by now count as dealt with, and
     those it skipped come due again. One that became a job never fires twice.
     """
-    row = schedules.get(db, task.name)
+    row = schedules.get(db, task.name, now=now)
     if row is None or task.schedule is None:
         return 0
     schedules.forget_ahead(db, name=task.name, now=now)

@@ -274,14 +274,14 @@ class Reader:
         with self._reading() as db:
             return tuple(drafts.newest(db, limit=limit, state=state))
 
-    def schedules(self) -> tuple[ScheduleView, ...]:
+    def schedules(self, *, now: UnixMs) -> tuple[ScheduleView, ...]:
         """Every schedule by name."""
         with self._reading() as db:
             views = []
-            for schedule in schedules.all_of(db):
+            for schedule in schedules.all_of(db, now=now):
                 pause = controls.paused(db, schedule.name)
                 row = db.execute(
-                    "SELECT skipped FROM slots WHERE schedule = ? ORDER BY due_at DESC LIMIT 1", (schedule.name,)
+                    "SELECT skipped FROM slots WHERE schedule = ? AND due_at = ?", (schedule.name, schedule.last_slot)
                 ).fetchone()
                 views.append(
                     ScheduleView(

@@ -48,8 +48,9 @@ def register(app: typer.Typer) -> None:
 def status(home: HomeDir = None, as_json: AsJson = False) -> None:
     """Say how things stand."""
     with reading(home) as reader:
-        vitals = reader.vitals(now=clock_ms())
-        views = reader.schedules()
+        now = clock_ms()
+        vitals = reader.vitals(now=now)
+        views = reader.schedules(now=now)
     if as_json:
         say_json(status_json(vitals, views))
         return
@@ -126,7 +127,7 @@ def _stop(stop: StopView) -> str:
 def schedules(home: HomeDir = None, as_json: AsJson = False) -> None:
     """List the schedules with their next and last due times."""
     with reading(home) as reader:
-        views = reader.schedules()
+        views = reader.schedules(now=clock_ms())
     if as_json:
         say_json([_schedule_json(view) for view in views])
     elif views:

@@ -188,7 +188,7 @@ def _check_name(name: str, home: Path | None) -> None:
     from runner.settings import nearest  # noqa: PLC0415
 
     with reading(home) as reader:
-        scheduled = [view.schedule.name for view in reader.schedules()]
+        scheduled = [view.schedule.name for view in reader.schedules(now=clock_ms())]
     if name in scheduled:
         return
     try:

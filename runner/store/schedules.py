@@ -25,7 +25,7 @@ class Schedule:
     next_at: UnixMs | None
     """None: nothing more to come."""
     last_slot: UnixMs | None
-    """The newest due time that was dealt with, fired or skipped; later than now after a clock was ahead."""
+    """The newest due time up to now that was dealt with, fired or skipped."""
 
 
 def declare(db: sqlite3.Connection, *, name: str, spec: str, now: UnixMs) -> None:
@@ -66,18 +66,19 @@ def take_slot(
     )
 
 
-def all_of(db: sqlite3.Connection) -> list[Schedule]:
+def all_of(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
     """Every declared schedule by name."""
     rows = db.execute(
-        "SELECT name, spec, since, next_at, (SELECT max(due_at) FROM slots WHERE schedule = name) "
-        "FROM schedules ORDER BY name"
+        "SELECT name, spec, since, next_at, (SELECT max(due_at) FROM slots WHERE schedule = name AND due_at <= ?) "
+        "FROM schedules ORDER BY name",
+        (now,),
     )
     return [Schedule(name=row[0], spec=row[1], since=row[2], next_at=row[3], last_slot=row[4]) for row in rows]
 
 
-def get(db: sqlite3.Connection, name: str) -> Schedule | None:
+def get(db: sqlite3.Connection, name: str, *, now: UnixMs) -> Schedule | None:
     """One schedule."""
-    return next((schedule for schedule in all_of(db) if schedule.name == name), None)
+    return next((schedule for schedule in all_of(db, now=now) if schedule.name == name), None)
 
 
 def forget_ahead(db: sqlite3.Connection, *, name: str, now: UnixMs) -> None:

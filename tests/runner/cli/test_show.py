@@ -10,7 +10,7 @@ import pytest
 from runner.home import Home
 from runner.store import breakers, charges, events, schedules
 from runner.store.charges import NewCharge
-from runner.units import MicroUsd, SystemClock, UnixMs, day_of
+from runner.units import MicroUsd, SystemClock, UnixMs, day_of, iso
 from tests.runner.cli.world import Afk, bury, queue, start_runner
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -135,3 +135,16 @@ def test_an_empty_listing_is_an_empty_list(afk: Afk, verb: str) -> None:
 
     assert (answer.code, answer.json) == (0, [])
     assert afk(verb).out == ""
+
+
+def test_a_slot_that_a_clock_ahead_dealt_with_is_not_shown_as_the_last(afk: Afk, db: sqlite3.Connection) -> None:
+    now = SystemClock().now()
+    past, ahead = UnixMs(now - 60_000), UnixMs(now + 86_400_000)
+    schedules.declare(db, name="digest", spec="every 1m", now=past)
+    schedules.take_slot(db, schedule="digest", due_at=past, now=past, job_key="digest@then")
+    schedules.take_slot(db, schedule="digest", due_at=ahead, now=ahead, skipped="a clock was ahead")
+
+    (row,) = afk("schedules", "--json").json
+
+    assert (row["last_slot"], row["last_skipped"]) == (iso(past), None)
+    assert afk("status", "--json").json["schedules"][0]["last_slot"] == iso(past)
