@@ -28,6 +28,7 @@ MOST_CONNECTIONS = 128
 CHUNK = 65_536
 SETUP_S = 30.0
 """Longest wait until a command is confined; on a busy machine a new process takes its time."""
+SYSCTLS = Path("/proc/sys")
 SANDBOX = "/usr/bin/sandbox-exec"
 
 
@@ -227,9 +228,9 @@ def way_out() -> str:
     """What an operator does about an `obstacle`."""
     if not sys.platform.startswith("linux"):
         return "take confine out of the task, or run it on Linux"
-    for name, wanted in _SYSCTLS.items():
+    for name, wanted in _WANTED.items():
         with suppress(OSError, ValueError):
-            found = int(Path("/proc/sys", *name.split(".")).read_text("ascii"))
+            found = int(SYSCTLS.joinpath(*name.split(".")).read_text("ascii"))
             if found == 0 if wanted else found != 0:
                 return f"sysctl -w {name}={wanted}"
     return (
@@ -238,7 +239,7 @@ def way_out() -> str:
     )
 
 
-_SYSCTLS = {
+_WANTED = {
     "kernel.unprivileged_userns_clone": 1,
     "user.max_user_namespaces": 10_000,
     "user.max_net_namespaces": 10_000,

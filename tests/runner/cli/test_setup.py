@@ -97,6 +97,21 @@ def test_doctor_says_how_to_mend_an_open_home(afk: Afk, home: Home) -> None:
     assert f"mend: chmod 700 {home.root}" in answer.out
 
 
+def test_doctor_says_how_to_close_an_open_env_file(afk: Afk, home: Home) -> None:
+    """What others can read is refused; the mend is the command."""
+    home.env.write_text("KEY=value\n")
+    home.env.chmod(0o644)
+
+    answer = afk("doctor", "--json")
+
+    assert answer.code == Exit.CONFIG
+    assert checks(answer)["config"]["mend"] == f"chmod 600 {home.env}"
+
+
+def test_doctor_says_how_old_the_prices_are(afk: Afk) -> None:
+    assert any("genai-prices" in check["text"] for check in afk("doctor", "--json").json["checks"])
+
+
 def test_doctor_finds_a_damaged_database(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.execute("CREATE TABLE filler AS SELECT hex(randomblob(500)) AS x FROM json_each('[1,2,3,4,5,6,7,8]')")

@@ -11,44 +11,22 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
 
 from runner.config import Config, TaskConfig
+from runner.doctor.children import children
+from runner.doctor.finding import Finding, Level
 from runner.errors import ConfigError, RunnerError, StoreError, StoreMissing
 from runner.home import Home
 from runner.settings import SettingsError, load
+from runner.settings.table import Problem
 from runner.snapshot import Health, Reader, RunnerView, Vitals, clock_ms
 from runner.store.db import open_reader, schema_version
 from runner.units import duration
 
+__all__ = ["Finding", "Level", "examine"]
+
 LOW_DISK_BYTES = 200_000_000
 """Below this a busy day of logs and results may fill the disk, and then no call can be paid for."""
-
-
-class Level(StrEnum):
-    """How a finding is meant."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: Level
-    name: str
-    """`home`, `config`, `database`, `tasks`, `prices`, `runner`, `stop`, `disk`."""
-    text: str
-    mend: str | None = None
-    """What to do about it; None: nothing needs to be done, or the text says it."""
-
-    def document(self) -> dict[str, Any]:
-        """As `doctor --json` carries it."""
-        return {"name": self.name, "level": self.level.value, "text": self.text, "mend": self.mend}
 
 
 def examine(home: Home, *, environ: Mapping[str, str]) -> list[Finding]:
@@ -85,15 +63,21 @@ def _config(home: Home, environ: Mapping[str, str]) -> tuple[Config | None, list
     try:
         config = load(home.root, environ=environ)
     except SettingsError as error:
-        mend = f"edit {home.config}, then run doctor again"
         return None, [
-            Finding(level=Level.FAIL, name="config", text=str(problem), mend=mend) for problem in error.problems
+            Finding(level=Level.FAIL, name="config", text=str(problem), mend=_mend(problem, home))
+            for problem in error.problems
         ]
     except ConfigError as error:
         mend = f"afk-runner init --home {home.root}" if not home.config.exists() else f"edit {home.config}"
         return None, [Finding(level=Level.FAIL, name="config", text=str(error), mend=mend)]
     named = f"{len(config.tasks)} tasks in afk.toml, {config.runner.workers} workers, days of {config.zone.key}"
     return config, [Finding(level=Level.OK, name="config", text=named)]
+
+
+def _mend(problem: Problem, home: Home) -> str:
+    if not problem.text.endswith("open to others; chmod 600 it"):
+        return f"edit {problem.path}, then run doctor again"
+    return f"chmod 600 {problem.path}" if problem.path == home.env else "chmod 600 the file that is named"
 
 
 def _database(home: Home) -> Iterator[Finding]:
@@ -149,15 +133,19 @@ def _tasks(home: Home, config: Config) -> Iterator[Finding]:
         else:
             tasks |= found
             yield Finding(level=Level.OK, name="tasks", text=f"{len(found)} tasks in {len(files)} files load")
-    for task in config.tasks.values():
-        yield from _command(task)
+    yield from children(tasks)
+    yield _price_list()
     yield from _prices(config, tasks)
 
 
-def _command(task: TaskConfig) -> Iterator[Finding]:
-    if task.command and shutil.which(task.command[0]) is None and not os.path.isabs(task.command[0]):
-        text = f"task {task.name}: there is no program {task.command[0]!r} on this PATH; the service's may differ"
-        yield Finding(level=Level.WARN, name="tasks", text=text, mend="write its whole path into command")
+def _price_list() -> Finding:
+    from runner.gate.price_age import list_date  # noqa: PLC0415 - reads what is installed
+
+    dated, now = list_date(), clock_ms()
+    if not dated.old(now):
+        return Finding(level=Level.OK, name="prices", text=dated.sentence(now))
+    mend = "install a newer afk-console, or write what you pay into [prices] of afk.toml"
+    return Finding(level=Level.WARN, name="prices", text=f"{dated.sentence(now)}: prices may have changed", mend=mend)
 
 
 def _prices(config: Config, tasks: Mapping[str, TaskConfig]) -> Iterator[Finding]:
