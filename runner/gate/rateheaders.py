@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import ceil
 
 from runner.units import DAY_MS, UnixMs
 
@@ -20,6 +22,7 @@ _NOTHING = re.compile(r"0{1,20}(\.0{1,20})?")
 _SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 _LONGEST = 64
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +37,13 @@ class Exhausted:
 def exhausted(headers: Mapping[str, str], *, now: UnixMs) -> Exhausted | None:
     """The limit that is used up and filled last; None when something is left of each. `headers`: names of any case."""
     found: list[Exhausted] = []
-    words = {name.lower(): value for name, value in headers.items() if "ratelimit-" in name.lower()}
+    words = {
+        name.lower(): value.strip()
+        for name, value in headers.items()
+        if "ratelimit-" in name.lower() and len(value) <= _LONGEST
+    }
     for name, remaining in words.items():
-        if not _NOTHING.fullmatch(remaining.strip()[:_LONGEST]):
+        if not _NOTHING.fullmatch(remaining):
             continue
         until = None
         if kind := _ANTHROPIC.fullmatch(name):
@@ -51,19 +58,15 @@ def exhausted(headers: Mapping[str, str], *, now: UnixMs) -> Exhausted | None:
 def _moment(text: str | None) -> int | None:
     """An RFC 3339 time with its offset."""
     try:
-        moment = datetime.fromisoformat((text or "")[:_LONGEST].strip())
-        if moment.tzinfo is None:
-            return None
-        return int(-((moment.timestamp() * 1000) // -1))
-    except (ValueError, OverflowError):
+        moment = datetime.fromisoformat(text or "")
+        return -((_EPOCH - moment) // timedelta(milliseconds=1))
+    except (ValueError, TypeError, OverflowError):  # TypeError: it names no zone
         return None
 
 
 def _span(text: str | None, *, now: UnixMs) -> int | None:
     """A time from now on such as `6m0s`, `1.5s` or `120ms`."""
-    said = (text or "")[:_LONGEST].strip()
-    parts = _SPAN.findall(said)
-    if not parts or "".join(number + unit for number, unit in parts) != said:
+    parts = _SPAN.findall(text or "")
+    if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
-    span = timedelta(milliseconds=sum(float(number) * _UNIT_MS[unit] for number, unit in parts))
-    return now + -(-span // timedelta(milliseconds=1))
+    return now + ceil(sum(Decimal(number) * _UNIT_MS[unit] for number, unit in parts))
