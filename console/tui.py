@@ -11,7 +11,6 @@ from importlib import resources
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 
@@ -22,6 +21,7 @@ from console.feed import Feed
 from console.format import count, exact_age, place, plural
 from console.look import ASCII, UNICODE, Look
 from console.messages import KillEnded, Looked, LookNow, ReplayEnded, ReplayPlanned, ResumeEnded
+from console.output import ThriftyApp
 from console.screens.board import Board
 from console.screens.help import Help
 from console.screens.question import Question
@@ -49,7 +49,7 @@ class Options:
     """No key changes anything."""
 
 
-class ConsoleApp(App[None]):
+class ConsoleApp(ThriftyApp[None]):
     """Wires the feed to the board and the keys to the acts."""
 
     CSS_PATH = Path(str(resources.files("styles") / "console.tcss"))  # absolute: works from any directory
@@ -57,6 +57,7 @@ class ConsoleApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f9", "kill", priority=True, show=False),
         Binding("ctrl+c", "how_to_quit", priority=True, show=False),
+        Binding("ctrl+l", "draw_anew", priority=True, show=False),
     ]
 
     def __init__(
@@ -246,6 +247,9 @@ class ConsoleApp(App[None]):
 
     def action_help(self) -> None:
         self.push_screen(Help(self.board.view, self.options.look, readonly=self.options.readonly))
+
+    def action_draw_anew(self) -> None:
+        self.redraw_all()
 
     def action_how_to_quit(self) -> None:
         self.board.flash("q quits; the runner goes on either way")
