@@ -19,6 +19,7 @@ from runner.gate.prices import PriceList
 from runner.gate.rates import Price
 from runner.gate.usage import Usage, same_model
 from runner.gate.verdict import Verdict, held
+from runner.store import tool_calls
 from runner.store.writer import Writer
 from runner.units import Clock, MicroUsd, UnixMs
 
@@ -119,6 +120,13 @@ class Book:
             return
         reason = f"its headers say that no {told.what} are left"
         self._writer.submit(lambda db: brakes.pause(db, call, until=told.until, reason=reason, now=self._clock.now()))
+
+    async def count_tools(self, granted: Pass, asked: int) -> None:
+        """Count what a model asked for, where the job has a limit on it; durable before the client can act on it."""
+        if granted.max_tool_calls is None or not asked:
+            return
+        granted.tool_calls += asked
+        await self._write(lambda db: tool_calls.add(db, granted.job_id, asked))
 
     async def settle(self, charge: int, call: Call, *, price: Price, used: Usage) -> None:
         """Write the true cost down, by the prices of all models that worked on it."""

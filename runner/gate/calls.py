@@ -54,6 +54,9 @@ class Calls:
     ) -> Flight | Refusal:
         """Bound the call, make it ready, and only then hold money for it."""
         model = model_of(body)
+        over = granted.over_its_tools()
+        if over is not None:
+            return over
         upstream = routed(self._upstreams, model, endpoint.wire)
         if isinstance(upstream, Refusal):
             return upstream

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import httpx
 
-from runner.gate import admission, estimate
+from runner.gate import admission, estimate, toolcalls
 from runner.gate.admission import Refusal
 from runner.gate.book import Barred, Book
 from runner.gate.call import Call
@@ -20,6 +20,7 @@ from runner.gate.http import NO_RETRY, Responder
 from runner.gate.local import RemoteWatch
 from runner.gate.passes import Pass
 from runner.gate.rates import Price
+from runner.gate.toolcalls import StreamedCalls
 from runner.gate.upstreams import OFFLINE, Answer, Outgoing, Upstreams
 from runner.gate.usage import Usage
 from runner.gate.verdict import (
@@ -157,6 +158,7 @@ class Flight:
         parsed: object = None
         with suppress(ValueError, RecursionError):
             parsed = json.loads(body)
+        await self._book.count_tools(self._granted, toolcalls.in_message(parsed))
         used = self._endpoint.whole(parsed, self._call.model)
         if used is None and _is_stream(answer):  # nobody asked for one, but what it cost can be read from it
             meter = self._endpoint.meter(self._call.model)
@@ -181,9 +183,12 @@ class Flight:
 
     async def _stream(self, answer: Answer) -> None:
         meter, ended, refined = self._endpoint.meter(self._call.model), False, False
+        tools = StreamedCalls() if self._granted.max_tool_calls is not None else None
         await self._responder.begin(answer.status, down(answer.headers))
         async for chunk in answer.chunks():
             meter.feed(chunk)
+            if tools is not None:
+                await self._book.count_tools(self._granted, tools.feed(chunk))
             if not ended:  # before the client sees the end, the cost is durable
                 ended = await self._ends(chunk, meter.complete())
             await self._responder.chunk(chunk if self._passer is None else self._passer.take(chunk))

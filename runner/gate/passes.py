@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from runner.gate.admission import Refusal
+from runner.gate.admission import Refusal, too_many_tools
 from runner.gate.call import Call
 from runner.units import MicroUsd, UnixMs
 
@@ -71,6 +71,12 @@ class Pass:
     def refused(self, refusal: Refusal) -> None:
         """A call of the attempt was refused."""
         self.refusal = refusal
+
+    def over_its_tools(self) -> Refusal | None:
+        """Why no more calls may go, once models asked for more tools than the job may use."""
+        if self.max_tool_calls is None or self.tool_calls <= self.max_tool_calls:
+            return None
+        return too_many_tools(self.tool_calls, self.max_tool_calls)
 
     def cut(self) -> None:
         """Cut the calls in flight. Each once: a second cancel would break into the closing of its connection."""
