@@ -9,10 +9,12 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from runner import spending
 from runner.errors import NotFound, StoreMissing, StoreNewer
+from runner.heartbeat import last_beat
 from runner.home import Home
 from runner.lock import lock_is_held
 from runner.spending import CapView, HeldCall
@@ -60,7 +62,7 @@ from runner.views import (
     status_json,
 )
 from runner.why import why
-from runner.work.conversation import Verdict, verdicts
+from runner.work.conversation import Verdict, told, verdicts
 
 __all__ = [
     "Alerts",
@@ -93,6 +95,7 @@ __all__ = [
     "Waiting",
     "clock_ms",
     "status_json",
+    "told",
 ]
 
 
@@ -343,6 +346,11 @@ def _runner(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerView:
     if row is None:
         return RunnerView(health=Health.SILENT if held else Health.NEVER)
     age = max(0, now - row.heartbeat_at)
+    if held and age > LATE_MS and row.ended is None and (beat := last_beat(home.heartbeat)) and beat.pid == row.pid:
+        beat_age = max(0, now - beat.at)
+        if beat.fault is not None and beat_age <= LATE_MS:  # it lives, and says outside what it cannot write down
+            row = replace(row, state=RunState.PARKED, reason=beat.fault, heartbeat_at=beat.at)
+            return RunnerView(health=Health.LIVE, row=row, heartbeat_age_ms=beat_age)
     if row.ended is not None and not held:
         health = Health.STOPPED if row.ended != "lost" else Health.DEAD
     elif row.state is RunState.STANDBY:

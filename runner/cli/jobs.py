@@ -21,11 +21,14 @@ from runner.cli.shell import (
     say_table,
     stamp,
 )
-from runner.snapshot import Attempt, Job, JobDetail, JobStatus, clock_ms
+from runner.snapshot import Attempt, Job, JobDetail, JobStatus, clock_ms, told
+from runner.text import one_line
 from runner.units import duration, usd
 
 SHOWS_CHARS = 4_000
 """Of a payload, a result or a tail on the terminal; `--json` gives them whole."""
+STEP_CHARS = 160
+"""Of a recorded step."""
 
 
 def register(app: typer.Typer) -> None:
@@ -106,7 +109,7 @@ def _say_detail(detail: JobDetail) -> None:
     for attempt in detail.attempts:
         _say_attempt(attempt)
     for name, result in detail.steps.items():
-        say(f"step      {name}: {_short(result, 300)}")
+        say(f"step      {name}: {one_line(told(name, result), STEP_CHARS)}")
     for verdict in detail.verdicts:
         say(f"criterion {'met' if verdict.met else 'NOT met'}: {verdict.criterion} ({verdict.reason})")
     for draft in detail.drafts:

@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,9 +140,10 @@ def _ask(body: Mapping[str, Any]) -> _Ask:
     material: list[str] = []
     given: list[str] = []
     messages = body.get("messages")
+    done = offline_agent.acts(body)  # their results are no text to sum up
     turns = [turn for turn in messages if isinstance(turn, dict)] if isinstance(messages, list) else []
     for place, turn in enumerate(turn for turn in turns if turn.get("role") != "assistant"):
-        texts, results = _texts(turn.get("content"))
+        texts, results = _texts(turn.get("content"), done=done)
         if place == 0 and texts:
             question, rest = _part(texts[0], alone=len(texts) == 1)
             instructions.extend(question)
@@ -175,8 +176,8 @@ def _is_question(text: str) -> bool:
     )
 
 
-def _texts(content: object) -> tuple[list[str], list[str]]:
-    """A turn's own texts, and those its tool results hold."""
+def _texts(content: object, *, done: Collection[object] = ()) -> tuple[list[str], list[str]]:
+    """A turn's own texts, and those that tools gave it to read."""
     if isinstance(content, str):
         return [content], []
     own: list[str] = []
@@ -186,7 +187,7 @@ def _texts(content: object) -> tuple[list[str], list[str]]:
             continue
         if isinstance(block.get("text"), str):
             own.append(block["text"])
-        elif block.get("type") == "tool_result":
+        elif block.get("type") == "tool_result" and block.get("tool_use_id") not in done:
             inner = block.get("content")
             pieces = inner if isinstance(inner, list) else [{"text": inner}]
             results.extend(

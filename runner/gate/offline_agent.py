@@ -18,6 +18,8 @@ MOST_FILES = 10
 """Read through `read_file` before it answers."""
 ENOUGH = 0.5
 """Share of a criterion's telling words that must occur in a text for it to count as met."""
+SAME = 4
+"""Letters by which two words count as one: failing, fails, failed."""
 SLICE = 1_000
 """Characters whose words are counted at a time."""
 _FILE = re.compile(r"\b[A-Za-z0-9][\w-]{0,60}\.(?:md|txt|json|csv)\b")
@@ -37,6 +39,15 @@ def next_call(body: Mapping[str, Any], text: str) -> dict[str, Any] | None:
             digest = hashlib.sha256(json.dumps([len(made), name, given], sort_keys=True).encode()).hexdigest()
             return {"type": "tool_use", "id": f"toolu_offline_{digest[:16]}", "name": name, "input": given}
     return None
+
+
+def acts(body: Mapping[str, Any]) -> list[object]:
+    """Ids of the calls by which it did something, rather than read something."""
+    return [
+        block.get("id")
+        for block in _blocks(body, "assistant")
+        if block.get("type") == "tool_use" and block.get("name") in ("write_output", "draft")
+    ]
 
 
 def _wishes(
@@ -68,7 +79,8 @@ def judgement(body: Mapping[str, Any]) -> str | None:
 
 
 def _verdict(number: int, wanted: set[str], said: set[str]) -> dict[str, Any]:
-    found = sorted(wanted & said)
+    beginnings = {word[:SAME] for word in said}
+    found = sorted(word for word in wanted if word[:SAME] in beginnings)
     reason = f"{len(found)} of {len(wanted)} telling words occur{': ' if found else ''}{', '.join(found[:8])}"
     return {
         "number": number,

@@ -60,7 +60,7 @@ class _Agent:
 
     def run(self) -> str:
         messages: list[dict[str, Any]] = [{"role": "user", "content": self._opening()}]
-        rounds = 0
+        rounds, judged = 0, None
         for turn in range(1, MOST_TURNS + 1):
             message = self._step(f"turn {turn}", lambda: self._ask(messages))
             content = message["content"]
@@ -81,6 +81,9 @@ class _Agent:
             unmet = self._unmet(rounds)
             if not unmet:
                 return self._last_text
+            if rounds >= MOST_ROUNDS or self._last_text == judged:
+                raise Halted(_still_unmet(unmet, rounds))
+            judged = self._last_text
             messages.append({"role": "user", "content": [{"type": "text", "text": complaint(unmet)}]})
         raise Halted(f"it had not come to an end after {MOST_TURNS} turns")
 
@@ -88,7 +91,7 @@ class _Agent:
         return self._context.step(self._before + name, work)
 
     def _series(self) -> str:
-        """Where this conversation is recorded. One that began with other words is not taken up: the task was changed."""
+        """Where this conversation is recorded. One that began with other words belongs to a task that was changed."""
         number = 1
         while True:
             first = self._context.recorded(f"{series(number)}turn 1")
@@ -161,20 +164,19 @@ class _Agent:
     # --- criteria -------------------------------------------------------------------------------------------------
 
     def _unmet(self, number: int) -> list[Verdict]:
-        """Criteria the last text does not meet. Raises Halted when it was sent back often enough."""
-        found = self._step(f"verdict {number}", self._judge)
-        unmet = [Verdict(**verdict) for verdict in found if not verdict["met"]]
-        if unmet and number >= MOST_ROUNDS:
-            raise Halted(
-                f"{len(unmet)} of {len(found)} criteria are still not met after {number} answers: "
-                + "; ".join(f"{verdict.criterion} ({verdict.reason})" for verdict in unmet)
-            )
-        return unmet
+        """Criteria the last text does not meet."""
+        return [Verdict(**one) for one in self._step(f"verdict {number}", self._judge) if not one["met"]]
 
     def _judge(self) -> list[dict[str, Any]]:
         asked = question(self._order["model"], self._criteria, self._last_text, max_tokens=self._max_tokens)
         said = text_of(message_of(self._context.anthropic(), asked)["content"])
         return [asdict(verdict) for verdict in read_verdicts(said, self._criteria)]
+
+
+def _still_unmet(unmet: Sequence[Verdict], rounds: int) -> str:
+    after = "its answer does not change any more" if 1 < rounds < MOST_ROUNDS else f"{rounds} answers were judged"
+    lacking = "; ".join(f"{verdict.criterion} ({verdict.reason})" for verdict in unmet)
+    return f"{after}, and this is still not met: {lacking}"
 
 
 def _toolbox(context: Context, order: Mapping[str, Any]) -> Toolbox:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _TURN = re.compile(r"(?:again ([0-9]+): )?turn ([0-9]+)")
+_TOOL = re.compile(r"(?:again [0-9]+: )?turn [0-9]+ tool [0-9]+")
 _VERDICT = re.compile(r"(?:again ([0-9]+): )?verdict ([0-9]+)")
 
 
@@ -55,6 +56,25 @@ def verdicts(steps: Mapping[str, str]) -> tuple[Verdict, ...]:
                 if isinstance(one, dict) and {"criterion", "met", "reason"} <= one.keys()
             )
     return ()
+
+
+def told(name: str, result: str) -> str:
+    """A recorded step in words: what was said, what was asked for, what came of it."""
+    value = _parsed(result)
+    if _TURN.fullmatch(name) and isinstance(value, dict) and isinstance(value.get("content"), list):
+        return " ".join(_block_told(block) for block in value["content"] if isinstance(block, dict)) or "nothing"
+    if _TOOL.fullmatch(name) and isinstance(value, dict):
+        return f"{'REFUSED: ' if value.get('is_error') else ''}{value.get('content')}"
+    if _VERDICT.fullmatch(name):
+        judged = verdicts({name: result})
+        return f"{sum(verdict.met for verdict in judged)} of {len(judged)} criteria met"
+    return result
+
+
+def _block_told(block: Mapping[str, Any]) -> str:
+    if block.get("type") == "tool_use":
+        return f"asks for {block.get('name')} {json.dumps(block.get('input'), ensure_ascii=False)}"
+    return str(block.get("text") or f"[{block.get('type')}]")
 
 
 def _ordered(kind: re.Pattern[str], steps: Mapping[str, str], *, newest_first: bool) -> list[str]:
