@@ -211,6 +211,7 @@ per_job_usd = "0.25"  # the most one job may cost in all its attempts
 # hourly_usd = "0.50"
 # rolling_24h_usd = "1.00"
 # monthly_usd = "20.00"
+# alert_at = [50, 80, 100]  # percent of a cap at which you are told
 
 [runner]
 workers = 2

@@ -149,6 +149,18 @@ def test_a_cap_of_zero_is_a_cap(home: Path) -> None:
     assert read(home, REQUIRED.replace("1.00", "0")).budget.daily_usd == 0
 
 
+@pytest.mark.parametrize(
+    ("written", "levels"), [("", (50, 80, 100)), ("alert_at = []", ()), ("alert_at = [90, 10, 90]", (10, 90))]
+)
+def test_the_levels_of_a_cap_are_told_in_order_and_once(home: Path, written: str, levels: tuple[int, ...]) -> None:
+    assert read(home, REQUIRED + written).budget.alert_at == levels
+
+
+@pytest.mark.parametrize("written", ["50", '"50"', "[0]", "[101]", "[50.0]", "[true]", '["50"]', "[[50]]"])
+def test_a_level_is_a_percentage_or_refused(home: Path, written: str) -> None:
+    assert refusal(home, f"{REQUIRED}alert_at = {written}").startswith(f"{LINE}: [budget] alert_at must be a list of")
+
+
 def test_all_problems_are_told_at_once_in_line_order(home: Path) -> None:
     """One look at the answer is enough to mend the whole file, and each line names file and place by itself."""
     text = 'timezone = "Europe/Berln"\nwat = 1\n[runner]\nwrokers = 2\n[budget]\ndaily_usd = 1.0\n[runer]\n'
