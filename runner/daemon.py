@@ -31,6 +31,7 @@ from runner.gate.passes import Passes
 from runner.gate.prices import PriceList
 from runner.gate.server import Gate
 from runner.gate.upstreams import Upstreams
+from runner.heartbeat import HeartbeatFile
 from runner.home import Home
 from runner.lock import HomeLock
 from runner.log import LogFile
@@ -255,6 +256,8 @@ class Daemon:
             outputs=self._home.attempts,
             clock=self._clock,
         )
+        self._heart = HeartbeatFile(self._home.heartbeat)
+        self._closers.append(self._close_heart)
         self._fifo = _open_fifo(self._home.fifo)
         loop.add_reader(self._fifo, self._poked)
         self._closers.append(self._close_fifo)
@@ -373,6 +376,9 @@ class Daemon:
             except Exception as error:
                 self._remark(f"while closing, {step.__qualname__}: {error}")
 
+    async def _close_heart(self) -> None:
+        self._heart.close()
+
     async def _close_fifo(self) -> None:
         asyncio.get_running_loop().remove_reader(self._fifo)
 
@@ -460,6 +466,7 @@ class Daemon:
             self._later_tick = asyncio.get_running_loop().call_later(wait, self._tick)
 
     async def _beat(self) -> None:
+        self._heart.beat(fault=self._switch.fault)
         until = UnixMs(self._clock.now() + LEASE_MS)
         try:
             await self._writer.write(lambda db: self._beat_in(db, until))

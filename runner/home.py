@@ -105,12 +105,8 @@ class Home:
         return self.root / "runner.fifo"
 
     @property
-    def turn_a(self) -> Path:
-        return self.root / "agent.db-turn-a"
-
-    @property
-    def turn_b(self) -> Path:
-        return self.root / "agent.db-turn-b"
+    def heartbeat(self) -> Path:
+        return self.root / "heartbeat"
 
     def check(self) -> None:
         """Raise ConfigError for a home that is missing, not ours, writable by others, or on a network file system."""

@@ -10,8 +10,9 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,6 +206,24 @@ def _fill_the_disk(afk: World) -> None:
     assert afk.one("SELECT starts FROM jobs WHERE key = ?", key) == 1
     assert afk.one("PRAGMA integrity_check") == "ok"
     assert runner.poll() is None
+
+
+def test_a_runner_that_cannot_write_says_so_outside_the_database(afk: World) -> None:
+    """It is not taken for one that hangs: it is parked, with the reason, and goes on by itself."""
+    afk.init(TOML, tasks=TASKS)
+    runner = afk.start()
+
+    def told(state: str) -> dict[str, Any]:
+        return eventually(lambda: (now := afk.status()["runner"])["state"] == state and now, what=state)
+
+    with closing(sqlite3.connect(afk.home / "agent.db", isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        silent = eventually(lambda: (row := told("parked"))["heartbeat_age_s"] < 5 and row)
+        assert "the database cannot be written" in silent["reason"]
+        assert silent["pid"] == runner.pid
+        somebody.execute("ROLLBACK")
+
+    assert told("running")["reason"] is None
 
 
 # --- databases ----------------------------------------------------------------------------------------------------

@@ -43,12 +43,12 @@ def test_every_place_is_below_the_root(home: Home) -> None:
     """The names people type stay what they are."""
     places = {
         *(home.config, home.env, home.db, home.tasks, home.inputs, home.outputs, home.logs, home.attempts),
-        *(home.work, home.stop, home.lock, home.guard_lock, home.fifo, home.turn_a, home.turn_b),
+        *(home.work, home.stop, home.lock, home.guard_lock, home.fifo, home.heartbeat),
     }
 
     assert {str(place.relative_to(home.root)) for place in places} == {
         *("afk.toml", ".env", "agent.db", "tasks", "inputs", "outputs", "logs", "logs/attempts", "work", "STOP"),
-        *("runner.lock", "guard.lock", "runner.fifo", "agent.db-turn-a", "agent.db-turn-b"),
+        *("runner.lock", "guard.lock", "runner.fifo", "heartbeat"),
     }
 
 
