@@ -13,22 +13,25 @@ from tests.e2e.world import World, eventually
 from tests.upstream import FakeAnthropic, Reply
 
 
+RATE = f"rate:{BREAKER}"
+
+
 @pytest.fixture
 def vendor() -> Iterator[FakeAnthropic]:
     with FakeAnthropic() as server:
         yield server
 
 
-def breaker(afk: World) -> dict[str, Any]:
+def breaker(afk: World, name: str = BREAKER) -> dict[str, Any]:
     """The one breaker, as `status` tells it."""
     (told,) = afk.status()["breakers"]
-    assert told["name"] == BREAKER
+    assert told["name"] == name
     return dict(told)
 
 
-def waiting(afk: World) -> int:
+def waiting(afk: World, gate: str = f"breaker:{BREAKER}") -> int:
     """Jobs put back for the breaker."""
-    return int(afk.one("SELECT count(*) FROM jobs WHERE waiting_gate = ?", f"breaker:{BREAKER}"))
+    return int(afk.one("SELECT count(*) FROM jobs WHERE waiting_gate = ?", gate))
 
 
 def test_a_failing_upstream_is_left_alone_until_one_trial_succeeds(afk: World, vendor: FakeAnthropic) -> None:
@@ -86,22 +89,24 @@ def test_a_failed_trial_opens_it_for_longer(afk: World, vendor: FakeAnthropic) -
     assert afk.one("SELECT opens FROM breakers") >= 2
 
 
-def test_a_refused_key_trips_it_until_a_person_resets_it(afk: World, vendor: FakeAnthropic) -> None:
-    """Waiting mends nothing; the reset wakes the jobs at once."""
+def test_a_refused_key_trips_its_upstream_until_a_person_resets_it(afk: World, vendor: FakeAnthropic) -> None:
+    """Waiting mends nothing, for no model of the key; the reset wakes the jobs at once."""
     vendor.default = Reply.error(401, "authentication_error", "invalid x-api-key")
     house(afk, vendor, workers=2)
     keys = ask(afk, 5)
     afk.start()
 
-    eventually(lambda: waiting(afk) == 5)
+    eventually(lambda: waiting(afk, "breaker:house/*") == 5)
     assert len(vendor.requests) <= 2
     assert burnt(afk, keys) == {}
-    assert breaker(afk)["retry_at"] is None
+    assert breaker(afk, "house/*")["retry_at"] is None
+    assert afk.status()["alerts"] == {"undelivered": 1, "open": 1}
     assert spent(afk) == (0, 0)
 
     vendor.default = Reply.ok()
-    afk.afk("breaker", "reset", BREAKER, "--reason", "a new key is in place")
+    afk.afk("breaker", "reset", "house/*", "--reason", "a new key is in place")
     eventually(lambda: afk.counts() == {"done": 5})
+    assert afk.status()["alerts"]["open"] == 0
 
 
 def test_a_breaker_tripped_by_hand_lets_nothing_through(afk: World, vendor: FakeAnthropic) -> None:
@@ -125,7 +130,10 @@ def test_a_rate_limit_puts_the_job_back_unburnt_until_the_time_it_names(afk: Wor
     afk.start()
 
     vendor.wait_for(1)
-    eventually(lambda: afk.one("SELECT waiting_gate FROM jobs") == "rate:house")
+    eventually(lambda: waiting(afk, RATE) == 1)
+    why = afk.afk("why", key)
+    assert "calls to house/house-model are paused until " in why
+    assert "HTTP 429 rate_limit_error" in why
     assert afk.one("SELECT not_before - (SELECT ended_at FROM charges) FROM jobs") == pytest.approx(3000, abs=500)
 
     eventually(lambda: afk.counts() == {"done": 1})

@@ -33,9 +33,11 @@ cap = "20ms"
 [breaker]
 failures = {failures}
 cooldown = "{cooldown}"
+{breaker}
 [upstreams.house]
 url = "{url}"
 key = "env:HOUSE_KEY"
+{upstream}
 [upstreams.cellar]
 url = "{url}"
 local = true
@@ -98,11 +100,25 @@ def house(
     grace: str = "1s",
     failures: int = 5,
     cooldown: str = "5m",
+    breaker: str = "",
+    upstream: str = "",
     extra: str = "",
 ) -> World:
-    """Make the home; its runners get the vendor's key from their environment."""
+    """Make the home; its runners get the vendor's key from their environment.
+
+    `breaker`, `upstream`: more lines of these sections; `extra`: more sections.
+    """
     afk.env["HOUSE_KEY"] = KEY
-    toml = _TOML.format(workers=workers, daily=daily, grace=grace, failures=failures, cooldown=cooldown, url=vendor.url)
+    toml = _TOML.format(
+        workers=workers,
+        daily=daily,
+        grace=grace,
+        failures=failures,
+        cooldown=cooldown,
+        breaker=breaker,
+        upstream=upstream,
+        url=vendor.url,
+    )
     return afk.init(toml + extra, tasks=_TASKS)
 
 
