@@ -166,11 +166,11 @@ class _Pass:
 
 
 def _at_speed(body: Mapping[str, Any], price: Price) -> Price:
-    if body.get("speed") != "fast" or price.free:
+    if body.get("speed") != "fast":
         return price
-    if price.fast is None:
+    if price.at_fast is None:
         raise NoBound(f'"speed" "fast" has no known price for {named(body["model"])}; leave it out')
-    return price.fast
+    return price.at_fast
 
 
 def length(prompt: Prompt, price: Price) -> int:

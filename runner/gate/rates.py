@@ -59,9 +59,14 @@ class Price:
 
     @property
     def free(self) -> bool:
-        """Whether no call can cost anything."""
+        """Whether its tokens cost nothing."""
         rates = (self.input, self.output, self.cache_read, self.cache_write_5m, self.cache_write_1h)
         return all(rate.base == 0 and all(each == 0 for _, each in rate.tiers) for rate in rates)
+
+    @property
+    def at_fast(self) -> Price | None:
+        """The price of a fast answer; None: nobody knows. What costs nothing costs nothing fast."""
+        return self if self.free else self.fast
 
 
 FREE = Price(
@@ -82,9 +87,10 @@ def cost(price: Price, usage: Usage, others: Mapping[str, Price] = _NO_OTHERS) -
     that model does; whatever is left costs what the dearest of all would.
     """
     if usage.fast:
-        if price.fast is None or any(other.fast is None for other in others.values()):
+        quick = {name: fast for name, other in others.items() if (fast := other.at_fast) is not None}
+        if price.at_fast is None or len(quick) < len(others):
             return None
-        price, others = price.fast, {name: other.fast for name, other in others.items() if other.fast}
+        price, others = price.at_fast, quick
     all_of_them = dearest([price, *others.values()])
     requested_or_answers = dearest([price, others.get(usage.model, price)])
     pico = _pico(all_of_them, usage.rest, prompt=usage.prompt)

@@ -341,7 +341,7 @@ def test_a_fast_answer_costs_the_fast_price_or_nobody_knows() -> None:
 
     assert cost(price, usage) == 10
     assert cost(make_price(input=MILLION), usage) is None
-    assert cost(price, replace(usage, other_models=("other",)), {"other": make_price()}) is None
+    assert cost(price, replace(usage, other_models=("other",)), {"other": make_price(input=1)}) is None
 
 
 def test_searches_are_billed_beside_the_tokens_and_bear_no_surcharge() -> None:

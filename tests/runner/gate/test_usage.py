@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import event as event_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.gate import sse
+from runner.gate.rates import FREE, Price, Rate, cost
 from runner.gate.usage import MOST_PARTS, MOST_TOKENS, StreamUsage, Tokens, Usage, from_message, same_model
 
 MODEL = "claude-haiku-4-5"
@@ -363,6 +366,92 @@ def test_usage_of_any_shape_never_raises(junk: Any) -> None:
     from_message(make_message(iterations=junk, cache_creation=junk, server_tool_use=junk, speed=junk), MODEL)
     read(event("message_start", message=junk), event("message_delta", usage=junk))
     read(start(), event("message_delta", usage=junk), event("error", error=junk))
+
+
+odd = st.sampled_from([None, -1, True, 1.5, "7", [], {}, MOST_TOKENS, MOST_TOKENS + 1, 10**400, float("inf")])
+
+
+def mostly(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Now and then something else."""
+    return st.integers(0, 19).flatmap(lambda die: values if die else odd)
+
+
+counts = mostly(st.integers(0, 10**7))
+needed = {"input_tokens": counts, "output_tokens": counts}
+cached = {
+    "cache_read_input_tokens": counts,
+    "cache_creation_input_tokens": counts,
+    "cache_creation": mostly(
+        st.dictionaries(st.sampled_from(["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"]), counts)
+    ),
+}
+models = mostly(st.sampled_from([MODEL, f"{MODEL}-20251001", "claude-opus-5"]))
+passes = st.fixed_dictionaries(
+    {
+        "type": mostly(st.sampled_from(["message", "compaction", "advisor_message", "fallback_message"])),
+        "model": models,
+        **needed,
+    },
+    optional=cached,
+)
+reports = st.fixed_dictionaries(
+    needed,
+    optional={
+        **cached,
+        "iterations": mostly(st.lists(passes, max_size=3)),
+        "speed": mostly(st.sampled_from(["standard", "fast"])),
+        "service_tier": mostly(st.sampled_from(["standard", "priority", "batch"])),
+        "inference_geo": mostly(st.sampled_from(["global", "us", ""])),
+        "server_tool_use": mostly(
+            st.dictionaries(st.sampled_from(["web_search_requests", "web_fetch_requests"]), counts)
+        ),
+    },
+)
+LISTED = Price(
+    input=Rate(3, ((100, 7),)),
+    output=Rate(11),
+    cache_read=Rate(1),
+    cache_write_5m=Rate(4),
+    cache_write_1h=Rate(6),
+    source="test",
+    fast=FREE,
+)
+
+
+@given(report=reports, model=models)
+def test_usage_that_is_told_has_a_cost_and_all_of_it_counts(report: Any, model: Any) -> None:
+    """Whatever the answer says: nothing, or whole counts that add up to no less than its totals."""
+    found = from_message({"type": "message", "model": model, "usage": report}, MODEL)
+
+    if found is None:
+        return
+    event_of("told")
+    others = dict.fromkeys(found.other_models, LISTED)
+    assert type(cost(LISTED, found, others)) is int
+    assert cost(LISTED, found, others) >= 0
+    rest = found.rest
+    for name in ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h"):
+        assert type(getattr(found, name)) is int
+        assert 0 <= getattr(rest, name) <= getattr(found, name) <= MOST_TOKENS
+    assert found.input >= report["input_tokens"]
+    assert found.output >= report["output_tokens"]
+    assert found.cache_write_5m + found.cache_write_1h >= (report.get("cache_creation_input_tokens") or 0)
+    assert json.loads(json.dumps(asdict(found)))["input"] == found.input  # as the ledger keeps it
+
+
+@given(first=reports, last=reports, model=models, cut=st.integers(0, 2_000))
+def test_any_usage_reads_the_same_wherever_the_stream_is_cut(first: Any, last: Any, model: Any, cut: int) -> None:
+    stream = event("message_start", message={"model": model, "usage": first}) + CONTENT
+    stream += event("message_delta", usage=last) + STOP
+
+    whole, parts, drops = read(stream), read(stream[:cut], stream[cut:]), read(*(bytes([each]) for each in stream))
+
+    for other in (parts, drops):
+        assert (whole.complete(), whole.opening()) == (other.complete(), other.opening())
+    used, opening = whole.complete(), whole.opening()
+    if used is not None and opening is not None and not used.parts:
+        assert used.input >= opening.input
+        assert opening.output == 0
 
 
 def test_a_line_too_long_to_keep_makes_the_stream_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
