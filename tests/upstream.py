@@ -1,4 +1,4 @@
-"""A stand-in for a model vendor: speaks the Anthropic Messages wire over real sockets and does what it is told.
+"""A stand-in for a model vendor: speaks both wires over real sockets and does what it is told.
 
 It checks nothing and remembers everything. What it should do next is queued with `script`; with nothing queued it
 answers well. One thread with its own loop, so that tests of every kind (sync, async, with child processes) can use it.
@@ -7,14 +7,19 @@ answers well. One thread with its own loop, so that tests of every kind (sync, a
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import threading
+import zlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import h11
+
+from tests import openai_wire
+from tests.openai_wire import CHAT, RESPONSES
 
 PATIENCE_S = 10.0
 """How long a test waits for something before it fails."""
@@ -28,6 +33,14 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     """Sent as it is; None: a message made of the fields below, whole or streamed as the request asks."""
+    pieces: tuple[bytes, ...] | None = None
+    """A stream, sent as it is in these pieces, whatever the request asks."""
+    split: int | None = None
+    """A stream is sent in pieces of so many bytes, cut wherever that falls."""
+    packing: str | None = None
+    """`gzip` or `deflate`: the body is compressed, whatever the client accepts."""
+    error_after: int | None = None
+    """A stream breaks off with an error event after that many others."""
     text: str = "Understood."
     model: str | None = None
     """None: the one asked for."""
@@ -52,10 +65,12 @@ class Reply:
         kind: str = "api_error",
         message: str = "as scripted",
         *,
+        code: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Self:
-        """A refusal in the vendor's words."""
-        body = {"type": "error", "error": {"type": kind, "message": message}}
+        """A refusal in the vendor's words, those of both wires."""
+        error = {"type": kind, "message": message, "code": code, "details": {"error_code": code}}
+        body = {"type": "error", "error": error}
         return cls(status=status, headers=headers or {}, body=json.dumps(body).encode())
 
     @classmethod
@@ -99,6 +114,10 @@ class FakeAnthropic:
     def __init__(self, *, default: Reply | None = None) -> None:
         self.default = default or Reply()
         self.requests: list[Received] = []
+        self.shown: list[str] = []
+        """Models it was asked about, as an Ollama daemon is."""
+        self.remote: dict[str, str] = {}
+        """Of those the ones it forwards, with where to; the others it has never heard of."""
         self._script: deque[Reply] = deque()
         self._arrived = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -148,9 +167,12 @@ class FakeAnthropic:
         try:
             while (received := await self._receive(connection, reader)) is not None:
                 with self._arrived:
-                    self.requests.append(received)
-                    self._arrived.notify_all()
-                    reply = self._reply(received)
+                    if received.path == "/api/show":
+                        reply = self._show(received.body["model"])
+                    else:
+                        self.requests.append(received)
+                        self._arrived.notify_all()
+                        reply = self._reply(received)
                 if not await self._answer(connection, reader, writer, received, reply):
                     break
                 connection.start_next_cycle()
@@ -189,11 +211,17 @@ class FakeAnthropic:
 
     def _reply(self, received: Received) -> Reply:
         path = received.path.partition("?")[0]
-        if received.method == "POST" and path == "/v1/messages":
+        if received.method == "POST" and path in ("/v1/messages", f"/v1{CHAT}", f"/v1{RESPONSES}"):
             return self._script.popleft() if self._script else self.default
         if received.method == "POST" and path == "/v1/messages/count_tokens":
             return Reply(body=json.dumps({"input_tokens": len(received.raw) // 4}).encode())
         return Reply.error(404, "not_found_error", f"nothing at {path}")
+
+    def _show(self, model: str) -> Reply:
+        self.shown.append(model)
+        if model not in self.remote:
+            return Reply(status=404, body=json.dumps({"error": f"model {model!r} not found"}).encode())
+        return Reply(body=json.dumps({"remote_host": self.remote[model], "remote_model": model}).encode())
 
     async def _answer(
         self,
@@ -204,8 +232,14 @@ class FakeAnthropic:
         reply: Reply,
     ) -> bool:
         """Send the answer; whether the connection can carry another request."""
-        streamed = reply.body is None and isinstance(received.body, dict) and received.body.get("stream") is True
-        parts = events(reply, received.body) if streamed else [_whole(reply, received.body)]
+        asked = isinstance(received.body, dict) and received.body.get("stream") is True
+        streamed = reply.pieces is not None or (reply.body is None and asked)
+        parts = events(reply, received) if streamed else [body(reply, received)]
+        if reply.packing is not None:
+            parts = [_packed(b"".join(parts), reply.packing)]
+        if reply.split is not None:
+            whole = b"".join(parts)
+            parts = [whole[start : start + reply.split] for start in range(0, len(whole), reply.split)]
         if reply.cut_after is not None:
             parts = parts[: reply.cut_after] if streamed else [parts[0][: reply.cut_after]]
         if reply.hold is not None and reply.hold_after == 0 and not await _held(reply.hold, reader, received):
@@ -213,9 +247,12 @@ class FakeAnthropic:
         framing = (
             {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
             if streamed
-            else {"content-type": "application/json", "content-length": str(len(_whole(reply, received.body)))}
+            else {"content-type": "application/json", "content-length": str(sum(map(len, parts)))}
         )
-        headers = {**framing, "request-id": f"req_{len(self.requests)}", **reply.headers}
+        if reply.cut_after is not None and not streamed:
+            framing["content-length"] = str(len(body(reply, received)))
+        packing = {"content-encoding": reply.packing} if reply.packing is not None else {}
+        headers = {**framing, **packing, "request-id": f"req_{len(self.requests)}", **reply.headers}
         writer.write(connection.send(h11.Response(status_code=reply.status, headers=list(headers.items()))) or b"")
         for sent, part in enumerate(parts):
             if (
@@ -274,14 +311,38 @@ def message(reply: Reply, body: Any) -> dict[str, Any]:
     return built if reply.usage is None else {**built, "usage": dict(reply.usage)}
 
 
-def events(reply: Reply, body: Any) -> list[bytes]:
-    """The same message as the vendor's events: start, block start, ping, one delta a word, block stop, delta, stop."""
+def asked_for(path: str, body: Any) -> Received:
+    """A request as it would come in, to make an answer for by hand."""
+    return Received(method="POST", path=path, headers={}, raw=json.dumps(body).encode(), body=body)
+
+
+def events(reply: Reply, received: Received) -> list[bytes]:
+    """The answer as the events of the wire it was asked for on."""
+    if reply.pieces is not None:
+        return list(reply.pieces)
+    asked = received.body
+    model = reply.model or asked.get("model", "unknown")
+    if received.path.endswith(CHAT):
+        told = (asked.get("stream_options") or {}).get("include_usage") is True
+        made = openai_wire.chat_events(reply.text, model, reply.usage, told=told)
+        error = openai_wire.data({"error": {"message": "as scripted", "type": "server_error", "code": None}})
+    elif received.path.endswith(RESPONSES):
+        made = openai_wire.response_events(reply.text, model, reply.usage)
+        error = openai_wire.named("error", code="server_error", message="as scripted", param=None, sequence_number=9)
+    else:
+        made = message_events(reply, asked)
+        error = _event("error", error={"type": "overloaded_error", "message": "as scripted"})
+    return made if reply.error_after is None else [*made[: reply.error_after], error]
+
+
+def message_events(reply: Reply, body: Any) -> list[bytes]:
+    """A message as the vendor's events: start, block start, ping, one delta a word, block stop, delta, stop."""
     whole = message(reply, body)
     opening = {**whole, "content": [], "stop_reason": None}
     ending: dict[str, Any] = {"delta": {"stop_reason": "end_turn", "stop_sequence": None}}
     if reply.usage is not None:
         opening["usage"] = {**reply.usage, "output_tokens": 1}
-        ending["usage"] = {"output_tokens": reply.usage["output_tokens"]}
+        ending["usage"] = {"output_tokens": reply.usage.get("output_tokens")}
     words = reply.text.split(" ")
     pieces = [word if place == 0 else f" {word}" for place, word in enumerate(words)]
     return [
@@ -295,8 +356,21 @@ def events(reply: Reply, body: Any) -> list[bytes]:
     ]
 
 
-def _whole(reply: Reply, body: Any) -> bytes:
-    return json.dumps(message(reply, body)).encode() if reply.body is None else reply.body
+def body(reply: Reply, received: Received) -> bytes:
+    """A whole answer on the wire it was asked for on."""
+    if reply.body is not None:
+        return reply.body
+    asked = received.body
+    model = reply.model or (asked.get("model", "unknown") if isinstance(asked, dict) else "unknown")
+    if received.path.endswith(CHAT):
+        return json.dumps(openai_wire.chat(reply.text, model, reply.usage)).encode()
+    if received.path.endswith(RESPONSES):
+        return json.dumps(openai_wire.response(reply.text, model, reply.usage)).encode()
+    return json.dumps(message(reply, asked)).encode()
+
+
+def _packed(body: bytes, packing: str) -> bytes:
+    return gzip.compress(body) if packing == "gzip" else zlib.compress(body) if packing == "deflate" else body
 
 
 def _event(name: str, **fields: object) -> bytes:

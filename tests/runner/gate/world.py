@@ -49,6 +49,11 @@ ASKED: Mapping[str, Any] = {
     "messages": [{"role": "user", "content": "Hello"}],
 }
 _PRICE = PriceConfig(input=Decimal(0), output=Decimal(1000))
+_PRICES = {
+    "house-model": _PRICE,
+    "house-other": replace(_PRICE, output=Decimal(2000)),
+    "house-reader": replace(_PRICE, input=Decimal(100)),
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,7 +137,7 @@ async def house(
     upstreams = Upstreams({"house": vendor}, {"house-*": "house"})
     book = Book(
         writer=writer,
-        price_list=PriceList({"house-model": _PRICE, "house-other": replace(_PRICE, output=Decimal(2000))}),
+        price_list=PriceList(_PRICES),
         policy=Policy(zone=ZoneInfo("UTC"), budget=budget, cool_down=COOL_DOWN),
         outside_stop=lambda: stop.get("outside"),
         any_stop=lambda: stop.get("now"),
