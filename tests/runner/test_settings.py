@@ -294,16 +294,16 @@ def test_a_name_of_ours_cannot_be_an_upstream(home: Path) -> None:
     assert "built in" in refusal(home, REQUIRED + '[upstreams.offline]\nurl = "https://a.example"')
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('wire = "openai"', "this version does not serve"),
-        ('wire = "grpc"', 'must be "anthropic" or "openai"'),
-    ],
-)
-def test_a_wire_this_version_lacks_is_said_so(home: Path, line: str, said: str) -> None:
-    """A word of the design that is not served yet is no misspelling."""
-    assert said in refusal(home, REQUIRED + f'[upstreams.a]\nurl = "https://a.example"\n{line}')
+def test_an_upstream_says_its_wire_and_what_its_answers_may_cost(home: Path) -> None:
+    """The wire has two words; the limit of an answer and what an overload costs have defaults."""
+    text = REQUIRED + '[upstreams.a]\nurl = "https://a.example/v1"\n'
+    lines = 'wire = "openai"\ndefault_output_tokens = 4_096\nhold_overloaded = true\n'
+
+    said, bare = read(home, text + lines).upstreams["a"], read(home, text).upstreams["a"]
+
+    assert (said.wire, said.default_output_tokens, said.hold_overloaded) == ("openai", 4_096, True)
+    assert (bare.wire, bare.default_output_tokens, bare.hold_overloaded) == ("anthropic", 16_384, False)
+    assert 'must be "anthropic" or "openai"' in refusal(home, text + 'wire = "grpc"')
 
 
 PROMPT = '[tasks.a]\nkind = "prompt"\nmodel = "offline/extract"\nprompt = "Do."\n'
