@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runner.config import UpstreamConfig
-from runner.gate import estimate, usage
+from runner.gate import estimate, messages_usage
 from runner.gate.estimate import Bound, Unbounded
 from runner.gate.openai import bound as openai_bound
 from runner.gate.openai import unasked
@@ -110,8 +110,8 @@ MESSAGES = Endpoint(
     path="/messages",
     wire="anthropic",
     bound=_bound_messages,
-    whole=usage.from_message,
-    meter=usage.StreamUsage,
+    whole=messages_usage.from_message,
+    meter=messages_usage.StreamUsage,
     passer=lambda _: None,
 )
 CHAT = Endpoint(

@@ -17,8 +17,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from runner.gate.estimate import Bound, bound, refined
+from runner.gate.messages_usage import StreamUsage, from_message
 from runner.gate.rates import FREE, Price, Rate, cost
-from runner.gate.usage import StreamUsage, Usage, from_message
+from runner.gate.usage import Usage
 
 MODEL, FALLBACK = "claude-haiku-4-5", "claude-opus-5"
 MOST_OF_PICTURE = 4_005  # measured, of the newest models; see spend.md § 3

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.gate import offline
-from runner.gate.usage import StreamUsage, from_message
+from runner.gate.messages_usage import StreamUsage, from_message
 from tests.upstream import FakeAnthropic, Reply
 
 README = """---

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.gate import sse
+from runner.gate.messages_usage import MOST_PARTS, StreamUsage, from_message
 from runner.gate.rates import FREE, Price, Rate, cost
-from runner.gate.usage import MOST_PARTS, MOST_TOKENS, StreamUsage, Tokens, Usage, from_message, same_model
+from runner.gate.usage import MOST_TOKENS, Tokens, Usage, same_model
 
 MODEL = "claude-haiku-4-5"
 
