@@ -85,6 +85,16 @@ def sdk(ctx, payload):
         told = error.response.json()["error"]
         return {"status": error.status_code, "type": told["type"], "code": told.get("details", {}).get("error_code")}
 
+@task("loop")
+def loop(ctx, payload):
+    """The very same call until it is refused by the gate, or answered often enough."""
+    for _ in range(payload["times"]):
+        status, body = post(ctx)
+        told = json.loads(body)
+        if told.get("error", {}).get("details", {}).get("error_code"):
+            raise RuntimeError(f"HTTP {status}: {body.decode()}")
+    return "never refused"
+
 @task("nothing")
 def nothing(ctx, payload):
     return "done"
