@@ -49,6 +49,14 @@ def stop_row(db: sqlite3.Connection) -> StopRow:
     return StopRow(value=row[0], seq=row[1], reason=row[2], by=row[3], at=row[4])
 
 
+def claims(db: sqlite3.Connection) -> tuple[bool, bool]:
+    """Whether the switch lets new work start, and whether any task is paused: all that most claims need to know."""
+    value, paused = db.execute(
+        "SELECT (SELECT value FROM control WHERE key = 'stop'), EXISTS (SELECT 1 FROM pauses)"
+    ).fetchone()
+    return value == OFF, bool(paused)
+
+
 def set_stop(db: sqlite3.Connection, value: str, *, reason: str | None, by: str, now: UnixMs) -> StopRow:
     """Turn the stop switch; gives it as it is then."""
     db.execute(

@@ -33,6 +33,8 @@ class Turnstile:
         self._mine = threading.Lock()
         self._left: _Wait | None = None
         """A wait that was given up and is still under way: the next turn joins it."""
+        self._second = -1
+        """The lock that is held while it is our turn."""
 
     def _open(self) -> tuple[int, int]:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -45,11 +47,20 @@ class Turnstile:
 
     @contextmanager
     def turn(self, timeout_s: float) -> Iterator[None]:
-        """Hold the turn for the body. Raises StoreBusy when it did not come within `timeout_s`, StoreError.
+        """Hold the turn for the body. Raises as `take` does."""
+        self.take(timeout_s)
+        try:
+            yield
+        finally:
+            self.release()
 
-        A wait of up to `SOON_S` starts no thread.
+    def take(self, timeout_s: float) -> None:
+        """Wait for the turn, to be given back with `release`. A wait of up to `SOON_S` starts no thread.
+
+        Raises StoreBusy when it did not come within `timeout_s`, StoreError; then there is nothing to release.
         """
-        with self._mine:
+        self._mine.acquire()
+        try:
             fds = self._files()
             if self._left is not None and self._left.wanted():
                 self._join(self._left, timeout_s)
@@ -58,10 +69,17 @@ class Turnstile:
                     fcntl.flock(fds[0], fcntl.LOCK_UN)
                     raise StoreBusy("another process is writing to the database")
                 self._wait(fds, timeout_s)
-            try:
-                yield
-            finally:
-                fcntl.flock(fds[1], fcntl.LOCK_UN)
+        except BaseException:
+            self._mine.release()
+            raise
+        self._second = fds[1]
+
+    def release(self) -> None:
+        """Let the next one write."""
+        try:
+            fcntl.flock(self._second, fcntl.LOCK_UN)
+        finally:
+            self._mine.release()
 
     def _files(self) -> tuple[int, int]:
         if self._fds is None:

@@ -66,7 +66,10 @@ class Register:
         """Claim up to `count` due jobs, and say when the next one comes due."""
         found: list[Live] = []
         now = self._clock.now()
-        if not self._may_claim() or controls.stop_row(db).is_set:
+        if not self._may_claim():
+            return Claimed(exhausted=True)
+        may_start, any_paused = controls.claims(db)
+        if not may_start:
             return Claimed(exhausted=True)
         parked = 0
         while len(found) < count and parked < PARKED_AT_ONCE:
@@ -74,7 +77,7 @@ class Register:
             job = jobs.claim(db, now=now, lease=lease)
             if job is None:
                 return Claimed(found=found, again_at=jobs.next_due(db, after=now), exhausted=True)
-            pause = controls.paused(db, job.task)
+            pause = controls.paused(db, job.task) if any_paused else None
             if pause is not None:
                 jobs.unclaim(
                     db,
@@ -115,7 +118,7 @@ class Register:
     def close(self, db: sqlite3.Connection, live: Live, ending: Ending, tail: str | None) -> None:
         """Write down how an attempt ended and what becomes of its job."""
         now = self._clock.now()
-        if jobs.cancel_asked(db, id=live.job.id):  # also when it came too late to cut the attempt
+        if ending.outcome != "done" and jobs.cancel_asked(db, id=live.job.id):  # also when it came too late to cut it
             ending = replace(ending, cut=Cut.CANCEL)
         decision = decide(
             ending,

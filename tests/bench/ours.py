@@ -34,10 +34,11 @@ def finish_and_claim(db: sqlite3.Connection, job: Job | None) -> Job | None:
             job=job.key,
             attempt=job.starts,
         )
-    if controls.stop_row(db).is_set:
+    may_start, any_paused = controls.claims(db)
+    if not may_start:
         return None
     found = jobs.claim(db, now=now, lease=Lease(runner=RUNNER, token=secrets.token_hex(8), until=UnixMs(now + 60_000)))
-    if found is not None and controls.paused(db, found.task) is None:
+    if found is not None and not (any_paused and controls.paused(db, found.task)):
         attempts.start(db, job_id=found.id, n=found.starts, runner=RUNNER, now=now)
     return found
 

@@ -58,6 +58,23 @@ def test_claims_are_in_order_whatever_the_queue_holds(db: Connection) -> None:
     assert claimed(db) == [key for *_, key in sorted(made)]
 
 
+@pytest.mark.parametrize("way", ["the head of the queue", "behind a later one", "lost before"])
+def test_what_a_claim_gives_is_what_the_row_then_says(db: Connection, way: str) -> None:
+    """Whichever statement found it."""
+    made = make_job(db, not_before=NOW, max_usd=7)
+    db.execute("UPDATE jobs SET waiting_gate = 'retry', waiting_on = 'a while', attempts = 1, starts = 2")
+    if way == "behind a later one":
+        make_job(db, priority=9, not_before=NOW + 1_000)
+    if way == "lost before":
+        db.execute("UPDATE jobs SET rescues = 1")
+
+    found = jobs.claim(db, now=UnixMs(NOW), lease=lease())
+
+    assert found is not None
+    assert found.starts == 3
+    assert found == jobs.by_key(db, made.key)
+
+
 def test_a_job_is_claimed_only_once(db: Connection, clock: ManualClock) -> None:
     """Of two claims in a row, the second leaves empty-handed."""
     due = make_job(db)

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -180,11 +180,11 @@ async def test_a_lock_nobody_lets_go_of_is_waited_for_once(writer: Writer, monke
     """Ten acts that queued up behind it hear so together, not one after the other."""
     waits: list[float] = []
 
-    def turn(_: Turnstile, timeout_s: float) -> Iterator[None]:
+    def take(_: Turnstile, timeout_s: float) -> None:
         waits.append(timeout_s)
         raise StoreBusy("another process has been writing")
 
-    monkeypatch.setattr(Turnstile, "turn", turn)
+    monkeypatch.setattr(Turnstile, "take", take)
     acts = [asyncio.ensure_future(writer.write(lambda db: make_job(db).id)) for _ in range(10)]
 
     answers = await asyncio.gather(*acts, return_exceptions=True)
