@@ -23,6 +23,9 @@ from runner.units import MicroUsd
 MOST_OUTPUT = 10_000_000
 """A `max_tokens` above it is a mistake: no model writes a tenth of it."""
 
+MOST_FALLBACKS = 8
+"""Models of a chain, for each of which a whole call is held."""
+
 _WINDOW_BETA = re.compile(r"context-\d", re.IGNORECASE)  # `context-1m-…`; `context-management-…` is harmless
 _FALLBACK_KEYS = frozenset({"model", "max_tokens", "thinking", "output_config", "speed"})
 _NO_TOOLS: Mapping[str, int] = MappingProxyType({})
@@ -228,6 +231,8 @@ def _fallbacks(
     chain = body["fallbacks"]
     if not isinstance(chain, list) or not all(isinstance(entry, dict) for entry in chain):
         raise NoBound('"fallbacks" is refused unless it is a list that names each model; write the models down')
+    if len(chain) > MOST_FALLBACKS:
+        raise NoBound(f'"fallbacks" names {len(chain)} models; name {MOST_FALLBACKS} at most')
     sent = []
     for entry in chain:
         model = entry.get("model")

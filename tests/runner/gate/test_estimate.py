@@ -415,6 +415,7 @@ def test_the_answers_of_a_fallback_chain_are_clamped_too() -> None:
         ({"fallbacks": "default"}, "names each model"),
         ({"fallbacks": ["claude-opus-5"]}, "names each model"),
         ({"fallbacks": [{}]}, "null"),
+        ({"fallbacks": [{"model": "claude-opus-5"}] * 9}, "8 at most"),
         ({"fallbacks": [{"model": "claude-mythos-5"}]}, "claude-mythos-5"),
         ({"fallbacks": [{"model": ["claude-opus-5"]}]}, "claude-opus-5"),
         ({"fallbacks": [{"model": "claude-opus-5", "tools": []}]}, "tools"),
