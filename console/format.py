@@ -6,6 +6,7 @@ from pathlib import Path
 
 from console.clean import clean
 from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, MicroUsd, iso, usd
+from runner.units import plural as plural  # noqa: PLC0414 - the words of a screen come from here
 
 
 def age(ms: int | None) -> str:
@@ -77,11 +78,6 @@ def money(amount: int) -> str:
     if 0 < amount < 500:
         return "<$0.001"
     return f"${amount / 1_000_000:,.3f}" if amount < 10_000_000 else usd(amount)
-
-
-def plural(number: int, one: str, many: str | None = None) -> str:
-    """`1 job`, `3 jobs`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def place(path: Path, user_home: str) -> str:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import secrets
 import shlex
 import signal
-import socket
 import sqlite3
 import stat
-import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 from runner import schedule, spending, upkeep
 from runner.config import Config, TaskConfig
-from runner.errors import ConfigError, Exit, LockHeld, RunnerError, StoreError
+from runner.dealing import Dealer
+from runner.errors import Exit, RunnerError, StoreError
 from runner.gate.admission import CAP_GATES
 from runner.gate.book import Book
 from runner.gate.call import policy_of
@@ -33,24 +30,20 @@ from runner.gate.server import Gate
 from runner.gate.upstreams import Upstreams
 from runner.heartbeat import HeartbeatFile
 from runner.home import Home
-from runner.lock import HomeLock
 from runner.log import LogFile
 from runner.redact import Redactor
-from runner.settings import load
-from runner.standby import stand_by
+from runner.stance import Stance
 from runner.store import controls, events, jobs, runners
 from runner.store.db import Database
 from runner.store.runners import Runner, RunState
 from runner.store.writer import Writer
 from runner.switch import StopSwitch
-from runner.units import Clock, SystemClock, UnixMs, duration
+from runner.units import Clock, UnixMs, duration, plural
 from runner.watch import UNREADABLE_S, Watch
 from runner.work.attempt import CONFINE_GATE
-from runner.work.declared import discover
 from runner.work.guard_process import GuardProcess
 from runner.work.outcome import Cut
 from runner.work.pool import Pool
-from runner.work.processes import boot_id, start_time
 from runner.work.register import LEASE_MS, Register
 
 TICK_S = 0.25
@@ -58,89 +51,10 @@ POKES_S = 0.02
 """Between two ticks that somebody's commits ask for: a burst of them costs one tick."""
 BEAT_S = 2.0
 UPKEEP_S = 60.0
-DEAL_AGAIN_S = 1.0
-"""Until a schedule that could not be dealt with is tried again."""
 JUMP_MS = 15_000
 """Wall and monotonic clock further apart than before by this: the machine slept or the clock was set."""
 CLOSE_S = 5.0
 """For settling the ledger and ending children, after the grace."""
-
-
-def run(home: Home, *, once: bool, supervisor: str) -> int:
-    """Run until asked to stop, or with `once` until nothing is due; the exit code.
-
-    Raises RunnerError before anything is started.
-    """
-    os.umask(0o077)
-    home.check()
-    config, tasks = _configuration(home, supervisor=supervisor)
-    database = Database.open(home.db)
-    lock = HomeLock(home.lock)
-    clock = SystemClock()
-    try:
-        if not lock.take():
-            if once:
-                raise LockHeld(f"another runner (pid {lock.holder()}) holds {home.root}; nothing was done")
-            me = _myself(RunState.STANDBY, clock)
-            if not asyncio.run(stand_by(database, lock, me, clock=clock, say=lambda text: _say(text, config))):
-                return Exit.OK
-            config, tasks = _configuration(home, supervisor=supervisor)  # it may be another day's by now
-        daemon = Daemon(home, config, tasks, database, once=once, supervised=supervisor != "none", clock=clock)
-        return asyncio.run(daemon.run())
-    finally:
-        lock.close()
-
-
-def _myself(state: RunState, clock: Clock) -> Runner:
-    """This process, as other programs see it."""
-    now = clock.now()
-    return Runner(
-        id=f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}",
-        pid=os.getpid(),
-        pid_started=start_time(os.getpid()) or "",
-        boot=boot_id(),
-        host=socket.gethostname(),
-        version=_version(),
-        state=state,
-        reason=None,
-        started_at=now,
-        heartbeat_at=now,
-        stop_seq=0,
-        ended=None,
-    )
-
-
-def _say(text: str, config: Config) -> None:
-    """A remark for whoever started us."""
-    with suppress(OSError, ValueError):
-        sys.stderr.write(f"{Redactor(config.secrets)(text)}\n")
-        sys.stderr.flush()
-
-
-def _configuration(home: Home, *, supervisor: str) -> tuple[Config, Mapping[str, TaskConfig]]:
-    """Everything declared. Under a supervisor that restarts every refusal for ever, wait for a better file instead."""
-    while True:
-        try:
-            config = load(home.root, environ=os.environ)
-            return config, {**config.tasks, **discover(home.tasks, zone=config.zone)}
-        except ConfigError as error:
-            if supervisor not in ("launchd", "fly"):
-                raise
-            sys.stderr.write(f"parked (refused), looking again when the file changes:\n{error}\n")
-            _await_change(home)
-
-
-def _await_change(home: Home) -> None:
-    def look() -> list[tuple[str, int]]:
-        found = []
-        for path in (home.config, home.env, *sorted(home.tasks.glob("*.py"))):
-            with suppress(OSError):
-                found.append((str(path), path.stat().st_mtime_ns))
-        return found
-
-    before = look()
-    while look() == before:
-        time.sleep(1)  # nothing runs yet, and a signal ends this wait as it ends any process
 
 
 class Daemon:
@@ -153,11 +67,13 @@ class Daemon:
         tasks: Mapping[str, TaskConfig],
         database: Database,
         *,
+        me: Runner,
         once: bool,
         supervised: bool,
+        say: Callable[[str], None],
         clock: Clock,
     ) -> None:
-        """For the holder of the home's lock alone."""
+        """For the holder of the home's lock alone. `say`: a remark for whoever started us."""
         self._home = home
         self._config = config
         self._tasks = tasks
@@ -166,11 +82,9 @@ class Daemon:
         self._supervised = supervised
         self._clock = clock
         self._rng = random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._me = _myself(RunState.STARTING, clock)
-        self.id = self._me.id
+        self._me = me
+        self._say = say
         self._redact = Redactor(config.secrets)
-        self._state = RunState.STARTING
-        self._stop_seq = 0
         self._signals = 0
         self._asked = asyncio.Event()
         """A signal asked us to end."""
@@ -179,13 +93,9 @@ class Daemon:
         self._unwritable_since: float | None = None
         self._closers: list[Callable[[], Awaitable[None]]] = []
         """What undoes each thing that was opened."""
-        self._cut_at: float | None = None
-        """When the grace of a stop is over, on the monotonic clock."""
         self._ticked_at = 0.0
         self._later_tick: asyncio.TimerHandle | None = None
         """The tick that pokes asked for too soon after the last one."""
-        self._owed: dict[str, float] = {}
-        """Schedules whose slots could not be written, and when to try again, on the monotonic clock."""
         self._tasks_of_loop: set[asyncio.Task[None]] = set()
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -229,7 +139,7 @@ class Daemon:
         register = Register(
             config=self._config,
             tasks=self._tasks,
-            runner=self.id,
+            runner=self._me.id,
             redactor=self._redact,
             may_claim=self._may_claim,
             clock=self._clock,
@@ -248,7 +158,16 @@ class Daemon:
             clock=self._clock,
         )
         self._closers.append(self._pool.close)
-        self._timer = schedule.Timer(self._tasks, self._fire)
+        self._stance = Stance(
+            switch=self._switch, pool=self._pool, grace_ms=self._config.runner.stop_grace_ms, tell=self._tell_state
+        )
+        self._dealer = Dealer(
+            self._tasks,
+            writer=self._writer,
+            max_attempts=self._config.retry.max_attempts,
+            added=self._pool.pump,
+            clock=self._clock,
+        )
         self._upkeep = upkeep.Upkeep(
             writer=self._writer,
             config=self._config,
@@ -261,9 +180,10 @@ class Daemon:
         self._fifo = _open_fifo(self._home.fifo)
         loop.add_reader(self._fifo, self._poked)
         self._closers.append(self._close_fifo)
+        park = f"afk-runner kill --home {shlex.quote(str(self._home.root))}"
         self._remark(
-            f"afk-runner {_version()} works on {self._home.root} (pid {os.getpid()}, {self._config.runner.workers} "
-            f"workers); park it with `afk-runner kill --home {shlex.quote(str(self._home.root))}`"
+            f"afk-runner {self._me.version} works on {self._home.root} (pid {self._me.pid}, "
+            f"{plural(self._config.runner.workers, 'worker')}); park it with `{park}`"
         )
 
     def _make_gate(self, passes: Passes) -> Gate:
@@ -298,7 +218,7 @@ class Daemon:
     def _begin(self, db: sqlite3.Connection) -> None:
         now = self._clock.now()
         budget = self._config.budget
-        lost = upkeep.take_back(db, runner=self.id, now=now)
+        lost = upkeep.take_back(db, runner=self._me.id, now=now)
         of_tasks = sorted((task.name, task.daily_usd) for task in self._tasks.values() if task.daily_usd is not None)
         limits = policy_of(self._config).limits
         caps = repr((budget, of_tasks, sorted((name, repr(limit)) for name, limit in limits.items())))
@@ -319,16 +239,18 @@ class Daemon:
             now=now,
         )
         schedule.declare(db, self._tasks, now=now)
-        found = f", {lost} jobs taken back from a runner that vanished" if lost else ""
-        events.record(db, now=now, level=events.INFO, event="runner.start", text=f"runner {_version()} started{found}")
+        found = f", {plural(lost, 'job')} taken back from a runner that vanished" if lost else ""
+        events.record(
+            db, now=now, level=events.INFO, event="runner.start", text=f"runner {self._me.version} started{found}"
+        )
 
     async def _work(self) -> None:
-        await self._deal_all()
-        self._move(RunState.RUNNING, None)
-        self._obey()
+        await self._dealer.deal_all()
+        self._stance.move(RunState.RUNNING, None)
+        self._stance.obey(ending=False)
         self._pool.start()
         if not self._once:
-            self._timer.start()
+            self._dealer.start()
         last_beat = last_upkeep = time.monotonic()
         drift = self._drift()
         while not self._asked.is_set():
@@ -352,8 +274,8 @@ class Daemon:
 
     async def _drain(self) -> None:
         """Ends: no new work, attempts in progress get the grace, then they are cut and go back unburnt."""
-        self._timer.stop()
-        self._move(RunState.DRAINING, "asked to end")
+        self._dealer.stop()
+        self._stance.move(RunState.DRAINING, "asked to end")
         deadline = time.monotonic() + self._config.runner.stop_grace_ms / 1000
         while self._pool.running and time.monotonic() < deadline and self._signals < 2:
             self._tick()
@@ -396,7 +318,7 @@ class Daemon:
     def _leave(self, db: sqlite3.Connection) -> None:
         now = self._clock.now()
         how = "signal" if self._signals else "nothing left to do" if self._once else "fault"
-        runners.leave(db, self.id, ended=how, now=now)
+        runners.leave(db, self._me.id, ended=how, now=now)
         events.record(db, now=now, level=events.INFO, event="runner.end", text=f"runner ended: {how}")
 
     def _signalled(self) -> None:
@@ -416,7 +338,7 @@ class Daemon:
         self._switch.look()
         self._pool.look()
         self._look_at_guard()
-        self._deal_owed()
+        self._dealer.look()
         try:
             if self._watch.changed():
                 self._changed()
@@ -425,7 +347,7 @@ class Daemon:
         except (sqlite3.Error, StoreError) as error:
             if self._watch.blind(error):
                 self._distrust("read", error)
-        self._obey()
+        self._stance.obey(ending=self._asked.is_set())
 
     def _distrust(self, what: str, error: Exception) -> None:
         """A database that cannot be used counts as a stop until it can be again."""
@@ -448,7 +370,7 @@ class Daemon:
         self._switch.read(reader)
         self._watch.copy_events()
         if self._pool.running:
-            asked = jobs.cancel_requests(reader, runner=self.id)
+            asked = jobs.cancel_requests(reader, runner=self._me.id)
             if asked:
                 self._pool.cut_jobs(asked)
         self._pool.pump()
@@ -481,9 +403,9 @@ class Daemon:
         self._switch.can_write()
 
     def _beat_in(self, db: sqlite3.Connection, until: UnixMs) -> None:
-        runners.beat(db, self.id, now=self._clock.now())
+        runners.beat(db, self._me.id, now=self._clock.now())
         if self._pool.running:
-            jobs.renew(db, runner=self.id, until=until)
+            jobs.renew(db, runner=self._me.id, until=until)
 
     async def _upkeep_round(self) -> None:
         with suppress(StoreError):
@@ -494,81 +416,29 @@ class Daemon:
 
     async def _jumped(self, by_ms: int) -> None:
         """The machine slept or its clock was set: timers ran on another clock."""
-        self._timer.wake()
-        await self._deal_all()
+        await self._dealer.wake()
         text = f"the clock jumped by {'-' if by_ms < 0 else ''}{duration(abs(by_ms))}: a sleep, or it was set"
         with suppress(StoreError):
             await self._writer.write(
                 lambda db: events.record(db, now=self._clock.now(), level=events.WARN, event="clock.jump", text=text)
             )
 
-    # --- schedules ------------------------------------------------------------------------------------------------
-
-    async def _deal_all(self) -> None:
-        for name, task in self._tasks.items():
-            if task.schedule is not None:
-                await self._fire(name)
-
-    async def _fire(self, name: str) -> None:
-        try:
-            added = await self._writer.write(
-                lambda db: schedule.deal(
-                    db,
-                    self._tasks[name],
-                    tasks=self._tasks,
-                    max_attempts=self._config.retry.max_attempts,
-                    now=self._clock.now(),
-                )
-            )
-        except StoreError:  # the timer fires once for a slot: without another try it would wait for the next one
-            self._owed[name] = time.monotonic() + DEAL_AGAIN_S
-            return
-        if added and hasattr(self, "_pool"):
-            self._pool.pump()
-
-    def _deal_owed(self) -> None:
-        if self._asked.is_set():
-            return
-        now = time.monotonic()
-        for name in [name for name, again_at in self._owed.items() if again_at <= now]:
-            del self._owed[name]
-            self._spawn(self._fire(name))
-
-    # --- stop -----------------------------------------------------------------------------------------------------
+    # --- what others ask and hear ---------------------------------------------------------------------------------
 
     def _may_claim(self) -> bool:
         """Whether anything may start, as far as can be told without the database. Any thread may ask."""
         return not self._asked.is_set() and self._switch.outside() is None
 
-    def _obey(self) -> None:
-        """Bring what we do in line with the stop switch, also when we end anyway."""
-        seq = self._switch.row.seq
-        ending = self._asked.is_set()
-        if not self._switch.is_set:
-            self._cut_at = None
-            if not ending and (self._state in (RunState.PARKED, RunState.DRAINING) or seq != self._stop_seq):
-                self._move(RunState.RUNNING, None)
-                self._pool.grow_old()
-                self._pool.pump()
-            return
-        now = time.monotonic()
-        if self._cut_at is None:
-            self._cut_at = now + self._config.runner.stop_grace_ms / 1000
-        if self._pool.running and (self._switch.without_grace or now >= self._cut_at):
-            self._pool.cut_all(Cut.STOP, at_once=self._switch.without_grace)
-        state = RunState.DRAINING if self._pool.running or ending else RunState.PARKED
-        if state is not self._state or seq != self._stop_seq:
-            self._move(state, "stop")
+    def _tell_state(self, state: RunState, reason: str | None, seq: int) -> None:
+        async def tell() -> None:
+            with suppress(StoreError):  # what is parked for want of a database cannot say so in it
+                await self._writer.write(
+                    lambda db: runners.move(
+                        db, self._me.id, state=state, reason=reason, stop_seq=seq, now=self._clock.now()
+                    )
+                )
 
-    def _move(self, state: RunState, reason: str | None) -> None:
-        self._state, self._stop_seq = state, self._switch.row.seq
-        self._spawn(self._tell_state(state, reason, self._stop_seq))
-
-    async def _tell_state(self, state: RunState, reason: str | None, seq: int) -> None:
-        with suppress(StoreError):  # what is parked for want of a database cannot say so in it
-            await self._writer.write(
-                lambda db: runners.move(db, self.id, state=state, reason=reason, stop_seq=seq, now=self._clock.now())
-            )
+        self._spawn(tell())
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -576,7 +446,7 @@ class Daemon:
         task.add_done_callback(self._tasks_of_loop.discard)
 
     def _remark(self, text: str) -> None:
-        _say(text, self._config)
+        self._say(text)
         if hasattr(self, "_log"):
             self._log.say(events.INFO, "runner.remark", text)
 
@@ -588,10 +458,3 @@ def _open_fifo(path: Path) -> int:
     if not stat.S_ISFIFO(os.lstat(path).st_mode):
         raise RunnerError(f"{path} is in the way: it must be a pipe of ours; move it away")
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("afk-console")
-    except metadata.PackageNotFoundError:
-        return "unknown"

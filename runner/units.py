@@ -156,3 +156,8 @@ def start_of_day(day: date, zone: ZoneInfo) -> UnixMs:
 def _unix_ms(moment: datetime) -> UnixMs:
     # Whole-number division: `int(timestamp() * 1000)` loses a millisecond to the float now and then.
     return UnixMs((moment - _EPOCH) // timedelta(milliseconds=1))
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """`1 job`, `3 jobs`, `1,000 jobs`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

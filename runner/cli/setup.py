@@ -106,9 +106,9 @@ def run(
     Exit codes: 0 asked-for stop, 1 crash or watchdog, 64 usage, 75 another runner holds the home (with --once),
     78 configuration refused.
     """
-    from runner import daemon  # noqa: PLC0415 - brings the gate, the scheduler and httpx along
+    from runner import launch  # noqa: PLC0415 - brings the gate, the scheduler and httpx along
 
-    raise typer.Exit(daemon.run(find_home(home), once=once, supervisor=supervisor.value))
+    raise typer.Exit(launch.run(find_home(home), once=once, supervisor=supervisor.value))
 
 
 def version(home: HomeDir = None) -> None:  # noqa: ARG001 - every verb takes --home

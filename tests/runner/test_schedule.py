@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner import daemon, schedule
-from runner.config import BudgetConfig, Config, ScheduleConfig, TaskConfig, TaskKind
+from runner import dealing, schedule
+from runner.config import ScheduleConfig, TaskConfig, TaskKind
 from runner.errors import StoreError
 from runner.store import controls, jobs, schedules
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
-from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, MicroUsd, UnixMs
+from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, UnixMs
 from tests.factories import ManualClock
 
 BERLIN, CAIRO, UTC_ZONE = (ZoneInfo(name) for name in ("Europe/Berlin", "Africa/Cairo", "UTC"))
@@ -393,7 +393,7 @@ async def test_a_schedule_that_could_not_be_dealt_with_is_tried_again(
     db: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not at once, but once the wait is over, until the database takes it."""
-    monkeypatch.setattr(daemon, "DEAL_AGAIN_S", 0.05)
+    monkeypatch.setattr(dealing, "DEAL_AGAIN_S", 0.05)
     hourly = declared(db, every(HOUR_MS))
     faults = 2
 
@@ -405,19 +405,24 @@ async def test_a_schedule_that_could_not_be_dealt_with_is_tried_again(
                 raise StoreError("the disk is full")
             return act(db)
 
-    made = object.__new__(daemon.Daemon)  # without its lock, files and processes
-    made._asked, made._owed, made._tasks_of_loop = asyncio.Event(), {}, set()
-    made._tasks, made._writer = {"digest": hourly}, Writer()  # type: ignore[assignment]
-    made._config = Config(zone=UTC_ZONE, budget=BudgetConfig(daily_usd=MicroUsd(0)))
-    made._clock = ManualClock(START + HOUR_MS)
+    added = []
+    dealer = dealing.Dealer(
+        {"digest": hourly},
+        writer=Writer(),  # type: ignore[arg-type]
+        max_attempts=4,
+        added=lambda: added.append(1),
+        clock=ManualClock(START + HOUR_MS),
+    )
 
-    await made._deal_all()
-    made._deal_owed()
-    assert not made._tasks_of_loop, "not at once"
+    await dealer.deal_all()
+    assert dealer.owes
+    dealer.look()
+    assert slots(db) == [], "not at once"
     deadline = time.monotonic() + 5
-    while made._owed or made._tasks_of_loop:
+    while dealer.owes:
         assert time.monotonic() < deadline
-        made._deal_owed()
+        dealer.look()
         await asyncio.sleep(0.01)
 
+    assert added == [1]
     assert slots(db) == [(START + HOUR_MS, "digest@2026-01-01T01:00:00.000Z", None)]

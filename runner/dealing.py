@@ -1,0 +1,91 @@
+"""Dealing with slots as they come due: the timer calls, the database settles, and what could not be is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from runner import schedule
+from runner.config import TaskConfig
+from runner.errors import StoreError
+from runner.store.writer import Writer
+from runner.units import Clock
+
+DEAL_AGAIN_S = 1.0
+"""Until a schedule that could not be dealt with is tried again."""
+
+
+class Dealer:
+    """Every schedule of a running home."""
+
+    def __init__(
+        self,
+        tasks: Mapping[str, TaskConfig],
+        *,
+        writer: Writer,
+        max_attempts: int,
+        added: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        """`max_attempts`: of a job whose task names no number. `added` is called when a slot became a job."""
+        self._tasks = tasks
+        self._writer = writer
+        self._max_attempts = max_attempts
+        self._added = added
+        self._clock = clock
+        self._timer = schedule.Timer(tasks, self._deal)
+        self._owed: dict[str, float] = {}
+        """Schedules whose slots could not be written, and when to try again, on the monotonic clock."""
+        self._tries: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Listen to the timer from now on."""
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Fire no more."""
+        self._timer.stop()
+        self._owed.clear()
+
+    async def wake(self) -> None:
+        """The wall clock jumped or the machine slept: the timer ran on another clock."""
+        self._timer.wake()
+        await self.deal_all()
+
+    async def deal_all(self) -> None:
+        """Settle what every schedule owes."""
+        for name, task in self._tasks.items():
+            if task.schedule is not None:
+                await self._deal(name)
+
+    def look(self) -> None:
+        """Try again what is due for it; called with every tick."""
+        now = time.monotonic()
+        for name in [name for name, again_at in self._owed.items() if again_at <= now]:
+            del self._owed[name]
+            task = asyncio.ensure_future(self._deal(name))
+            self._tries.add(task)
+            task.add_done_callback(self._tries.discard)
+
+    @property
+    def owes(self) -> bool:
+        """Whether some schedule waits for another try, or has it now."""
+        return bool(self._owed or self._tries)
+
+    async def _deal(self, name: str) -> None:
+        try:
+            added = await self._writer.write(
+                lambda db: schedule.deal(
+                    db,
+                    self._tasks[name],
+                    tasks=self._tasks,
+                    max_attempts=self._max_attempts,
+                    now=self._clock.now(),
+                )
+            )
+        except StoreError:  # the timer fires once for a slot: without another try it would wait for the next one
+            self._owed[name] = time.monotonic() + DEAL_AGAIN_S
+            return
+        if added:
+            self._added()
