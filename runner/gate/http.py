@@ -301,7 +301,7 @@ def json_object(body: bytes) -> dict[str, Any]:
             body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
         )
     except (ValueError, RecursionError) as error:
-        raise BadRequest(400, f"the body is not one plain JSON object: {error}") from None
+        raise BadRequest(400, f"the body is not one plain JSON object: {_why(error)}") from None
     if not isinstance(value, dict):
         raise BadRequest(400, "the body is not a JSON object")
     if _HALF_PAIR.search(body):
@@ -310,6 +310,15 @@ def json_object(body: bytes) -> dict[str, Any]:
         except UnicodeEncodeError:
             raise BadRequest(400, "the body holds half a surrogate pair, which is not text") from None
     return value
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a body, without the words of a parser."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"its byte {error.start} is not UTF-8"
+    if isinstance(error, json.JSONDecodeError):
+        return f"it goes wrong at line {error.lineno}, column {error.colno}"
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

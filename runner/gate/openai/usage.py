@@ -150,7 +150,8 @@ def _object(data: bytes) -> dict[str, Any]:
 def _error_type(error: object) -> str:
     """The vendor's word for what went wrong; its code says more than its type."""
     words = (error.get("code"), error.get("type")) if isinstance(error, dict) else ()
-    return next((word for word in words if isinstance(word, str) and word and word != "error"), "error")
+    said = [str(word) for word in words if isinstance(word, str | int) and word not in ("", "error")]
+    return said[0] if said else "error"
 
 
 def _of_chat(body: Mapping[str, Any], requested: str) -> Usage:
