@@ -196,13 +196,12 @@ def test_once_without_a_stop_does_what_is_due(afk: World, vendor: FakeAnthropic)
 def test_a_call_in_flight_gets_the_grace_and_then_is_cut(afk: World, vendor: FakeAnthropic) -> None:
     """Its hold is kept, for nobody knows what it cost; its job goes back unburnt."""
     vendor.script(Reply.hang(threading.Event()))
-    house(afk, vendor, workers=1)
+    house(afk, vendor, workers=1, grace="3s")
     ask(afk, 1)
     afk.start()
     (call,) = vendor.wait_for(1)
 
-    afk.afk("kill")
-    assert state(afk)[0] == "draining"
+    assert afk.json("kill")["runner"]["state"] == "draining"
     assert not call.gone.is_set()
 
     eventually(lambda: parked(afk), within_s=SOON_S)
