@@ -116,8 +116,8 @@ class FakeAnthropic:
         self.requests: list[Received] = []
         self.shown: list[str] = []
         """Models it was asked about, as an Ollama daemon is."""
-        self.remote: dict[str, str] = {}
-        """Of those the ones it forwards, with where to; the others it has never heard of."""
+        self.show: dict[str, Reply] = {}
+        """What it says of them; it has never heard of any other."""
         self._script: deque[Reply] = deque()
         self._arrived = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -219,9 +219,8 @@ class FakeAnthropic:
 
     def _show(self, model: str) -> Reply:
         self.shown.append(model)
-        if model not in self.remote:
-            return Reply(status=404, body=json.dumps({"error": f"model {model!r} not found"}).encode())
-        return Reply(body=json.dumps({"remote_host": self.remote[model], "remote_model": model}).encode())
+        missing = Reply(status=404, body=json.dumps({"error": f"model {model!r} not found"}).encode())
+        return self.show.get(model, missing)
 
     async def _answer(
         self,
