@@ -1,9 +1,7 @@
-"""The verbs about spending and about what may not be called."""
+"""The verb about spending."""
 
 from __future__ import annotations
 
-import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,20 +19,13 @@ from runner.cli.shell import (
     stamp,
     writing,
 )
-from runner.errors import NotFound, UsageError
-from runner.home import Home
-from runner.snapshot import Breaker, CapView, HeldCall, Raise, SpendView, clock_ms
+from runner.errors import UsageError
+from runner.gate.price_age import list_date
+from runner.snapshot import CapView, HeldCall, Raise, SpendView, clock_ms
 from runner.text import one_line
-from runner.units import UnixMs, duration, exact_usd, iso, parse_usd, usd
+from runner.units import duration, exact_usd, iso, parse_usd, usd
 
 HELD_SHOWN = 50
-
-
-class Turn(StrEnum):
-    """What a hand does to a breaker."""
-
-    TRIP = "trip"
-    RESET = "reset"
 
 
 def register(app: typer.Typer) -> None:
@@ -46,11 +37,6 @@ def register(app: typer.Typer) -> None:
             "afk-runner spend --write-off 4121 --reason 'the vendor never billed it'",
         )
     )(spend)
-    app.command(
-        epilog=example(
-            "afk-runner breaker", "afk-runner breaker trip anthropic/claude-haiku-4-5 --reason 'bad answers'"
-        )
-    )(breaker)
 
 
 def spend(  # noqa: PLR0917 - typer reads the flags from the signature
@@ -93,7 +79,7 @@ def _show(home: Path | None, *, days: int, as_json: bool) -> None:
         caps = reader.caps(now=now)
         rows = reader.spend_days(days=days)
         held = reader.holds(limit=HELD_SHOWN)
-    price_age = _price_age_days(now)
+    prices = list_date()
     if as_json:
         listed = [
             {"day": day, "cost_microusd": settled + held, "settled_microusd": settled, "held_microusd": held}
@@ -105,7 +91,7 @@ def _show(home: Path | None, *, days: int, as_json: bool) -> None:
                 "caps": [_cap_json(cap) for cap in caps],
                 "days": listed,
                 "held_calls": [_held_json(call, now=now) for call in held],
-                "price_age_days": price_age,
+                "price_age_days": prices.age_days(now),
             }
         )
         return
@@ -122,8 +108,7 @@ def _show(home: Path | None, *, days: int, as_json: bool) -> None:
     if held:
         say()
         _say_held(held, now=now)
-    age = f"{price_age} days old" if price_age is not None else "of unknown age, as the list carries no date"
-    remark(f"the price list is {age}")
+    remark(f"prices: {prices.sentence(now)}{'; look for a newer one' if prices.old(now) else ''}")
 
 
 def _say_today(today: SpendView) -> None:
@@ -261,87 +246,3 @@ def _today_json(today: SpendView) -> dict[str, object]:
         "resets_at": iso(today.resets_at),
         "raised": _raise_json(today.raised),
     }
-
-
-def _price_age_days(now: UnixMs) -> int | None:
-    from runner.gate.prices import PriceList  # noqa: PLC0415 - the one verb that asks
-
-    return PriceList({}).price_age_days(now)
-
-
-def breaker(
-    turn: Annotated[Turn | None, typer.Argument(metavar="[trip|reset]", help="Absent: list them.")] = None,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Upstream and model, as the list has it.")
-    ] = None,
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Why; trip and reset want one.")
-    ] = None,
-    home: HomeDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the breakers, or open or close one by hand. One tripped by hand stays open until it is reset."""
-    if turn is None:
-        with reading(home) as reader:
-            breakers = reader.vitals(now=clock_ms()).breakers
-        _list(breakers, as_json=as_json)
-        return
-    if name is None or not (reason or "").strip():
-        raise UsageError(f"breaker {turn} wants a NAME and a --reason")
-    assert reason is not None
-    with writing(home) as door:
-        if turn is Turn.TRIP:
-            _check_upstream(name, door.home)
-            door.trip(name, reason=reason)
-        else:
-            door.reset(name, reason=reason)
-    if as_json:
-        say_json({"name": name, "state": "open" if turn is Turn.TRIP else "closed", "reason": reason})
-    elif turn is Turn.TRIP:
-        say(f"tripped {name}")
-        remark(f"no call of it leaves until `afk-runner breaker reset {name} --reason ...`")
-    else:
-        say(f"reset {name}")
-
-
-def _list(breakers: tuple[Breaker, ...], *, as_json: bool) -> None:
-    if as_json:
-        say_json([breaker_json(each) for each in breakers])
-    elif breakers:
-        rows = [
-            (each.name, each.state.value, f"{each.failures}", _trial(each), stamp(each.changed_at), each.reason or "")
-            for each in breakers
-        ]
-        say_table(("NAME", "STATE", "FAILURES", "TRIAL AT", "SINCE", "REASON"), rows)
-    else:
-        remark("no call has failed yet; every breaker is closed")
-
-
-def breaker_json(each: Breaker) -> dict[str, object]:
-    return {
-        "name": each.name,
-        "state": each.state.value,
-        "failures": each.failures,
-        "retry_at": iso(each.retry_at),
-        "reason": each.reason,
-        "changed_at": iso(each.changed_at),
-    }
-
-
-def _trial(each: Breaker) -> str:
-    if each.state.value == "closed":
-        return "-"
-    return stamp(each.retry_at) if each.retry_at is not None else "by hand"
-
-
-def _check_upstream(name: str, home: Home) -> None:
-    """Refuse a breaker of an upstream nobody has: it would protect nothing. Raises NotFound, ConfigError."""
-    from runner.cli.tasks import KnownTasks  # noqa: PLC0415 - loads the configuration
-    from runner.settings import nearest  # noqa: PLC0415
-
-    upstream, slash, model = name.partition("/")
-    if not slash or not model:
-        raise UsageError(f"{name!r} is not an upstream and a model such as anthropic/claude-haiku-4-5")
-    known = ["offline", *KnownTasks(home, environ=os.environ).config.upstreams]
-    if upstream not in known:
-        raise NotFound(f"there is no upstream {upstream!r}{nearest(upstream, known)}")

@@ -15,7 +15,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from runner.config import PriceConfig
-from runner.gate.price_age import list_date
 from runner.gate.rates import FREE, Price, Rate, complete, dearest, dearest_rate, pico_of
 from runner.units import UnixMs
 
@@ -48,10 +47,6 @@ class PriceList:
         if local or model.startswith("offline/"):
             return FREE
         return _listed(model, now)
-
-    def price_age_days(self, now: UnixMs) -> int | None:
-        """Days since the installed price list came out; None: not known."""
-        return list_date().age_days(now)
 
 
 def _owners(owner: PriceConfig, *, window: int | None) -> Price:

@@ -157,8 +157,8 @@ def test_every_standing_hold_is_listed_and_one_is_written_off(afk: Afk, home: Ho
 
 def test_the_age_of_the_prices_is_told(afk: Afk) -> None:
     """Or that nobody knows it."""
-    assert "price_age_days" in afk("spend", "--json").json
-    assert "the price list is" in afk("spend").err
+    assert afk("spend", "--json").json["price_age_days"] >= 0
+    assert "prices: genai-prices" in afk("spend").err
 
 
 def test_open_alerts_are_counted_in_the_status(afk: Afk, db: sqlite3.Connection) -> None:

@@ -138,7 +138,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         "stream": st.booleans(),
     }
     for key, values in optional.items():
-        if draw(st.integers(0, 3)) == 0:
+        if draw(st.integers(0, 1 if key == "tools" else 3)) == 0:
             body[key] = draw(values)
     return copy.deepcopy(body)
 
