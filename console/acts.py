@@ -12,12 +12,12 @@ from textual.message import Message
 
 from console.clean import clean, cleaned
 from console.feed import Feed
-from console.messages import KillEnded, ReplayEnded, ReplayPlanned, ResumeEnded
+from console.messages import KillEnded, RaiseEnded, ReplayEnded, ReplayPlanned, ResumeEnded
 from runner.commands import Door, who
 from runner.errors import RunnerError
 from runner.home import Home
 from runner.snapshot import Job
-from runner.units import Clock
+from runner.units import Clock, MicroUsd
 
 
 class Acts:
@@ -56,6 +56,18 @@ class Acts:
                     return ResumeEnded(cleaned(self._others.resume()))
             except (RunnerError, OSError) as error:
                 return ResumeEnded(None, clean(str(error)))
+
+        self._start(act)
+
+    def raise_cap(self, cap: MicroUsd, *, reason: str) -> None:
+        """Let today cost up to `cap`. Tells RaiseEnded."""
+
+        def act() -> Message:
+            try:
+                with self._other_turn:
+                    return RaiseEnded(cleaned(self._others.raise_cap(cap, reason=reason)))
+            except (RunnerError, OSError) as error:
+                return RaiseEnded(None, clean(str(error)))
 
         self._start(act)
 

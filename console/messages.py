@@ -8,7 +8,7 @@ from textual.message import Message
 
 from console.seen import Seen
 from console.views.table import RowId
-from runner.commands import Bulk, Killed, Resumed
+from runner.commands import Bulk, Killed, Raised, Resumed
 from runner.snapshot import Job
 
 
@@ -36,6 +36,14 @@ class ResumeEnded(Message):
     """A resume was recorded, or could not be."""
 
     resumed: Resumed | None
+    error: str | None = None
+
+
+@dataclass
+class RaiseEnded(Message):
+    """A raise of today's cap was recorded, or could not be."""
+
+    raised: Raised | None
     error: str | None = None
 
 

@@ -18,13 +18,14 @@ from console import terminal
 from console.acts import Acts
 from console.clean import clean
 from console.feed import Feed
-from console.format import count, exact_age, place, plural
+from console.format import clock, count, exact_age, place, plural
 from console.look import ASCII, UNICODE, Look
-from console.messages import KillEnded, Looked, LookNow, ReplayEnded, ReplayPlanned, ResumeEnded
+from console.messages import KillEnded, Looked, LookNow, RaiseEnded, ReplayEnded, ReplayPlanned, ResumeEnded
 from console.output import ThriftyApp
 from console.screens.board import Board
 from console.screens.help import Help
 from console.screens.question import Question
+from console.screens.raising import RaiseQuestion
 from console.screens.replay import MOST, ReplayQuestion, needs_asking
 from console.screens.resume import ResumeQuestion
 from console.seen import Seen
@@ -32,7 +33,7 @@ from console.theme import Scrubber
 from console.watch import Watch
 from runner.home import Home
 from runner.snapshot import Job
-from runner.units import Clock, SystemClock
+from runner.units import Clock, SystemClock, exact_usd
 
 CHECK_S = 1.0
 FINISH_S = 1.5
@@ -202,6 +203,32 @@ class ConsoleApp(ThriftyApp[None]):
         else:
             self._killed_at = None
             self.board.flash("resumed" if resumed.cleared else "nothing was stopped any more")
+        self.look()
+
+    def action_raise_cap(self) -> None:
+        """Ask for a higher cap of today, and why."""
+        if self._refused("$"):
+            return
+        question = RaiseQuestion(self.seen, self.options.look, self.monotonic)
+
+        def answered(yes: bool | None) -> None:
+            if yes and question.amount is not None:
+                self.acts.raise_cap(question.amount, reason=question.reason)
+            else:
+                self.board.flash("left the cap as it is")
+
+        self.push_screen(question, answered)
+
+    def on_raise_ended(self, message: RaiseEnded) -> None:
+        raised = message.raised
+        if raised is None:
+            self.board.flash(f"not raised: {message.error}", bad=True)
+        elif raised.already:
+            self.board.flash(f"the cap is {exact_usd(raised.cap)} already")
+        else:
+            until = f"until {clock(raised.until)}, midnight in {raised.zone}"
+            woken = f"; {plural(raised.woken, 'job')} due again" if raised.woken else ""
+            self.board.flash(f"cap raised to {exact_usd(raised.cap)} {until}{woken}")
         self.look()
 
     def action_replay(self) -> None:

@@ -18,6 +18,7 @@ _ACTS = (
     ("k again", "cuts the grace of calls that are in flight"),
     ("F9", "the same as k; works while typing and in every dialog"),
     ("u", "resume: asks first, always; y confirms, Enter does not"),
+    ("$", "raises today's cap until midnight; asks for the amount and a reason"),
 )
 _MOVES = (
     ("1 2 3 5 6", "Home, Jobs, Dead, Schedules, Log"),
@@ -71,7 +72,7 @@ class Help(ModalScreen[None]):
 def help_lines(view: View, *, readonly: bool) -> tuple[Line, ...]:
     """The keys that work in a view, and the words its states are told in."""
     here = () if readonly and view is not View.LOG else _HERE.get(view, ())
-    acts = (("read-only", "k, u and r are off: started with --readonly"),) if readonly else _ACTS
+    acts = (("read-only", "k, u, r and $ are off: started with --readonly"),) if readonly else _ACTS
     lines: list[Line] = []
     for title, rows in (("ACTS", acts), ("HERE", here), ("MOVING", _MOVES), ("WORDS", _TELLS)):
         if rows:

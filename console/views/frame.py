@@ -35,7 +35,7 @@ def tabs(seen: Seen, view: View, width: int, look: Look) -> Line:
 
 def key_bar(view: View, width: int, *, readonly: bool) -> Line:
     """What a hand may do now. On a narrow screen the least urgent go first."""
-    acts = [] if readonly else [("k", "Kill", 0), ("u", "Resume", 0), ("r", "Replay", 1)]
+    acts = [] if readonly else [("k", "Kill", 0), ("u", "Resume", 0), ("r", "Replay", 1), ("$", "Cap", 5)]
     rest = [("q", "Back", 1)] if view is View.JOB else [("Enter", "Detail", 3), ("?", "Help", 0), ("q", "Quit", 2)]
     if view is View.LOG:
         rest[0] = ("f", "Follow", 3)

@@ -96,6 +96,7 @@ def _spend_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:
     cells = 24 if width >= 120 else 16 if width >= 100 else 10
     parts = [
         Part(spans=line((f"{usd(committed)}{doubt}", role), (" of ", Role.DIM), usd(spend.cap))),
+        Part(spans=line(("raised until midnight", Role.WARN)) if spend.raised is not None else (), rank=2),
         Part(spans=bar(spend, cells, look), rank=2),
         Part(spans=line((percent(committed, spend.cap), role)), rank=4),
         Part(spans=line(("settled ", Role.DIM), usd(spend.settled)), rank=6),
