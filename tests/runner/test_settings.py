@@ -17,6 +17,7 @@ from runner.config import BreakerConfig, Config, RetryConfig, RunnerConfig, Task
 from runner.errors import ConfigError
 from runner.settings import SettingsError, load, nearest
 from runner.settings.lines import key_lines, line_of
+from runner.units import parse_usd
 
 REQUIRED = """\
 timezone = "Europe/Berlin"
@@ -211,6 +212,12 @@ def test_nothing_is_meant_when_nothing_is_near() -> None:
         "[retry]\nmax_attempts = 0",
         '[retry]\nbase = "0s"',
         "[breaker]\nfailures = -1",
+        "[breaker]\nfailure_rate = 0",
+        "[breaker]\nfailure_rate = 101",
+        "[breaker]\nrate_calls = 1",
+        '[breaker]\nrate_window = "11m"',
+        "[breaker]\nusd_per_minute = 0.5",
+        "[breaker]\nsame_request = -1",
         '[prices.m]\noutput = "1"\ninput = 0.15',
         '[prices.m]\ninput = "1"\noutput = "-1"',
         '[prices.m]\ninput = "1"\noutput = "1"\ncontext = 0',
@@ -229,6 +236,40 @@ def test_a_bad_value_is_named_with_its_line(home: Path, line: str) -> None:
 def test_the_cap_is_a_string_of_dollars_or_refused(home: Path, amount: str) -> None:
     """A float would round; a refused cap never becomes a default."""
     assert refusal(home, REQUIRED.replace('"1.00"', amount)).startswith("3: [budget] daily_usd")
+
+
+def test_every_setting_of_the_brakes_is_read(home: Path) -> None:
+    text = """
+[breaker]
+failures = 3
+failure_rate = 40
+rate_calls = 20
+rate_window = "2m"
+cooldown = "30s"
+max_cooldown = "15m"
+usd_per_minute = "0.50"
+same_request = 0
+[upstreams.house]
+url = "http://127.0.0.1:1"
+requests_per_minute = 50
+tokens_per_minute = 40000
+"""
+    config = read(home, REQUIRED + text)
+
+    assert config.breaker == BreakerConfig(
+        failures=3,
+        failure_rate=40,
+        rate_calls=20,
+        rate_window_ms=120_000,
+        cooldown_ms=30_000,
+        max_cooldown_ms=900_000,
+        usd_per_minute=parse_usd("0.50"),
+        same_request=0,
+    )
+    house = config.upstreams["house"]
+    assert (house.requests_per_minute, house.tokens_per_minute) == (50, 40_000)
+    said = refusal(home, REQUIRED + text.replace("= 50\n", "= 0\n"))
+    assert "[upstreams.house] requests_per_minute must be a whole number from 1" in said
 
 
 def test_a_limit_follows_the_value_it_must_not_be_below(home: Path) -> None:
