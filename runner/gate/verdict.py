@@ -13,6 +13,7 @@ from enum import Enum
 
 import httpx
 
+from runner.gate.rateheaders import exhausted
 from runner.units import UnixMs
 
 MAX_RETRY_AFTER_MS = 24 * 3_600_000
@@ -114,6 +115,8 @@ def of_status(
     money = Money.RELEASE if unsold else Money.STAND
     # Any other refusal would come again after the wait: a time beside it makes no pause of it.
     wait_until = retry_after(headers, now=now) if status == 429 or status in _FAILURES else None
+    if status == 429 and wait_until is None and (told := exhausted(headers, now=now)) is not None:
+        wait_until = told.until
     if code in _SPEND_CODES or code.startswith("linked_organization_") or "credit balance" in message.lower():
         return Verdict(money=money, blow=Blow.TRIP, note=f"{note}: the account's own limit is reached ({code or kind})")
     if status in (401, 403):

@@ -87,6 +87,16 @@ def test_a_named_time_is_kept(status: int) -> None:
     assert judge(status, retry_after="7").wait_until == NOW + 7_000
 
 
+def test_a_rate_limit_that_names_no_time_waits_for_what_its_headers_say() -> None:
+    """Else an attempt would be burnt for it. A fault is none of a rate, whatever stands beside it."""
+    named = {"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "2s"}
+
+    assert judge(429, **named).wait_until == NOW + 2_000
+    assert judge(429, retry_after="7", **named).wait_until == NOW + 7_000
+    assert judge(500, **named).wait_until is None
+    assert judge(429).wait_until is None
+
+
 @pytest.mark.parametrize("status", [400, 404, 422, 409])
 def test_a_time_beside_a_refusal_for_good_makes_no_pause_of_it(status: int) -> None:
     """Else a request that can never succeed would come back for ever, unburnt."""
