@@ -134,6 +134,11 @@ class FakeAnthropic:
         with self._arrived:
             self._script.extend(replies)
 
+    def unscript(self) -> None:
+        """Forget the answers that are still queued."""
+        with self._arrived:
+            self._script.clear()
+
     def wait_for(self, count: int) -> list[Received]:
         """The first `count` requests, once that many have arrived."""
         with self._arrived:

@@ -17,7 +17,6 @@ from runner.gate.local import LocalModels, RemoteWatch
 from tests.runner.gate.world import ASKED, House, error_of, house
 from tests.upstream import FakeAnthropic, Reply
 
-
 FORWARDED = Reply(body=b'{"remote_host": "https://cloud.example:443", "remote_model": "large"}')
 
 
