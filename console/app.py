@@ -20,6 +20,8 @@ from runner.snapshot import Reader, status_json
 from runner.units import SystemClock
 
 PROGRAM = "afk-console"
+OF_A_DEMO = "AFK_DEMO"
+"""Set where the runner ends with the console."""
 PIPE_WIDTH = 100
 """Columns of `--once` where no terminal says how many there are."""
 
@@ -32,7 +34,7 @@ app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_com
 )
 def console(  # noqa: PLR0917 - options, which the parser gives by name
     home: Annotated[
-        Path | None, typer.Option("--home", metavar="DIR", help="The home to watch; AFK_HOME or ~/.afk without it.")
+        str | None, typer.Option("--home", metavar="DIR", help="The home to watch; AFK_HOME or ~/.afk without it.")
     ] = None,
     db: Annotated[Path | None, typer.Option("--db", metavar="FILE", help="The database of a home, instead.")] = None,
     readonly: Annotated[bool, typer.Option("--readonly", help="No key changes anything.")] = False,
@@ -48,10 +50,12 @@ def console(  # noqa: PLR0917 - options, which the parser gives by name
 
         typer.echo(f"{PROGRAM} {version('afk-console')}")
         return Exit.OK
+    if home is not None and not home:
+        raise typer.BadParameter("--home is empty; leave it out for $AFK_HOME or ~/.afk")
     if home is not None and db is not None:
         raise typer.BadParameter("--home and --db name the same thing: give one of them")
     file = Path(os.path.abspath(db)) if db is not None else None
-    place = Home(file.parent) if file is not None else Home.find(home, os.environ)
+    place = Home(file.parent) if file is not None else Home.find(Path(home) if home is not None else None, os.environ)
     look = ASCII if ascii_only else UNICODE
     if as_json:
         return _print_json(place, file)
@@ -72,7 +76,8 @@ def console(  # noqa: PLR0917 - options, which the parser gives by name
     tui.finish()
     if tui.return_code:
         return Exit.INTERNAL
-    typer.echo("The console ended; the runner goes on as it was.")
+    if not os.environ.get(OF_A_DEMO):
+        typer.echo("The console ended; the runner goes on as it was.")
     return Exit.OK
 
 

@@ -20,7 +20,7 @@ from runner.enqueue import JobRequest, new_job
 from runner.errors import StoreFull, UsageError
 from runner.store import events, jobs
 from runner.store.jobs import JobStatus, NewJob
-from runner.units import UnixMs
+from runner.units import UnixMs, plural
 
 MAX_JOBS = 150_000
 """A transaction of more would hold the lock for longer than others wait for it: 25 us a job were measured."""
@@ -87,7 +87,7 @@ class BulkDoor(Door):
             created += new
             keys.append((job.key, new, JobStatus.PENDING if new else _status(db, job.key)))
         if created:
-            text = f"{created} jobs queued by {self._by}"
+            text = f"{plural(created, 'job')} queued by {self._by}"
             events.record(db, now=now, level=events.INFO, event="job.queued", text=text)
         return Added(created=created, existing=len(keys) - created, keys=tuple(keys))
 

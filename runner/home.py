@@ -19,7 +19,7 @@ from runner.errors import ConfigError
 
 _FOLDERS = ("tasks", "inputs", "outputs", "logs", "logs/attempts", "work")
 _FILES = (
-    *("afk.toml", ".env", "STOP", "runner.lock", "guard.lock", "runner.fifo"),
+    *("afk.toml", ".env", "STOP", "runner.lock", "guard.lock", "runner.fifo", "heartbeat"),
     *("agent.db", "agent.db-wal", "agent.db-shm", "agent.db-journal", "agent.db-turn-a", "agent.db-turn-b"),
 )
 _STRAYS = ("lost+found", ".DS_Store")  # what a fresh volume holds by itself

@@ -174,6 +174,7 @@ class Reader:
                 spend=spending.today(db, settings, waiting, now=now),
                 breakers=tuple(breakers.all_of(db)),
                 pauses=tuple(rate_pauses.all_of(db, now=now)),
+                paused=tuple(controls.all_paused(db)),
                 stop=_stop(db, self.home, settings, runner),
                 waiting=waiting,
                 alerts=Alerts(*alerts.counts(db)),

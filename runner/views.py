@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker
+from runner.store.controls import Pause
 from runner.store.drafts import Draft
 from runner.store.jobs import Job
 from runner.store.raises import Raise
@@ -164,6 +165,8 @@ class Vitals:
     breakers: tuple[Breaker, ...]
     pauses: tuple[RatePause, ...] = ()
     """Of rates, in force now."""
+    paused: tuple[Pause, ...] = ()
+    """Tasks that take no new work, by name."""
     stop: StopView
     waiting: tuple[Waiting, ...] = ()
     """What holds jobs back, by gate."""

@@ -23,9 +23,19 @@ from runner.snapshot import Reader
 from runner.text import one_line, visible
 from runner.units import iso
 
+
+def _home_dir(text: str) -> Path:
+    # Path("") is the folder one happens to be in: not what `--home "$UNSET"` means.
+    if not text:
+        raise typer.BadParameter("--home is empty; leave it out for $AFK_HOME or ~/.afk")
+    return Path(text)
+
+
 HomeDir = Annotated[
     Path | None,
-    typer.Option("--home", metavar="DIR", help="The home; else $AFK_HOME, else ~/.afk.", show_default=False),
+    typer.Option(
+        "--home", metavar="DIR", help="The home; else $AFK_HOME, else ~/.afk.", show_default=False, parser=_home_dir
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, metavar="N", help="Print at most N.")]

@@ -25,7 +25,7 @@ from runner.cli.shell import (
 )
 from runner.errors import StoreBusy
 from runner.snapshot import Event, Health, Reader, RunnerView, ScheduleView, StopView, Vitals, clock_ms, status_json
-from runner.units import duration, iso, usd
+from runner.units import duration, iso, plural, usd
 
 FOLLOW_EVERY_S = 0.25
 _PAGE = 500
@@ -83,7 +83,11 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
         ),
     ]
     for held in vitals.waiting:
-        lines.append(("waiting", f"{held.jobs:,} jobs for {held.gate}, looked at again from {stamp(held.until)} on"))
+        text = f"{plural(held.jobs, 'job')} for {held.gate}, looked at again from {stamp(held.until)} on"
+        lines.append(("waiting", text))
+    for pause in vitals.paused:
+        lifts = f"`afk-runner unpause {pause.name}` lifts it"
+        lines.append(("paused", f"{pause.name} since {stamp(pause.at)} by {pause.by}: {pause.reason}; {lifts}"))
     for breaker in vitals.breakers:
         if breaker.state.value != "closed":
             until = f"trial at {stamp(breaker.retry_at)}" if breaker.retry_at else "closed by hand alone"
@@ -93,8 +97,8 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
     for paused in vitals.pauses:
         lines.append(("rate", f"{paused.name} paused until {stamp(paused.until)}: {paused.reason}"))
     for view in views:
-        pause = f", paused: {view.paused}" if view.paused is not None else ""
-        lines.append(("schedule", f"{view.schedule.name} next {stamp(view.schedule.next_at)}{pause}"))
+        note = ", paused" if view.paused is not None else ""
+        lines.append(("schedule", f"{view.schedule.name} next {stamp(view.schedule.next_at)}{note}"))
     return lines
 
 

@@ -70,7 +70,7 @@ def run_demo(option: Path | None, *, headless: bool, say: Say) -> int:
             _work_off(home, runner)
         else:
             _watch(home)
-            say("the demo ends its runner with the console")
+            say("the console ended, and the demo's runner ends with it")
     for line in summary(home):
         say(line)
     return Exit.OK
@@ -170,6 +170,7 @@ def _watch(home: Home) -> None:
     # A Ctrl-C meant for the console reaches us as well; a handler, unlike SIG_IGN, is not passed on to it.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        subprocess.run([sys.executable, "-P", "-c", _CONSOLE, "--home", str(home.root)], check=False)
+        argv = [sys.executable, "-P", "-c", _CONSOLE, "--home", str(home.root)]
+        subprocess.run(argv, env={**os.environ, "AFK_DEMO": "1"}, check=False)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -21,7 +21,7 @@ from runner.settings import SettingsError, load
 from runner.settings.table import Problem
 from runner.snapshot import Health, Reader, RunnerView, Vitals, clock_ms
 from runner.store.db import open_reader, schema_version
-from runner.units import duration
+from runner.units import duration, plural
 
 __all__ = ["Finding", "Level", "examine"]
 
@@ -39,6 +39,7 @@ def examine(home: Home, *, environ: Mapping[str, str]) -> list[Finding]:
     findings += _database(home)
     if config is not None:
         findings += _tasks(home, config)
+        findings += _alerts(config)
     findings += _runner(home)
     findings.append(_disk(home))
     return findings
@@ -70,7 +71,10 @@ def _config(home: Home, environ: Mapping[str, str]) -> tuple[Config | None, list
     except ConfigError as error:
         mend = f"afk-runner init --home {home.root}" if not home.config.exists() else f"edit {home.config}"
         return None, [Finding(level=Level.FAIL, name="config", text=str(error), mend=mend)]
-    named = f"{len(config.tasks)} tasks in afk.toml, {config.runner.workers} workers, days of {config.zone.key}"
+    named = (
+        f"{plural(len(config.tasks), 'task')} in afk.toml, {plural(config.runner.workers, 'worker')}, "
+        f"days of {config.zone.key}"
+    )
     return config, [Finding(level=Level.OK, name="config", text=named)]
 
 
@@ -132,7 +136,11 @@ def _tasks(home: Home, config: Config) -> Iterator[Finding]:
             )
         else:
             tasks |= found
-            yield Finding(level=Level.OK, name="tasks", text=f"{len(found)} tasks in {len(files)} files load")
+            yield Finding(
+                level=Level.OK,
+                name="tasks",
+                text=f"{plural(len(found), 'task')} in {plural(len(files), 'file')}, all sound",
+            )
     yield from children(tasks)
     yield _price_list()
     yield from _prices(config, tasks)
@@ -219,6 +227,15 @@ def _cap(vitals: Vitals) -> Iterator[Finding]:
     if free == 0 and vitals.spend.cap:
         text = f"the cap of {vitals.spend.day} is used up; jobs wait for the next day"
         yield Finding(level=Level.WARN, name="cap", text=text, mend="afk-runner spend --raise, or wait")
+
+
+def _alerts(config: Config) -> Iterator[Finding]:
+    if config.alert_urls:
+        text = (
+            f"[alerts] names {plural(len(config.alert_urls), 'address', 'addresses')}, but alerts are not delivered yet"
+        )
+        mend = "look at `afk-runner status` from cron, and mail what it says"
+        yield Finding(level=Level.WARN, name="alerts", text=text, mend=mend)
 
 
 def _disk(home: Home) -> Finding:

@@ -92,6 +92,12 @@ def pause(db: sqlite3.Connection, *, name: str, reason: str, by: str, now: UnixM
     )
 
 
+def all_paused(db: sqlite3.Connection) -> list[Pause]:
+    """Every pause by name."""
+    rows = db.execute("SELECT name, reason, by, at FROM pauses ORDER BY name")
+    return [Pause(name=row[0], reason=row[1], by=row[2], at=row[3]) for row in rows]
+
+
 def unpause(db: sqlite3.Connection, *, name: str) -> bool:
     """Lift a pause; False when there was none."""
     return bool(db.execute("DELETE FROM pauses WHERE name = ?", (name,)).rowcount)

@@ -13,7 +13,7 @@ from runner.cli.setup import local_zone
 from runner.errors import Exit
 from runner.home import Home
 from runner.settings import load
-from tests.runner.cli.world import Afk
+from tests.runner.cli.world import SETTINGS, Afk
 
 
 def checks(answer: object) -> dict[str, dict[str, str]]:
@@ -170,3 +170,26 @@ def test_a_python_task_is_found_for_enqueue(afk: Afk, home: Home) -> None:
 )
 def test_doctor_knows_which_sqlite_has_the_bug(version: tuple[int, ...], bug: bool) -> None:
     assert ("WAL-reset bug" in doctor._sqlite_says(version)) is bug
+
+
+@pytest.mark.parametrize("verb", ["status", "init"])
+def test_an_empty_home_is_not_the_folder_one_happens_to_be_in(
+    afk: Afk, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `--home "$UNSET"` gives it."""
+    monkeypatch.chdir(tmp_path)
+
+    answer = afk(verb, "--home", "")
+
+    assert answer.code == Exit.USAGE
+    assert "--home is empty" in answer.err
+    assert not (tmp_path / "afk.toml").exists()
+
+
+def test_doctor_warns_of_alerts_that_nobody_delivers(afk: Afk, home: Home) -> None:
+    home.config.write_text(SETTINGS + '[alerts]\nurls = ["json://127.0.0.1:9/"]\n')
+
+    found = checks(afk("doctor", "--json"))
+
+    assert found["alerts"]["level"] == "warn"
+    assert "not delivered" in found["alerts"]["text"]

@@ -8,8 +8,9 @@ import sqlite3
 import pytest
 
 from runner.home import Home
-from runner.store import breakers, charges, events, schedules
+from runner.store import breakers, charges, events, jobs, schedules
 from runner.store.charges import NewCharge
+from runner.store.jobs import Lease
 from runner.units import MicroUsd, SystemClock, UnixMs, day_of, iso
 from tests.runner.cli.world import Afk, bury, queue, start_runner
 
@@ -148,3 +149,37 @@ def test_a_slot_that_a_clock_ahead_dealt_with_is_not_shown_as_the_last(afk: Afk,
 
     assert (row["last_slot"], row["last_skipped"]) == (iso(past), None)
     assert afk("status", "--json").json["schedules"][0]["last_slot"] == iso(past)
+
+
+def test_status_names_every_paused_task(afk: Afk, db: sqlite3.Connection) -> None:
+    """Also one without a schedule that no job waits for."""
+    afk("pause", "sweep", "--reason", "the archive is being moved")
+
+    said = afk("status").out
+
+    assert "paused    sweep since" in said
+    assert "the archive is being moved; `afk-runner unpause sweep` lifts it" in said
+
+
+def test_one_is_one(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    """Numbers in sentences agree with their nouns."""
+    key = queue(home, db)
+    jobs.put_back(
+        db,
+        id=_claimed(db),
+        token="t",
+        not_before=UnixMs(SystemClock().now() + 60_000),
+        gate="cap:day",
+        fact="the cap of the day is reached",
+        counted=False,
+    )
+
+    assert "1 job for cap:day" in afk("status").out
+    assert key in afk("jobs").out
+
+
+def _claimed(db: sqlite3.Connection) -> int:
+    now = SystemClock().now()
+    job = jobs.claim(db, now=now, lease=Lease(runner="r1", token="t", until=UnixMs(now + 1000)))
+    assert job is not None
+    return job.id
