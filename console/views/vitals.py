@@ -99,10 +99,10 @@ def _spend_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:
         Part(spans=line(("raised until midnight", Role.WARN)) if spend.raised is not None else (), rank=2),
         Part(spans=bar(spend, cells, look), rank=2),
         Part(spans=line((percent(committed, spend.cap), role)), rank=4),
-        Part(spans=line(("settled ", Role.DIM), usd(spend.settled)), rank=6),
-        Part(spans=line(("held ", Role.DIM), usd(spend.held)), rank=3),
+        Part(spans=line(("settled ", Role.DIM), f"{usd(spend.settled)}{doubt}"), rank=6),
+        Part(spans=line(("held ", Role.DIM), f"{usd(spend.held)}{doubt}"), rank=3),
         Part(spans=line(("free ", Role.DIM), f"{usd(spend.free or 0)}{doubt}") if not reached else (), rank=1),
-        Part(spans=line(f"{usd(spend.last_hour)}/h"), rank=5),
+        Part(spans=line(f"{usd(spend.last_hour)}{doubt}/h"), rank=5),
         _end_of_money(spend, reached=reached),
     ]
     return fit((_label("SPEND"), *pack(parts, width - 10)), width, look)

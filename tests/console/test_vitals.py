@@ -124,6 +124,9 @@ def test_late_silent_dead_and_stopped_are_words_and_their_numbers_have_doubts(
     for lines in (late, silent, dead):
         assert "queued 0?" in lines[3]
         assert "$0.00? of $10.00" in lines[1]
+        assert "settled $0.00?" in lines[1]
+        assert "held $0.00?" in lines[1]
+        assert "$0.00?/h" in lines[1]
     assert "?" not in "".join(stopped)
 
 
