@@ -33,7 +33,7 @@ from runner.home import Home
 from runner.log import LogFile
 from runner.redact import Redactor
 from runner.stance import Stance
-from runner.store import controls, events, jobs, runners
+from runner.store import controls, events, jobs, rate_turns, runners
 from runner.store.db import Database
 from runner.store.runners import Runner, RunState
 from runner.store.writer import Writer
@@ -195,6 +195,7 @@ class Daemon:
             any_stop=lambda: self._switch.any(self._watch.reader),
             clock=self._clock,
             rng=self._rng,
+            redact=self._redact,
         )
         return Gate(
             calls=Calls(book=book, upstreams=self._upstreams),
@@ -223,6 +224,7 @@ class Daemon:
         limits = policy_of(self._config).limits
         caps = repr((budget, of_tasks, sorted((name, repr(limit)) for name, limit in limits.items())))
         if controls.settings(db).get("caps") != caps:  # who raises a cap and restarts wants the parked jobs to run
+            rate_turns.clear(db)
             for gate in (*CAP_GATES, *(f"rate:{name}" for name in self._config.upstreams)):
                 jobs.wake(db, gate=gate, now=now, limit=-1)
         jobs.wake(db, gate=CONFINE_GATE, now=now, limit=-1)  # the machine may have been mended

@@ -15,7 +15,7 @@ from runner.gate import admission
 from runner.gate.admission import Refusal
 from runner.gate.call import Call, Policy, RateLimit, Runaway
 from runner.gate.verdict import Blow, Verdict
-from runner.store import alerts, breakers, events, jobs, rate_pauses, rate_uses, repeats, tallies
+from runner.store import alerts, breakers, events, jobs, rate_pauses, rate_turns, rate_uses, repeats, tallies
 from runner.store.breakers import BreakerState
 from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, MicroUsd, UnixMs, duration, exact_usd, iso
 
@@ -26,8 +26,6 @@ WAKE_AT_ONCE = 500
 STEP_MS = 100
 """Jobs that wait for the same moment look again so far apart: ten a second, not all at once."""
 MOST_STEPS = 600
-MOST_AHEAD = 10_000
-"""Jobs counted that wait before another one."""
 LOOK_AGAIN_MS = HOUR_MS
 """Whose turn is farther off looks again then: those before it may have gone."""
 MOST_PAUSE_MS = DAY_MS
@@ -58,6 +56,7 @@ def take(db: sqlite3.Connection, call: Call, charge: int, policy: Policy, *, now
         if not breakers.begin_trial(db, call.breaker, charge=charge, until=until, now=now):
             raise StoreError(f"the one trial of breaker {call.breaker} cannot be taken")  # takes the hold back with it
     if call.upstream in policy.limits:
+        rate_turns.take(db, call.job_id)
         rate_uses.add(db, charge=charge, upstream=call.upstream, tokens=call.tokens, now=now)
 
 
@@ -65,7 +64,7 @@ def _in_line(db: sqlite3.Connection, refusal: Refusal) -> Refusal:
     """The refusal with a moment of its own, a little after that of the jobs that wait for the same."""
     if refusal.lifts_at is None:
         return refusal
-    ahead = _waiting(db, refusal.gate, most=MOST_STEPS)
+    ahead = _waiting(db, refusal.gate)
     return replace(refusal, lifts_at=UnixMs(refusal.lifts_at + ahead * STEP_MS)) if ahead else refusal
 
 
@@ -73,32 +72,36 @@ def _check_limit(db: sqlite3.Connection, call: Call, limit: RateLimit, *, now: U
     used = rate_uses.used(db, call.upstream, now=now)
     # A call larger than the limit alone goes when nothing else does: its bound is seldom what it takes.
     tokens = min(call.tokens, limit.tokens) if limit.tokens is not None else 0
-    ahead: int | None = None
-    refusals: list[Refusal] = []
-    for unit, most, so_far, asked, freed_at in (
-        ("requests", limit.requests, used.requests, 1, rate_uses.requests_freed_at),
-        ("tokens", limit.tokens, used.tokens, tokens, rate_uses.tokens_freed_at),
-    ):
-        if most is None or so_far + asked <= most:
-            continue
-        if ahead is None:
-            ahead = _waiting(db, f"rate:{call.upstream}", most=MOST_AHEAD)
+    full = [
+        (unit, most, so_far, asked, freed_at)
+        for unit, most, so_far, asked, freed_at in (
+            ("requests", limit.requests, used.requests, 1, rate_uses.requests_freed_at),
+            ("tokens", limit.tokens, used.tokens, tokens, rate_uses.tokens_freed_at),
+        )
+        if most is not None and so_far + asked > most
+    ]
+    if not full:
+        return None
+    ahead = rate_turns.ahead(db, call.upstream, job_id=call.job_id, now=now)
+    turns = []
+    for unit, most, so_far, asked, freed_at in full:
         # A minute has room for so many calls like this one; whoever waits takes the next place, minute after minute.
         minute, place = divmod(ahead, max(1, most // max(1, asked)))
         amount = min(so_far, so_far + asked - most + place * asked)
         turn = freed_at(db, call.upstream, amount=amount) + minute * rate_uses.SPAN_MS
-        lifts_at = UnixMs(min(turn, now + LOOK_AGAIN_MS))
-        refusals.append(
-            admission.rate_full(
-                call.upstream, unit, limit=most, used=so_far, asked=asked, ahead=ahead, lifts_at=lifts_at, now=now
-            )
-        )
-    return max(refusals, key=lambda one: one.lifts_at or 0, default=None)
+        turns.append((min(turn, now + LOOK_AGAIN_MS), unit, most, so_far, asked))
+    turn, unit, most, so_far, asked = max(turns)
+    turn = rate_turns.of(db, call.job_id, upstream=call.upstream) or turn
+    rate_turns.give(db, job_id=call.job_id, upstream=call.upstream, turn=UnixMs(turn))
+    return admission.rate_full(
+        call.upstream, unit, limit=most, used=so_far, asked=asked, ahead=ahead, lifts_at=UnixMs(turn), now=now
+    )
 
 
-def _waiting(db: sqlite3.Connection, gate: str, *, most: int) -> int:
+def _waiting(db: sqlite3.Connection, gate: str) -> int:
     row = db.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'pending' AND waiting_gate = ? LIMIT ?)", (gate, most)
+        "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'pending' AND waiting_gate = ? LIMIT ?)",
+        (gate, MOST_STEPS),
     ).fetchone()
     return int(row[0])
 

@@ -98,7 +98,7 @@ def test_headers_that_say_that_nothing_is_left_pause_the_model(afk: World, vendo
 
 def test_a_configured_rate_spreads_the_jobs_over_the_minutes(afk: World, vendor: FakeAnthropic) -> None:
     """None is burnt, each gets a turn of its own, and who raises the limit need not wait for it."""
-    house(afk, vendor, workers=1, upstream="requests_per_minute = 2")
+    house(afk, vendor, workers=3, upstream="requests_per_minute = 2")
     keys = ask(afk, 7)
     runner = afk.start()
 

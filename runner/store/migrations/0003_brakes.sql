@@ -21,6 +21,15 @@ CREATE TABLE rate_uses (
 
 CREATE INDEX rate_uses_time ON rate_uses (upstream, at, tokens);
 
+-- Whose turn it is when such a limit has room again.
+CREATE TABLE rate_turns (
+    job_id   INTEGER PRIMARY KEY,
+    upstream TEXT    NOT NULL,
+    turn     INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX rate_turns_order ON rate_turns (upstream, turn);
+
 -- What became of the calls of a breaker, second by second; seconds out of every window are deleted by the next call.
 CREATE TABLE tallies (
     name     TEXT    NOT NULL,                            -- upstream/model

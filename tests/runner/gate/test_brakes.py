@@ -436,27 +436,26 @@ def test_whoever_waits_for_a_rate_gets_a_turn_of_his_own(gate: Gate) -> None:
         gate.succeed()
         gate.clock.advance(5_000)
 
-    turns = []
-    for _ in range(8):
-        refusal = refused(gate.ask())
-        turns.append(refusal.lifts_at)
-        gate.park(refusal)
+    callers = [gate.call(make_running(gate.db)) for _ in range(8)]
+    turns = [refused(gate.ask(call)).lifts_at for call in callers]
 
+    assert [refused(gate.ask(call)).lifts_at for call in callers] == turns, "who asks again keeps his turn"
     assert turns == [starts[place % 3] + MINUTE_MS * (1 + place // 3) for place in range(8)]
-    for turn in turns:
+    for turn, call in zip(turns, callers, strict=True):
         gate.clock.advance((turn or 0) - gate.clock.now())
-        assert gate.succeed() is None
+        assert gate.succeed(call) is None
+    assert gate.db.execute("SELECT count(*) FROM rate_turns").fetchone() == (0,)
 
 
 def test_a_turn_far_off_is_looked_at_again_within_the_hour(gate: Gate) -> None:
     limited(gate, requests=1)
     gate.succeed()
-    for number in range(100):
-        gate.db.execute(
-            "UPDATE jobs SET waiting_gate = 'rate:house' WHERE id = ?", (make_job(gate.db, key=f"job-{number}").id,)
-        )
+    for _ in range(100):
+        gate.ask(gate.call(make_running(gate.db)))
 
-    assert refused(gate.ask()).lifts_at == NOW + HOUR_MS
+    refusal = refused(gate.ask())
+    assert refusal.lifts_at == NOW + HOUR_MS
+    assert "and 100 jobs wait before it" in refusal.message
 
 
 def test_a_lowered_limit_waits_for_all_that_is_too_much(gate: Gate) -> None:
