@@ -13,7 +13,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from runner.gate.estimate import Bound, bound, refined
@@ -33,11 +33,11 @@ def rates(low: int, high: int) -> st.SearchStrategy[Rate]:
 
 standard = st.builds(
     Price,
-    input=rates(0, 10**7),
+    input=rates(10**5, 10**7),
     output=rates(0, 10**8),
     cache_read=rates(0, 10**6),
-    cache_write_5m=rates(0, 10**7),
-    cache_write_1h=rates(0, 10**8),
+    cache_write_5m=rates(10**5, 10**7),
+    cache_write_1h=rates(10**5, 10**8),
     context=st.none() | st.integers(2_000, 200_000),
     source=st.just("test"),
     web_search=st.integers(0, 10**10),
@@ -46,7 +46,7 @@ prices = st.tuples(standard, st.none() | standard).map(
     lambda pair: replace(pair[0], fast=pair[1] and replace(pair[1], context=pair[0].context))
 )
 
-texts = st.text(max_size=40) | st.sampled_from(
+short = st.text(max_size=40) | st.sampled_from(
     [
         "plain words, and a number: 42",
         "Zażółć gęślą jaźń — “quoted”",
@@ -63,6 +63,8 @@ texts = st.text(max_size=40) | st.sampled_from(
         "\ufdfa" * 60,
     ]
 )
+texts = short | st.builds(str.__mul__, short, st.integers(10, 100))
+"""Long ones too, beside which what JSON adds is little: the bound is then as tight as it gets."""
 ttls = st.sampled_from([{"type": "ephemeral"}, {"type": "ephemeral", "ttl": "5m"}, {"type": "ephemeral", "ttl": "1h"}])
 json_inputs = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | texts,
@@ -214,17 +216,21 @@ def lifetimes(body: dict[str, Any]) -> set[str]:
 def bills(draw: st.DrawFn, sent: dict[str, Any], windows: dict[str, int | None]) -> dict[str, Any]:
     """An answer to the request as it was sent, with the usage of a truthful upstream that spares nobody."""
     reading, may_write = read(sent), lifetimes(sent)
+    greedy = draw(st.booleans())
+    """Takes all of everything."""
+
+    def up_to(most: int) -> int:
+        return most if greedy else draw(st.integers(0, most))
 
     def usage(most_in: int, most_out: int) -> dict[str, Any]:
-        prompt = draw(st.sampled_from([most_in, most_in // 2]) | st.integers(0, most_in))
+        prompt = up_to(most_in)
         shares = [0] * 4
-        for place in draw(st.permutations(range(4))):
-            allowed = place < 2 or ("5m", "1h")[place - 2] in may_write
-            shares[place] = draw(st.sampled_from([0, prompt]) | st.integers(0, prompt)) if allowed else 0
+        for place in draw(st.permutations([0, 1, *(2 for _ in may_write & {"5m"}), *(3 for _ in may_write & {"1h"})])):
+            shares[place] = up_to(prompt)
             prompt -= shares[place]
         return {
             "input_tokens": shares[0] + prompt,
-            "output_tokens": draw(st.just(most_out) | st.integers(0, most_out)),
+            "output_tokens": up_to(most_out),
             "cache_read_input_tokens": shares[1],
             "cache_creation_input_tokens": shares[2] + shares[3],
             "cache_creation": {"ephemeral_5m_input_tokens": shares[2], "ephemeral_1h_input_tokens": shares[3]},
@@ -239,18 +245,18 @@ def bills(draw: st.DrawFn, sent: dict[str, Any], windows: dict[str, int | None])
 
     uses = sum(tool.get("max_uses", 0) for tool in sent.get("tools") or [])
     parts = [{"type": "message", "model": MODEL, **usage(most(MODEL), sent["max_tokens"])}]
-    for _ in range(draw(st.integers(0, uses))):
+    for _ in range(up_to(uses)):
         parts.append({"type": "message", **usage(most(MODEL), sent["max_tokens"])})
     answering, before = MODEL, sent["max_tokens"]
     chain = sent.get("fallbacks") or []
-    for entry in chain[: draw(st.integers(0, len(chain)))]:
+    for entry in chain[: up_to(len(chain))]:
         answering = entry["model"]
         out = entry.get("max_tokens") or sent["max_tokens"]
         parts.append({"type": "fallback_message", "model": answering, **usage(most(answering, before), out)})
         before += out
     totals = parts[-1] if chain else merged(parts)
     told = {"iterations": parts} if chain or draw(st.booleans()) else {}
-    geo = draw(st.sampled_from([None, "us", "global"])) if sent.get("inference_geo") != "global" else None
+    pinned = sent.get("inference_geo") != "global" and (greedy or draw(st.booleans()))
     searched = sum(tool.get("max_uses", 0) for tool in sent.get("tools") or [] if tool.get("name") == "web_search")
     return {
         "type": "message",
@@ -258,10 +264,10 @@ def bills(draw: st.DrawFn, sent: dict[str, Any], windows: dict[str, int | None])
         "usage": {
             **{key: value for key, value in totals.items() if key not in ("type", "model")},
             **told,
-            "inference_geo": geo,
+            "inference_geo": "us" if pinned else "global",
             "speed": sent.get("speed"),
             "service_tier": draw(st.sampled_from([None, "standard", "priority"])),
-            "server_tool_use": {"web_search_requests": draw(st.integers(0, searched)), "web_fetch_requests": 0},
+            "server_tool_use": {"web_search_requests": up_to(searched), "web_fetch_requests": 0},
         },
     }
 
@@ -298,6 +304,7 @@ def held(body: dict[str, Any], price: Price, chain: Price, limit: int | None) ->
     return found
 
 
+@settings(max_examples=300)
 @given(data=st.data(), body=requests(), price=prices, chain=standard, limit=st.none() | st.integers(1, 6_000))
 def test_no_truthful_upstream_bills_more_than_was_held(
     data: st.DataObject, body: dict[str, Any], price: Price, chain: Price, limit: int | None

@@ -49,7 +49,7 @@ ASKED: Mapping[str, Any] = {
     "messages": [{"role": "user", "content": "Hello"}],
 }
 _PRICE = PriceConfig(input=Decimal(0), output=Decimal(1000))
-_PRICES = {
+PRICES = {
     "house-model": _PRICE,
     "house-other": replace(_PRICE, output=Decimal(2000)),
     "house-reader": replace(_PRICE, input=Decimal(100)),
@@ -125,7 +125,12 @@ def pass_of(job: Job, *, job_cap: int | None = None, task_cap: int | None = None
 
 @asynccontextmanager
 async def house(
-    folder: Path, url: str, *, budget: BudgetConfig = BUDGET, upstream: Mapping[str, Any] | None = None
+    folder: Path,
+    url: str,
+    *,
+    budget: BudgetConfig = BUDGET,
+    upstream: Mapping[str, Any] | None = None,
+    prices: Mapping[str, PriceConfig] = PRICES,
 ) -> AsyncIterator[House]:
     """A gate for the block. `upstream`: fields of the vendor's configuration."""
     path = folder / "agent.db"
@@ -137,7 +142,7 @@ async def house(
     upstreams = Upstreams({"house": vendor}, {"house-*": "house"})
     book = Book(
         writer=writer,
-        price_list=PriceList(_PRICES),
+        price_list=PriceList(prices),
         policy=Policy(zone=ZoneInfo("UTC"), budget=budget, cool_down=COOL_DOWN),
         outside_stop=lambda: stop.get("outside"),
         any_stop=lambda: stop.get("now"),
