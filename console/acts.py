@@ -12,7 +12,7 @@ from textual.message import Message
 
 from console.clean import clean, cleaned
 from console.feed import Feed
-from console.messages import KillEnded, RaiseEnded, ReplayEnded, ReplayPlanned, ResumeEnded
+from console.messages import Done, KillEnded, RaiseEnded, ReplayEnded, ReplayPlanned, ResumeEnded, Said
 from runner.commands import Door, who
 from runner.errors import RunnerError
 from runner.home import Home
@@ -46,6 +46,18 @@ class Acts:
                 return KillEnded(None, now, clean(str(error)))
 
         self._start(act)
+
+    def do(self, act: Callable[[Door], Said]) -> None:
+        """Any other act. Tells Done."""
+
+        def run() -> Message:
+            try:
+                with self._other_turn:
+                    return Done(cleaned(act(self._others)))
+            except (RunnerError, OSError) as error:
+                return Done(Said(f"not done: {clean(str(error))}", bad=True))
+
+        self._start(run)
 
     def resume(self) -> None:
         """Clear the stop. Tells ResumeEnded."""

@@ -7,13 +7,11 @@ A tick asks `data_version` (3 us). Only when somebody committed, or a second has
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 from console.clean import cleaned
-from console.seen import PAGE, Ask, LogPart, Page, Seen, Trouble, View
+from console.seen import Ask, LogPart, Seen, Trouble
 from runner.errors import (
-    NotFound,
     StoreBusy,
     StoreCorrupt,
     StoreMissing,
@@ -44,7 +42,7 @@ class Feed:
         self._vitals: Vitals | None = None
         self._trouble: Trouble | None = None
         self._retry_at = 0
-        self._page = Page()
+        self._page: object = None
         self._page_of: tuple[object, ...] | None = None
         self._last_event = 0
         self._log_of: int | None = None
@@ -99,7 +97,7 @@ class Feed:
         vitals = self._vitals
         wanted = (ask, vitals.change_seq, vitals.runner.health, vitals.stop.sources)
         if wanted != self._page_of:
-            self._page = cleaned(_page(reader, ask, now=now))
+            self._page = cleaned(ask.read(reader, now=now))
             self._page_of = wanted
         return self._log(reader, vitals.change_seq)
 
@@ -135,26 +133,6 @@ class Feed:
         since = self._trouble.since if self._trouble else now
         self._trouble = cleaned(Trouble(word=_word(error, self.path), text=str(error), since=since))
         self._retry_at = now + RETRY_MS
-
-
-def _page(reader: Reader, ask: Ask, *, now: UnixMs) -> Page:
-    """The query of one view."""
-    if ask.view is View.HOME:
-        return Page(
-            running=reader.running(limit=PAGE, cut=True),
-            jobs=reader.dead(limit=1, cut=True),
-            schedules=reader.schedules(now=now),
-        )
-    if ask.view is View.JOBS:
-        return Page(jobs=reader.jobs(upto=ask.upto, after=ask.after, limit=PAGE, cut=True))
-    if ask.view is View.DEAD:
-        return Page(jobs=reader.dead(limit=PAGE, cut=True))
-    if ask.view is View.SCHEDULES:
-        return Page(schedules=reader.schedules(now=now))
-    if ask.view is View.JOB and ask.job_id is not None:
-        with suppress(NotFound):
-            return Page(job=reader.job(ask.job_id, now=now))
-    return Page()
 
 
 def _newest(part: LogPart, newest: tuple[Event, ...], last: int) -> LogPart:

@@ -1,15 +1,20 @@
-"""What threads tell the screen, and what lists tell it. Threads only ever post one of these."""
+"""What threads tell the screen, and what panes and lists tell it. Threads only ever post one of these."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from console.seen import Seen
 from console.views.table import RowId
-from runner.commands import Bulk, Killed, Raised, Resumed
+from runner.commands import Bulk, Door, Killed, Raised, Resumed
 from runner.snapshot import Job
+
+if TYPE_CHECKING:
+    from console.screens.question import Question
 
 
 @dataclass
@@ -19,6 +24,35 @@ class Looked(Message):
     seen: Seen
     number: int
     """Of the newest wish for a look that came before it; see `Watch.look`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How an act went, in one line."""
+
+    text: str
+    bad: bool = False
+
+
+@dataclass
+class Do(Message):
+    """A person wants something done through the write door."""
+
+    key: str
+    """That was pressed, for a console that may change nothing."""
+    act: Callable[[Door], Said]
+    """Runs in a thread of its own; what it raises of ours is said."""
+    question: Question | None = None
+    """Asked first; only a yes does it."""
+    left: str = "left as it was"
+    """Said after a no."""
+
+
+@dataclass
+class Done(Message):
+    """An act has ended."""
+
+    said: Said
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from console.seen import PAGE, Ask, View
+from console.seen import PAGE
 from console.views.table import RowId
 from runner.snapshot import Job
 
@@ -18,11 +18,6 @@ class Window:
     """Its newest id, when it was reached from above; both None: the newest page."""
     after: int | None = None
     """The id just below its oldest, when it was reached from below."""
-
-    @property
-    def ask(self) -> Ask:
-        """What to read for it."""
-        return Ask(view=View.JOBS, upto=self.upto, after=self.after)
 
     def above(self, rows: Sequence[Job]) -> bool:
         """Whether there may be newer rows than these."""

@@ -9,7 +9,9 @@ from console import format
 from console.feed import Feed
 from console.line import Line, fit, line, plain
 from console.look import Look
-from console.seen import Ask, Page, Seen, View
+from console.panes.dead import DeadAsk
+from console.panes.home import HomeAsk, HomePage
+from console.seen import Seen
 from console.views.home import needs, next_line
 from console.views.jobs import dead, running
 from console.views.log import event_line
@@ -26,10 +28,10 @@ def once(home: Home, *, db: Path | None, clock: Clock, width: int, look: Look) -
     """Vitals, what needs a person, what runs, what is dead, the end of the log. Raises StoreError."""
     feed = Feed(home, db=db)
     try:
-        seen = feed.read(Ask(view=View.HOME), now=clock.now())
+        seen = feed.read(HomeAsk(), now=clock.now())
         if seen.trouble is not None:
             raise StoreError(seen.trouble.text)
-        letters = feed.read(Ask(view=View.DEAD), now=clock.now())
+        letters = feed.read(DeadAsk(), now=clock.now())
     finally:
         feed.close()
     where = format.place(home.root, os.environ.get("HOME", ""))
@@ -37,20 +39,21 @@ def once(home: Home, *, db: Path | None, clock: Clock, width: int, look: Look) -
 
 
 def _lines(seen: Seen, letters: Seen, width: int, look: Look, where: str) -> list[Line]:
-    home_page, dead_page = seen.page or Page(), letters.page or Page()
-    waiting = needs(seen, width, look)
+    page = seen.page if isinstance(seen.page, HomePage) else HomePage()
+    letters_page = letters.page if isinstance(letters.page, tuple) else ()
+    waiting = needs(seen, page.dead, width, look)
     blank: Line = ()
     return [
         *vitals(seen, width, look, place=where),
         blank,
         _title("NEEDS YOU" if waiting else "NEEDS YOU  nothing"),
         *waiting,
-        next_line(seen, width, look),
+        next_line(page.schedules, seen.at, width, look),
         blank,
-        *_list(running(home_page.running, seen.at), width, look),
+        *_list(running(page.running, seen.at), width, look),
         blank,
         _title("DEAD"),
-        *_list(dead(letters, dead_page.jobs), width, look),
+        *_list(dead(letters, letters_page), width, look),
         blank,
         _title("LOG"),
         *(event_line(event, width, look) for event in seen.log.events[-LOG_LINES:]),

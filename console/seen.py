@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from runner.snapshot import Attempt, Event, Job, JobDetail, ScheduleView, Vitals
+from runner.snapshot import Event, Reader, Vitals
 from runner.units import UnixMs
 
 PAGE = 200
@@ -13,11 +13,12 @@ PAGE = 200
 
 
 class View(StrEnum):
-    """What the body shows. Digits are the keys, fixed by the design; 4 is kept for approvals."""
+    """What the body shows. Digits are the keys, fixed by the design."""
 
     HOME = "1"
     JOBS = "2"
     DEAD = "3"
+    APPROVALS = "4"
     SCHEDULES = "5"
     LOG = "6"
     JOB = "job"
@@ -26,15 +27,14 @@ class View(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What the screen needs read beside the vitals."""
+    """What the open pane needs read beside the vitals; each pane has its own kind. This one needs nothing.
 
-    view: View = View.HOME
-    job_id: int | None = None
-    """Of `View.JOB`."""
-    upto: int | None = None
-    """Of `View.JOBS`: jobs with this id and older ones; None: the newest."""
-    after: int | None = None
-    """Of `View.JOBS`, instead: the oldest of the jobs newer than this id."""
+    Two that are equal ask for the same, so a page is read again only when the home changed.
+    """
+
+    def read(self, reader: Reader, *, now: UnixMs) -> object:  # noqa: ARG002 - what the other kinds are given
+        """The page: a frozen value. Runs in the thread that looks, in one short read. Raises StoreError."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +45,6 @@ class Trouble:
     """`LOCKED`, `MISSING`, ..."""
     text: str
     since: UnixMs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What the visible view asked for; the fields of other views are empty."""
-
-    running: tuple[tuple[Job, Attempt], ...] = ()
-    jobs: tuple[Job, ...] = ()
-    schedules: tuple[ScheduleView, ...] = ()
-    job: JobDetail | None = None
-    """None of `View.JOB`: it was removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +71,8 @@ class Seen:
     trouble: Trouble | None = None
     stop_file: bool = False
     """Looked up without the database."""
-    page: Page | None = None
-    """None: what was asked for could not be read."""
+    page: object | None = None
+    """What `ask` reads; None: it could not be read."""
     log: LogPart = field(default_factory=LogPart)
     back_after_ms: int | None = None
     """Set once, when the database can be read again: how long it could not."""

@@ -20,7 +20,17 @@ from console.clean import clean
 from console.feed import Feed
 from console.format import clock, count, exact_age, place, plural
 from console.look import ASCII, UNICODE, Look
-from console.messages import KillEnded, Looked, LookNow, RaiseEnded, ReplayEnded, ReplayPlanned, ResumeEnded
+from console.messages import (
+    Do,
+    Done,
+    KillEnded,
+    Looked,
+    LookNow,
+    RaiseEnded,
+    ReplayEnded,
+    ReplayPlanned,
+    ResumeEnded,
+)
 from console.output import ThriftyApp
 from console.screens.board import Board
 from console.screens.help import Help
@@ -84,7 +94,7 @@ class ConsoleApp(ThriftyApp[None]):
         self.board = Board(self.options.look, monotonic, place=where, readonly=self.options.readonly)
         self.seen = Seen(at=self.clock.now())
         self._scrubber = Scrubber()
-        self.watch_home = Watch(self.feed, self.clock, self.post_message)
+        self.watch_home = Watch(self.feed, self.clock, self.post_message, ask=self.board.ask)
         self.looked = 0
         """Number of the look that is on the screen."""
         self._killing = 0
@@ -272,8 +282,28 @@ class ConsoleApp(ThriftyApp[None]):
             self.board.flash(f"{done} queued again{more}", bad=bool(bulk.refused))
         self.look()
 
+    def on_do(self, message: Do) -> None:
+        """Do what a pane wants done, after asking where it wants that asked."""
+        if self._refused(message.key):
+            return
+        if message.question is None:
+            self.acts.do(message.act)
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.acts.do(message.act)
+            else:
+                self.board.flash(message.left)
+
+        self.push_screen(message.question, answered)
+
+    def on_done(self, message: Done) -> None:
+        self.board.flash(message.said.text, bad=message.said.bad)
+        self.look()
+
     def action_help(self) -> None:
-        self.push_screen(Help(self.board.view, self.options.look, readonly=self.options.readonly))
+        self.push_screen(Help(self.board.pane, self.options.look, readonly=self.options.readonly))
 
     def action_draw_anew(self) -> None:
         self.redraw_all()

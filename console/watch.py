@@ -21,11 +21,12 @@ DRAWN_MS = SECOND_MS
 class Watch:
     """Looks at one home for one screen."""
 
-    def __init__(self, feed: Feed, clock: Clock, tell: Callable[[Looked], object]) -> None:
+    def __init__(self, feed: Feed, clock: Clock, tell: Callable[[Looked], object], *, ask: Ask) -> None:
+        """`ask`: what to look at first."""
         self._feed = feed
         self._clock = clock
         self._tell = tell
-        self._ask = Ask()
+        self._ask = ask
         self._wanted = 0
         self._wake = threading.Event()
         self._ended = False

@@ -180,7 +180,7 @@ def make_event(
     text: str = "something happened",
     *,
     level: str = events.INFO,
-    event: str = "job.done",
+    event: str = "job.log",
     at: int = NOW,
     job: Job | None = None,
     task: str | None = None,

@@ -1,4 +1,4 @@
-"""The one screen: vitals, tabs, the body of the open view, a flash line, the keys."""
+"""The one screen: vitals, tabs, the open pane, a flash line, the keys."""
 
 from __future__ import annotations
 
@@ -9,34 +9,32 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widget import Widget
 
 from console.line import fit, line
 from console.look import Look, Role
-from console.messages import Flash, LookNow, PageWanted, RowChosen
-from console.paging import Window
+from console.messages import Flash, LookNow, RowChosen
+from console.panes.dead import DeadPane
+from console.panes.home import HomePane
+from console.panes.job import JobPane
+from console.panes.jobs import JobsPane
+from console.panes.log import LogPane
+from console.panes.pane import Pane
+from console.panes.schedules import SchedulesPane
 from console.seen import Ask, Seen, View
-from console.views.detail import detail
-from console.views.frame import NAMES, key_bar, tabs
-from console.views.jobs import all_jobs, dead
-from console.views.schedules import schedules
+from console.views.frame import key_bar, tabs
 from console.views.vitals import vitals
-from console.widgets.home import Home
 from console.widgets.lines import Lines
-from console.widgets.table import Table
-from console.widgets.tail import Tail
-from console.widgets.text import Text
-from runner.snapshot import Job, JobDetail, JobStatus
+from runner.snapshot import Job, JobStatus
 
 FLASH_S = 8.0
 """How long something said stays; what went wrong stays four times as long."""
 
 
 class Board(Screen[None]):
-    """Draws what was seen, and knows which view is open and what its cursor is on."""
+    """Draws what was seen, and knows which pane is open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(view.value, f"open('{view.name}')", show=False) for view in NAMES),
+        *(Binding(view.value, f"open('{view.name}')", show=False) for view in View if view is not View.JOB),
         Binding("k", "app.kill", show=False),
         Binding("u", "app.resume", show=False),
         Binding("r", "app.replay", show=False),
@@ -59,37 +57,24 @@ class Board(Screen[None]):
         self._monotonic = monotonic
         self._vitals, self._tabs = Lines(look, id="vitals"), Lines(look, id="tabs")
         self._flash, self._keys = Lines(look, id="flash"), Lines(look, id="keys")
-        self._home = Home(look, id="home")
-        self._all = Table(look, id="jobs")
-        self._dead = Table(look, id="dead", can_mark=True)
-        self._schedules = Table(look, id="schedules")
-        self._log = Tail(look, id="log")
-        self._job = Text(look, id="job")
-        self._boxes: dict[View, Widget] = {
-            View.HOME: self._home,
-            View.JOBS: self._all,
-            View.DEAD: self._dead,
-            View.SCHEDULES: self._schedules,
-            View.LOG: self._log,
-            View.JOB: self._job,
-        }
-        self._window = Window()
-        self._window_jobs: tuple[Job, ...] = ()
-        """The page of the list of all jobs that was drawn last."""
-        self._jobs: tuple[Job, ...] = ()
-        """Jobs of the open view, as they were drawn last."""
-        self._job_drawn: tuple[JobDetail, int] | None = None
-        self._job_id: int | None = None
+        self._jobs, self._job = JobsPane(look, id="jobs"), JobPane(look, id="job")
+        panes: tuple[Pane, ...] = (
+            HomePane(look, id="home"),
+            self._jobs,
+            DeadPane(look, id="dead"),
+            SchedulesPane(look, id="schedules"),
+            LogPane(look, id="log"),
+            self._job,
+        )
+        self.panes: dict[View, Pane] = {pane.view: pane for pane in panes}
         self._came_from = View.HOME
-        self._covered = True
-        """The open view was not drawn since it was opened: what its box still shows is of another time."""
         self._flash_until = 0.0
 
     def compose(self) -> ComposeResult:
         yield self._vitals
         yield self._tabs
         with Vertical(id="body"):
-            yield from self._boxes.values()
+            yield from self.panes.values()
         yield self._flash
         yield self._keys
 
@@ -100,27 +85,30 @@ class Board(Screen[None]):
         if self.seen is not None:
             self.draw_edges()
             if self.seen.ask == self.ask:
-                self._draw_body(self.seen)
+                self.pane.draw(self.seen)
 
     # --- what is seen ---------------------------------------------------------------------------------------------
 
     @property
+    def pane(self) -> Pane:
+        """The open one."""
+        return self.panes[self.view]
+
+    @property
     def ask(self) -> Ask:
-        """What the open view needs read."""
-        if self.view is View.JOBS:
-            return self._window.ask
-        return Ask(view=self.view, job_id=self._job_id if self.view is View.JOB else None)
+        """What the open pane needs read."""
+        return self.pane.ask
 
     def see(self, seen: Seen) -> None:
-        """Draw a look at the home. What belongs to a view that was left meanwhile is not drawn."""
+        """Draw a look at the home. What belongs to a pane that was left meanwhile is not drawn."""
         if self.seen is not None and self.seen.generation != seen.generation:
             self._forget()
         self.seen = seen
-        self._log.take(seen.log)
-        self._home.take(seen.log)
+        for pane in self.panes.values():
+            pane.take(seen.log)
         self.draw_edges()
         if seen.ask == self.ask:
-            self._draw_body(seen)
+            self.pane.draw(seen)
 
     def draw_edges(self) -> None:
         """Draw vitals, tabs and keys."""
@@ -129,8 +117,8 @@ class Board(Screen[None]):
             return
         board = vitals(self.seen, width, self.look, place=self.place, readonly=self.readonly, sending=self.sending)
         self._vitals.show_lines(board)
-        self._tabs.show_lines((tabs(self.seen, self.view, width, self.look),))
-        self._keys.show_lines((key_bar(self.view, width, readonly=self.readonly),))
+        self._tabs.show_lines((tabs(self.seen, tuple(self.panes.values()), self.pane, width, self.look),))
+        self._keys.show_lines((key_bar(self.pane, width, readonly=self.readonly),))
 
     def flash(self, text: str, *, bad: bool = False) -> None:
         """Say one thing on the flash line."""
@@ -143,51 +131,9 @@ class Board(Screen[None]):
         if self._monotonic() > self._flash_until:
             self._flash.show_lines(())
 
-    def _draw_body(self, seen: Seen) -> None:
-        page = seen.page
-        if self.view is View.HOME:
-            self._home.show(seen)
-        elif page is None:
-            box = self._boxes[self.view]
-            if self._covered and isinstance(box, Lines):
-                box.show_lines((line(("   not read", Role.WARN)),))
-            return
-        self._covered = False
-        if page is None:
-            return
-        match self.view:
-            case View.JOBS:
-                self._draw_jobs(seen, page.jobs)
-            case View.DEAD:
-                self._jobs = page.jobs
-                total = seen.vitals.counts.dead if seen.vitals else None
-                self._dead.show(dead(seen, page.jobs), total=total)
-            case View.SCHEDULES:
-                self._schedules.show(schedules(page.schedules, seen.at))
-            case View.JOB if page.job is not None:
-                if (page.job, self.size.width) != self._job_drawn:
-                    self._job.show(detail(page.job, self.size.width, now=seen.at))
-                    self._job_drawn = (page.job, self.size.width)
-                self._jobs = (page.job.job,)
-            case View.JOB:
-                self._jobs, self._job_drawn = (), None
-                self._job.show((line(("   this job is gone: it was removed or pruned", Role.WARN)),))
-
-    def _draw_jobs(self, seen: Seen, rows: tuple[Job, ...]) -> None:
-        table = self._all
-        kept = self._window.keeping(table.cursor, rows, self._window_jobs)
-        if kept is not None:
-            self._window = kept
-            self.post_message(LookNow())
-            return
-        self._jobs = self._window_jobs = rows
-        listing = all_jobs(rows, seen.at, newest=not self._window.above(rows), full=self._window.below(rows))
-        table.show(listing)
-
     def _forget(self) -> None:
-        for table in (self._home.running, self._all, self._dead, self._schedules):
-            table.forget()
-        self._window, self._window_jobs, self._jobs = Window(), (), ()
+        for pane in self.panes.values():
+            pane.forget()
         if self.view is View.JOB:
             self._open(self._came_from)
 
@@ -195,18 +141,13 @@ class Board(Screen[None]):
 
     def targets(self) -> tuple[Job, ...]:
         """The dead jobs a replay means now: the marked ones, the one under the cursor, or the one that is open."""
-        if self.view is View.JOB:
-            wanted = {job.id for job in self._jobs}
-        elif self.view in (View.JOBS, View.DEAD):
-            table = self._all if self.view is View.JOBS else self._dead
-            wanted = {id for id in table.chosen() if isinstance(id, int)}
-        else:
-            wanted = set()
-        return tuple(job for job in self._jobs if job.id in wanted and job.status is JobStatus.DEAD)
+        return tuple(job for job in self.pane.targets() if job.status is JobStatus.DEAD)
 
     def action_open(self, name: str) -> None:
+        if View[name] not in self.panes:
+            return
         if self.view is View.JOBS and View[name] is View.JOBS:
-            self.on_page_wanted(PageWanted("newest"))
+            self._jobs.to_newest()
         self._open(View[name])
 
     def action_back(self, quits: bool) -> None:
@@ -222,39 +163,20 @@ class Board(Screen[None]):
 
     def on_row_chosen(self, message: RowChosen) -> None:
         if isinstance(message.id, int):
-            self._came_from, self._job_id = self.view, message.id
-            self._job.show((), from_top=True)
-            self._job_drawn = None
+            self._came_from = self.view
+            self._job.choose(message.id)
             self._open(View.JOB)
-
-    def on_page_wanted(self, message: PageWanted) -> None:
-        if self.view is not View.JOBS:
-            if message.to == "oldest":
-                self.flash("only these are listed; afk-runner dead --limit N lists more")
-            return
-        table = self._all
-        window = self._window.moved(message.to, self._window_jobs)
-        if message.to in ("newest", "oldest"):
-            table.forget(at_end=message.to == "oldest")
-            self._jobs = ()
-        if window != self._window:
-            self._window = window
-            self.post_message(LookNow())
 
     def on_flash(self, message: Flash) -> None:
         self.flash(message.text, bad=message.bad)
 
     def _open(self, view: View) -> None:
         self.view = view
-        if view is not View.JOB:
-            self._job_id = None
-        self._jobs = ()
-        self._covered = True
         self._show_body()
         self.draw_edges()
         self.post_message(LookNow())
 
     def _show_body(self) -> None:
-        for view, box in self._boxes.items():
-            box.display = view is self.view
-        (self._home.running if self.view is View.HOME else self._boxes[self.view]).focus()
+        for view, pane in self.panes.items():
+            pane.display = view is self.view
+        self.pane.open()

@@ -10,7 +10,7 @@ from textual.screen import ModalScreen
 
 from console.line import EMPTY, Line, line
 from console.look import Look, Role
-from console.seen import View
+from console.panes.pane import Pane
 from console.widgets.text import Text
 
 _ACTS = (
@@ -21,20 +21,10 @@ _ACTS = (
     ("$", "raises today's cap until midnight; asks for the amount and a reason"),
 )
 _MOVES = (
-    ("1 2 3 5 6", "Home, Jobs, Dead, Schedules, Log"),
+    ("1 to 6", "Home, Jobs, Dead, Schedules, Log"),
     ("arrows", "move; PgUp PgDn Home End too. j and k never move"),
-    ("Enter", "opens the job under the cursor; q or Esc leads back"),
     ("q", "quits; the runner goes on"),
 )
-_HERE = {
-    View.DEAD: (
-        ("r", "replays the marked jobs, or the one under the cursor; asks when it cost something"),
-        ("Space", "marks; * marks all that are listed, c clears the marks"),
-    ),
-    View.JOBS: (("r", "replays the job under the cursor if it is dead"), ("Home", "goes to the newest")),
-    View.JOB: (("r", "replays this job if it is dead"),),
-    View.LOG: (("f End", "follows the newest; scrolling up holds the text where it is"),),
-}
 _TELLS = (
     ("?", "behind a number: it may be old; DATA AS OF says of when it is"),
     ("LATE", "the runner missed two heartbeats"),
@@ -52,9 +42,9 @@ class Help(ModalScreen[None]):
         Binding("q,escape,question_mark,enter", "close", show=False),
     ]
 
-    def __init__(self, view: View, look: Look, *, readonly: bool) -> None:
+    def __init__(self, pane: Pane, look: Look, *, readonly: bool) -> None:
         super().__init__()
-        self._view = view
+        self._pane = pane
         self._readonly = readonly
         self._text = Text(look, id="help")
 
@@ -62,16 +52,16 @@ class Help(ModalScreen[None]):
         yield self._text
 
     def on_mount(self) -> None:
-        self._text.show(help_lines(self._view, readonly=self._readonly))
+        self._text.show(help_lines(self._pane, readonly=self._readonly))
         self._text.focus()
 
     def action_close(self) -> None:
         self.dismiss(None)
 
 
-def help_lines(view: View, *, readonly: bool) -> tuple[Line, ...]:
-    """The keys that work in a view, and the words its states are told in."""
-    here = () if readonly and view is not View.LOG else _HERE.get(view, ())
+def help_lines(pane: Pane, *, readonly: bool) -> tuple[Line, ...]:
+    """The keys that work in a pane, and the words its states are told in."""
+    here = tuple((key.key, key.does) for key in pane.keys if not (readonly and key.writes))
     acts = (("read-only", "k, u, r and $ are off: started with --readonly"),) if readonly else _ACTS
     lines: list[Line] = []
     for title, rows in (("ACTS", acts), ("HERE", here), ("MOVING", _MOVES), ("WORDS", _TELLS)):

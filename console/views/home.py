@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from console.format import age, clock, plural
 from console.line import Line, fit, line
 from console.look import Look, Role
 from console.seen import Seen
 from console.views.jobs import first_line
 from console.views.stop import answered
-from runner.snapshot import Breaker, BreakerState, Health, Vitals
+from runner.snapshot import Breaker, BreakerState, Health, Job, ScheduleView, Vitals
 
 
-def needs(seen: Seen, width: int, look: Look) -> tuple[Line, ...]:
-    """One line for each thing that waits for a person, the most urgent first, each with the key that leads there."""
+def needs(seen: Seen, dead: Sequence[Job], width: int, look: Look) -> tuple[Line, ...]:
+    """One line for each thing that waits for a person, the most urgent first, each with the key that leads there.
+
+    `dead`: the newest dead letter, if any.
+    """
     found: list[tuple[str, str]] = []
     if seen.trouble is not None:
         found.append((seen.trouble.text, ""))
@@ -23,22 +28,22 @@ def needs(seen: Seen, width: int, look: Look) -> tuple[Line, ...]:
             lifts = clock(seen.vitals.spend.resets_at)
             found.append((f"the day's cap is reached: calls are refused until {lifts}", ""))
         found += _waiting_needs(seen.vitals) if seen.vitals else []
-        found += _dead_needs(seen)
+        found += _dead_needs(seen, dead)
     if not found:
         return ()
     return tuple(_need(text, key, width, look) for text, key in found)
 
 
-def next_line(seen: Seen, width: int, look: Look) -> Line:
+def next_line(schedules: Sequence[ScheduleView], now: int, width: int, look: Look) -> Line:
     """The schedules that come next."""
     ahead = sorted(
         (view.schedule.next_at, view.schedule.name)
-        for view in (seen.page.schedules if seen.page else ())
+        for view in schedules
         if view.schedule.next_at is not None and view.paused is None
     )
     if not ahead:
         return line((" NEXT  ", Role.DIM), ("no schedule", Role.DIM))
-    shown = "   ".join(f"{clock(at) if at > seen.at else 'due now'} {name}" for at, name in ahead[:3])
+    shown = "   ".join(f"{clock(at) if at > now else 'due now'} {name}" for at, name in ahead[:3])
     more = f"   +{len(ahead) - 3} more" if len(ahead) > 3 else ""
     return fit(line((" NEXT  ", Role.DIM), shown, (more, Role.DIM)), width, look)
 
@@ -75,11 +80,11 @@ def _waiting_needs(vitals: Vitals) -> list[tuple[str, str]]:
     return [(f"waiting: {text}", key) for text, key in needs]
 
 
-def _dead_needs(seen: Seen) -> list[tuple[str, str]]:
+def _dead_needs(seen: Seen, dead: Sequence[Job]) -> list[tuple[str, str]]:
     total = seen.vitals.counts.dead if seen.vitals else 0
     if not total:
         return []
-    newest = seen.page.jobs[0] if seen.page and seen.page.jobs else None
+    newest = dead[0] if dead else None
     last = ""
     if newest is not None and newest.finished_at is not None:
         last = f", the last {age(seen.at - newest.finished_at)} ago: {newest.task}: {first_line(newest.error)}"

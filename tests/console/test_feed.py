@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from console.feed import LOG_LINES, Feed
-from console.seen import Ask, View
+from console.panes.dead import DeadAsk
+from console.panes.job import JobAsk, JobPage
+from console.seen import Ask
 from runner.home import Home
 from runner.snapshot import Reader
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
 from tests.factories import NOW, ManualClock, make_event, make_job, make_settings
 
-DEAD = Ask(view=View.DEAD)
+DEAD = DeadAsk()
 
 
 @pytest.fixture
@@ -87,8 +89,8 @@ def test_a_replaced_database_is_read_anew_and_counted_as_another(
     assert after.trouble is None
     assert after.generation == before.generation + 1
     assert after.log.fresh
-    assert after.page is not None
-    assert len(after.page.jobs) == 1
+    assert isinstance(after.page, tuple)
+    assert len(after.page) == 1
 
 
 def test_a_locked_database_is_said_to_be_locked(feed: Feed, home: Home, clock: ManualClock) -> None:
@@ -195,13 +197,12 @@ def test_more_events_than_a_look_can_take_are_counted_as_skipped(
 
 def test_a_job_that_was_removed_is_no_page(feed: Feed, db: sqlite3.Connection, clock: ManualClock) -> None:
     job = make_job(db, status=JobStatus.DONE)
-    ask = Ask(view=View.JOB, job_id=job.id)
+    ask = JobAsk(job_id=job.id)
     there = feed.read(ask, now=clock.now()).page
     db.execute("DELETE FROM jobs")
 
     gone = feed.read(ask, now=clock.now()).page
 
-    assert there is not None
+    assert isinstance(there, JobPage)
     assert there.job is not None
-    assert gone is not None
-    assert gone.job is None
+    assert gone == JobPage(job=None)

@@ -113,7 +113,7 @@ async def test_no_job_of_a_poisoned_home_does_what_its_texts_say(app: ConsoleApp
         for (id,) in dead:
             app.board.post_message(RowChosen(id))
             await look(pilot)
-            await until(pilot, lambda id=id: app.seen.page and app.seen.page.job and app.seen.page.job.job.id == id)
+            await until(pilot, lambda id=id: [job.id for job in app.board.pane.targets()] == [id])
             await pilot.pause()
             assert "ATTEMPTS" in text_of(app)
             assert_harmless(app)

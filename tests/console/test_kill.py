@@ -133,7 +133,7 @@ async def test_k_works_in_every_dialog_and_leaves_it_open(
     app: ConsoleApp, db: sqlite3.Connection, monotonic: ManualMonotonic, key: str
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        for dialog in (Help(app.board.view, app.options.look, readonly=False), _question(app)):
+        for dialog in (Help(app.board.pane, app.options.look, readonly=False), _question(app)):
             controls.set_stop(db, controls.OFF, reason=None, by="test", now=app.clock.now())
             await app.push_screen(dialog)
             await pilot.press(key)

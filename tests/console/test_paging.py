@@ -8,6 +8,7 @@ import pytest
 
 from console.feed import Feed
 from console.paging import Window
+from console.panes.jobs import JobsAsk, JobsPane
 from console.seen import PAGE
 from console.tui import ConsoleApp
 from runner.home import Home
@@ -25,9 +26,9 @@ def many(database: Database) -> list[Job]:
 
 
 def page(home: Home, clock: ManualClock, window: Window) -> tuple[Job, ...]:
-    seen = Feed(home).read(window.ask, now=clock.now())
-    assert seen.page is not None
-    return seen.page.jobs
+    seen = Feed(home).read(JobsAsk(upto=window.upto, after=window.after), now=clock.now())
+    assert isinstance(seen.page, tuple)
+    return seen.page
 
 
 def test_a_window_slides_over_everything_and_back(home: Home, clock: ManualClock, many: list[Job]) -> None:
@@ -93,7 +94,9 @@ async def test_a_flood_of_new_jobs_does_not_move_the_cursor(
             for _ in range(3 * PAGE):
                 make_job(db)
         await look(pilot)
-        await until(pilot, lambda: app.board._window.upto is not None)
+        pane = app.board.pane
+        assert isinstance(pane, JobsPane)
+        await until(pilot, lambda: pane._window.upto is not None)
         await look(pilot)
 
         assert lines_of(app)[line].startswith(f">  {many[-2].key}")

@@ -1,26 +1,55 @@
-"""The first view: what runs, what needs a person, what comes next, the end of the log."""
+"""The first pane: what runs, what needs a person, what comes next, the end of the log."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from textual.app import ComposeResult
-from textual.containers import Vertical
 
 from console.line import line
 from console.look import Look, Role
-from console.seen import LogPart, Seen
+from console.panes.pane import Pane
+from console.seen import PAGE, Ask, LogPart, Seen, View
 from console.views.home import needs, next_line
 from console.views.jobs import running
 from console.widgets.lines import Lines
 from console.widgets.table import Table
 from console.widgets.tail import Tail
+from runner.snapshot import Attempt, Job, Reader, ScheduleView
+from runner.units import UnixMs
 
 
-class Home(Vertical):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomePage:
+    """What Home shows beside the vitals."""
+
+    running: tuple[tuple[Job, Attempt], ...] = ()
+    dead: tuple[Job, ...] = ()
+    """The newest dead letter."""
+    schedules: tuple[ScheduleView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeAsk(Ask):
+    """Reads it."""
+
+    def read(self, reader: Reader, *, now: UnixMs) -> HomePage:
+        return HomePage(
+            running=reader.running(limit=PAGE, cut=True),
+            dead=reader.dead(limit=1, cut=True),
+            schedules=reader.schedules(now=now),
+        )
+
+
+class HomePane(Pane):
     """Three boxes whose heights depend on the screen alone, so that nothing jumps when a job ends."""
 
+    view: ClassVar = View.HOME
+    name_: ClassVar = "Home"
+
     def __init__(self, look: Look, *, id: str) -> None:
-        super().__init__(id=id)
-        self.look = look
+        super().__init__(look, id=id)
         self.running = Table(look, id="running", drifts=True)
         """The jobs at work: what the keys move over."""
         self._needs = Lines(look, id="needs")
@@ -30,34 +59,44 @@ class Home(Vertical):
         self._needs_height = 3
         self._seen: Seen | None = None
 
+    @property
+    def ask(self) -> Ask:
+        return HomeAsk()
+
     def compose(self) -> ComposeResult:
         yield self.running
         yield self._needs
         yield self._log
 
+    def open(self) -> None:
+        self.running.focus()
+
     def on_resize(self) -> None:
         self._share_out()
         if self._seen is not None:
-            self.show(self._seen)
+            self.draw(self._seen)
 
     def take(self, part: LogPart) -> None:
-        """Add what the log has gained."""
         self._log.take(part)
 
-    def show(self, seen: Seen) -> None:
-        """Draw a look at the home."""
+    def forget(self) -> None:
+        self.running.forget()
+
+    def draw(self, seen: Seen) -> None:
         self._seen = seen
         if seen.vitals is not None and (seen.vitals.workers or 2) != self._workers:
             self._workers = seen.vitals.workers or 2
             self._share_out()
-        if seen.page is not None:
-            self.running.show(running(seen.page.running, seen.at))
+        page = seen.page if isinstance(seen.page, HomePage) else None
+        if page is not None:
+            self.running.show(running(page.running, seen.at))
         width, room = self.size.width, self._needs_height - 2
-        found = needs(seen, width, self.look)
+        found = needs(seen, page.dead if page else (), width, self.look)
         waiting = found[: max(0, room)]
         title = line((" NEEDS YOU", Role.DIM), f"  {len(found)}" if found else ("  nothing", Role.DIM))
         blank = ((),) * (room - len(waiting))
-        self._needs.show_lines((title, *waiting, *blank, next_line(seen, width, self.look)))
+        ahead = next_line(page.schedules if page else (), seen.at, width, self.look)
+        self._needs.show_lines((title, *waiting, *blank, ahead))
 
     def _share_out(self) -> None:
         height = self.size.height

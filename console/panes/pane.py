@@ -1,0 +1,67 @@
+"""What every pane is: a box below the tabs that says what it needs read, draws it, and names the keys it adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.containers import Vertical
+
+from console.look import Look
+from console.seen import Ask, LogPart, Seen, View
+from runner.snapshot import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a pane, as the bar and the help show it."""
+
+    key: str
+    word: str
+    """In the bar; empty: only the help names it."""
+    does: str
+    """In the help, one sentence."""
+    rank: int = 3
+    """In the bar: the highest goes first when there is no room."""
+    writes: bool = False
+    """Not shown where nothing may be changed."""
+
+
+class Pane(Vertical):
+    """A tab's body. It draws what it is given and never reads; what it wants done it posts as `Do`."""
+
+    view: ClassVar[View]
+    name_: ClassVar[str]
+    """On its tab."""
+    keys: ClassVar[tuple[Key, ...]] = ()
+
+    def __init__(self, look: Look, *, id: str) -> None:
+        super().__init__(id=id)
+        self.look = look
+
+    @property
+    def ask(self) -> Ask:
+        """What it needs read now."""
+        return Ask()
+
+    def waits(self, seen: Seen) -> int:  # noqa: ARG002 - what the others look at
+        """How many things in it wait for a person: the number on its tab."""
+        return 0
+
+    def open(self) -> None:
+        """It was chosen: give its list the keys."""
+        raise NotImplementedError
+
+    def take(self, part: LogPart) -> None:
+        """What the log has gained, whether or not it is open."""
+
+    def draw(self, seen: Seen) -> None:
+        """Draw a look at the home; `seen.page` is of its own kind, or None when it could not be read."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Another database: no id means what it meant."""
+
+    def targets(self) -> tuple[Job, ...]:
+        """The jobs an act means now: the marked ones, or the one under the cursor."""
+        return ()
