@@ -161,7 +161,7 @@ class Reader:
             runner = _runner(db, self.home, now=now)
             waiting = tuple(
                 Waiting(gate=gate, jobs=count, until=until)
-                for gate, count, until in jobs.waiting_by_gate(db, limit=MOST_WAITING)
+                for gate, count, until in jobs.waiting_by_gate(db, now=now, limit=MOST_WAITING)
             )
             return Vitals(
                 read_at=now,

@@ -388,12 +388,16 @@ def cancel_asked(db: sqlite3.Connection, *, id: int) -> bool:
     return db.execute("SELECT 1 FROM jobs WHERE id = ? AND cancel = 1", (id,)).fetchone() is not None
 
 
-def waiting_by_gate(db: sqlite3.Connection, *, limit: int) -> list[tuple[str, int, UnixMs]]:
-    """Gate, jobs that wait for it and when the first of them looks again; counted up to `limit` jobs in all."""
+def waiting_by_gate(db: sqlite3.Connection, *, now: UnixMs, limit: int) -> list[tuple[str, int, UnixMs]]:
+    """Gate, jobs that wait for it and when the first of them looks again, among the first `limit` that were put back.
+
+    One that is due by now waits for a worker and for no gate, whatever it was put back for.
+    """
     rows = db.execute(
         "SELECT waiting_gate, count(*), min(not_before) FROM (SELECT waiting_gate, not_before FROM jobs "
-        "WHERE status = 'pending' AND waiting_gate IS NOT NULL LIMIT ?) GROUP BY waiting_gate ORDER BY waiting_gate",
-        (limit,),
+        "WHERE status = 'pending' AND waiting_gate IS NOT NULL LIMIT ?) WHERE not_before > ? "
+        "GROUP BY waiting_gate ORDER BY waiting_gate",
+        (limit, now),
     )
     return [(gate, count, UnixMs(at)) for gate, count, at in rows]
 

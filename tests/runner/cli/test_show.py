@@ -183,3 +183,23 @@ def _claimed(db: sqlite3.Connection) -> int:
     job = jobs.claim(db, now=now, lease=Lease(runner="r1", token="t", until=UnixMs(now + 1000)))
     assert job is not None
     return job.id
+
+
+def test_a_job_whose_wait_is_over_waits_for_no_gate(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    """Nor does it say on the morning after that the cap is reached."""
+    start_runner(db)
+    queue(home, db)
+    jobs.put_back(
+        db,
+        id=_claimed(db),
+        token="t",
+        not_before=UnixMs(SystemClock().now() - 1),
+        gate="cap:day",
+        fact="the cap of the day is reached",
+        counted=False,
+    )
+
+    said = afk("status").out
+
+    assert "cap:day" not in said
+    assert "CAP REACHED" not in said
