@@ -205,7 +205,7 @@ timezone = @ZONE@  # of the cap's day, and of schedules without their own
 daily_usd = "1.00"    # the most a day may cost; "0" refuses every call that has a price
 per_job_usd = "0.25"  # the most one job may cost in all its attempts
 # hourly_usd = "0.50"
-# rolling_24h_usd = "1.00"
+# rolling_24h_usd = "1.00"  # without it, the minutes around a midnight may cost the caps of two days
 # monthly_usd = "20.00"
 # alert_at = [50, 80, 100]  # percent of a cap at which you are told
 

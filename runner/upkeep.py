@@ -35,10 +35,11 @@ def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs) -> int:
         text = f"a call to {model} was in flight when its runner ended: its hold of {usd(hold)} goes on counting"
         events.record(db, now=now, level=events.WARN, event="hold.orphan", text=text)
     if standing:
+        calls = "a call was" if len(standing) == 1 else f"{len(standing)} calls were"
         whole = usd(sum(hold for _, _, hold in standing))
         text = (
-            f"{len(standing)} calls were in flight when their runner ended: holds of {whole} go on counting; "
-            "`afk-runner spend --holds` lists them, and --write-off frees one"
+            f"{calls} in flight when the runner ended: {whole} held for that goes on counting; "
+            "`afk-runner spend --holds` lists it, and --write-off frees it"
         )
         alerts.raise_alert(db, key=f"orphans:{runner}", level=events.WARN, text=text, now=now)
     breakers.forget_trials(db, now=now)

@@ -20,7 +20,7 @@ def vendor() -> Iterator[FakeAnthropic]:
 
 
 def test_of_forty_calls_at_once_the_cap_lets_three_through(afk: World, vendor: FakeAnthropic) -> None:
-    """The others are refused before a byte leaves, wait unburnt, and say for which cap and until when."""
+    """The others are refused before a byte leaves, wait unburnt, and look again when the three may have ended."""
     release = threading.Event()
     vendor.default = Reply.hang(release)
     house(afk, vendor, workers=8, daily="0.35")
@@ -38,10 +38,68 @@ def test_of_forty_calls_at_once_the_cap_lets_three_through(afk: World, vendor: F
     refused = [row[0] for row in afk.sql("SELECT key FROM jobs WHERE status = 'pending'")]
     assert burnt(afk, refused) == {}
     said = afk.afk("why", refused[0])
-    midnight = afk.one("SELECT strftime('%Y-%m-%dT00:00:00.000Z', 'now', '+1 day')")
     assert "today's cap of $0.35" in said
-    assert midnight in said
+    assert "is held for calls in flight" in said
+    soon = "SELECT count(*) FROM jobs WHERE status = 'pending' AND not_before <= created_at + 300000"
+    assert afk.one(soon) == 37
     assert set(refused) < set(keys)
+
+
+def test_a_cap_that_is_used_up_parks_until_midnight_unless_a_person_raises_it(
+    afk: World, vendor: FakeAnthropic
+) -> None:
+    """The raise wakes what waited and holds from the very next call, without a restart; each is told once."""
+    vendor.script(Reply.error(500, "api_error", "boom"))  # nobody knows what it cost: its hold stands
+    house(afk, vendor, workers=1, daily="0.15")
+    ask(afk, 1)
+    afk.start()
+    eventually(lambda: waiting(afk, "cap:day") == 1)
+    said = afk.afk("why", "ask-000")
+    assert "today's cap of $0.15" in said
+    assert afk.one("SELECT strftime('%Y-%m-%dT00:00:00.000Z', 'now', '+1 day')") in said
+    assert "CAP REACHED" in afk.afk("spend")
+    told = [
+        row[0].rsplit(":", 1)[1] for row in afk.sql("SELECT key FROM alerts WHERE key LIKE 'cap:day:%' ORDER BY id")
+    ]
+    assert told == ["50", "100"]
+    assert afk.status()["alerts"] == {"undelivered": 2, "open": 2}
+
+    raised = afk.json("spend", "--raise", "1.00", "--reason", "it must be done tonight")
+
+    assert raised["woken"] == 1
+    eventually(lambda: afk.counts() == {"done": 1})
+    assert spent(afk) == (COST, HOLD)
+    assert afk.status()["spend"]["cap_microusd"] == 1_000_000
+    assert afk.status()["alerts"]["open"] == 0
+    assert "it must be done tonight" in afk.one("SELECT text FROM events WHERE event = 'cap.raised'")
+
+
+def test_a_hold_that_nobody_will_settle_is_written_off_by_a_person_alone(afk: World, vendor: FakeAnthropic) -> None:
+    """Not while its call is in flight. Its runner's end is an alert, and the next start keeps the hold."""
+    release = threading.Event()
+    vendor.script(Reply.hang(release))
+    house(afk, vendor, workers=1)
+    ask(afk, 1)
+    runner = afk.start()
+    vendor.wait_for(1)
+    (flying,) = afk.json("spend", "--holds")
+    assert (flying["why"], flying["hold_microusd"]) == ("in flight", HOLD)
+    refused = afk.call("spend", "--write-off", str(flying["id"]), "--reason", "impatient")
+    assert (refused.returncode, "in flight" in refused.stderr) == (1, True)
+
+    afk.kill9(runner)
+    afk.home.joinpath("STOP").touch()
+    afk.start()
+    (orphan,) = afk.json("spend", "--holds")
+    assert (orphan["id"], orphan["why"]) == (flying["id"], "its runner ended between hold and settle")
+    assert "a call was in flight" in afk.one("SELECT text FROM alerts WHERE key LIKE 'orphans:%'")
+    assert spent(afk) == (0, HOLD)
+
+    afk.afk("spend", "--write-off", str(orphan["id"]), "--reason", "the vendor never billed it")
+    release.set()
+    assert spent(afk) == (0, 0)
+    assert afk.json("spend", "--holds") == []
+    assert afk.status()["alerts"]["open"] == 0
 
 
 def waiting(afk: World, gate: str) -> int:
