@@ -53,10 +53,12 @@ class Acts:
         self._database.poke()
         return given
 
-    def _wake(self, gate: str) -> None:
-        """Make the jobs that wait for a gate due, a batch a transaction."""
-        while self._transact(lambda db, now: jobs.wake(db, gate=gate, now=now, limit=BATCH)) == BATCH:
-            pass
+    def _wake(self, gate: str) -> int:
+        """Make the jobs that wait for a gate due, a batch a transaction; how many."""
+        woken = 0
+        while (count := self._transact(lambda db, now: jobs.wake(db, gate=gate, now=now, limit=BATCH))) == BATCH:
+            woken += count
+        return woken + count
 
     def _event(
         self,

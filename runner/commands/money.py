@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from runner.commands.base import Acts
@@ -20,6 +20,8 @@ STEEPEST = 100
 ALWAYS_POSSIBLE = MicroUsd(10_000_000)
 """Where the configured cap is so small, or 0, that its hundredfold would be no room at all."""
 MOST_REASON = 500
+AT_ONCE = 2_000
+"""Jobs woken in the transaction of the act itself; of a longer queue the rest follows, so that no kill waits for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class MoneyActs(Acts):
                 raises.add(db, Raise(day=day, cap=cap, reason=said, by=self._by, at=now))
                 spent = charges.spent_since_day(db, day).committed
                 alerts.rearm_cap(db, "day", day, below=spent * 100 // cap, now=now)
-                woken = jobs.wake(db, gate="cap:day", now=now, limit=-1)
+                woken = jobs.wake(db, gate="cap:day", now=now, limit=AT_ONCE)
                 text = f"cap of {day} raised from {exact_usd(stands)} to {exact_usd(cap)} by {self._by}: {said}"
                 self._event(db, now, "cap.raised", text, level=events.WARN)
             return Raised(
@@ -83,7 +85,8 @@ class MoneyActs(Acts):
                 already=cap == stands,
             )
 
-        return self._transact(act)
+        raised = self._transact(act)
+        return raised if raised.woken < AT_ONCE else replace(raised, woken=raised.woken + self._wake("cap:day"))
 
     def write_off(self, id: int, *, reason: str) -> WrittenOff:
         """Free a hold that stands because nobody knows what its call cost: from now on it counts as nothing.
@@ -104,7 +107,7 @@ class MoneyActs(Acts):
             if not charges.any_orphan(db):
                 alerts.close_like(db, "orphans:%", now=now)
             for gate in CAP_GATES:
-                jobs.wake(db, gate=gate, now=now, limit=-1)
+                jobs.wake(db, gate=gate, now=now, limit=AT_ONCE)
             row = db.execute("SELECT key FROM jobs WHERE id = ?", (found.job_id,)).fetchone()
             key = row[0] if row else None
             text = (

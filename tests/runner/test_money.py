@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from runner import upkeep
-from runner.commands import Door
+from runner.commands import Door, money
 from runner.commands.money import CAP_GATES
 from runner.config import BudgetConfig, Config
 from runner.errors import NotFound, Refused, UsageError
@@ -95,6 +95,18 @@ def test_a_raise_is_a_row_and_an_event_and_wakes_what_waited(door: Door, db: sql
     assert waiting(db) == {"cap:month": 1, "breaker:house/m": 1}
     (text,) = db.execute("SELECT text FROM events WHERE event = 'cap.raised'").fetchone()
     assert text == "cap of 2030-03-17 raised from $1.00 to $2.00 by ada@cli: the release needs it"
+
+
+def test_a_raise_wakes_a_queue_of_any_length(
+    door: Door, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its own transaction no more than a kill can wait for."""
+    monkeypatch.setattr(money, "AT_ONCE", 3)
+    for _ in range(8):
+        park(db)
+
+    assert door.raise_cap(MicroUsd(2 * DOLLAR), reason="tonight").woken == 8
+    assert waiting(db) == {}
 
 
 def test_the_day_of_a_raise_is_the_configured_zones(door: Door, db: sqlite3.Connection, clock: ManualClock) -> None:
