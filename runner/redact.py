@@ -12,6 +12,12 @@ from urllib.parse import quote, quote_plus
 SHORTEST = 6
 """Secrets of fewer characters are left alone: replacing them would eat ordinary words and hide nothing."""
 
+NESTED = 4
+"""JSON in JSON: a vendor's answer in a payload's result in an event in a line of the log."""
+
+LONG = 32
+"""From so many characters on the first half of a secret is a secret too; half of a shorter one may be a word."""
+
 MARK = "[redacted]"
 
 
@@ -26,13 +32,15 @@ class Redactor:
         # Longest first: an alternation takes the first that fits, and one secret may begin with another.
         ordered = sorted(forms, key=lambda form: (-len(form), form))
         self._text = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        self._halves = _Halves(form for form in ordered if len(form) >= LONG)
         encoded = [form.encode(errors="surrogateescape") for form in ordered]
         self._bytes = re.compile(b"|".join(map(re.escape, encoded))) if ordered else None
         self._begun = {form[:length] for form in encoded for length in range(1, len(form))}
         self._longest = max(map(len, self._begun), default=0)
 
     def __call__(self, text: str) -> str:
-        return self._text.sub(MARK, text) if self._text else text
+        """The text without secrets, and without what is left of one where the text was cut to a length."""
+        return self._halves.cut(self._text.sub(MARK, text)) if self._text else text
 
     def bytes(self, data: builtins.bytes) -> builtins.bytes:
         """The same for raw output. A secret cut in two between two calls is not seen: see `begun`."""
@@ -46,14 +54,47 @@ class Redactor:
         return 0
 
 
+class _Halves:
+    """Takes out secrets of which the end is missing, as long as at least their first half is there."""
+
+    def __init__(self, forms: Iterable[str]) -> None:
+        self._of: dict[str, list[str]] = {}
+        for form in forms:
+            self._of.setdefault(form[: -(-len(form) // 2)], []).append(form)
+        longest_first = sorted(self._of, key=len, reverse=True)
+        self._any = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def cut(self, text: str) -> str:
+        """The text with the mark in their place; the very same text when there is none."""
+        if self._any is None or (found := self._any.search(text)) is None:
+            return text
+        parts, done = [], 0
+        while found is not None:
+            parts += [text[done : found.start()], MARK]
+            done = max(_common(text, found.start(), form) for form in self._of[found[0]])
+            found = self._any.search(text, done)
+        return "".join([*parts, text[done:]])
+
+
+def _common(text: str, start: int, form: str) -> int:
+    """Where the text, which goes along with the form from `start` on, departs from it."""
+    place = start
+    while place < len(text) and place - start < len(form) and text[place] == form[place - start]:
+        place += 1
+    return place
+
+
 def _forms(secret: str) -> Iterator[str]:
     raw = secret.encode(errors="surrogateescape")  # the environment may hold bytes that are not UTF-8
     yield secret
     for escaped in (quote(raw), quote(raw, safe=""), quote_plus(raw)):
         yield escaped
         yield re.sub("%..", lambda code: code[0].lower(), escaped)
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    for ascii in (True, False):
+        escaped = secret
+        for _ in range(NESTED):
+            escaped = json.dumps(escaped, ensure_ascii=ascii)[1:-1]
+            yield escaped
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         whole = encode(raw).decode()
         yield whole

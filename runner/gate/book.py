@@ -7,6 +7,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from runner.errors import StoreError
@@ -52,10 +53,12 @@ class Book:
         any_stop: Callable[[], str | None],
         clock: Clock,
         rng: random.Random,
+        redact: Callable[[str], str] = str,
     ) -> None:
         """`outside_stop` looks for a stop outside the database: its reason, or None. Any thread asks it.
 
         `any_stop` looks at all there is, the database too; the loop asks it right before bytes leave.
+        `redact` takes secrets out of what an upstream said, before it is written down.
         """
         self._writer = writer
         self._prices = price_list
@@ -64,6 +67,7 @@ class Book:
         self._any_stop = any_stop
         self._clock = clock
         self._rng = rng
+        self._redact = redact
         self._bad = BadRequests(policy.cool_down.failures)
         self._late: set[asyncio.Task[None]] = set()
         """Ends that are tried again; the loop itself keeps only weak references."""
@@ -150,6 +154,7 @@ class Book:
 
     async def conclude(self, charge: int, call: Call, verdict: Verdict) -> None:
         """Write down what an answer without complete usage means."""
+        verdict = replace(verdict, note=self._redact(verdict.note))
         await self._write(
             lambda db: ledger.conclude(db, charge, call, self._policy, verdict, now=self._clock.now(), rng=self._rng)
         )

@@ -132,7 +132,7 @@ class Flight:
             await self._whole(answer)
 
     async def _failed(self, answer: Answer) -> None:
-        body = await read(answer)
+        body = self._outgoing.without_key(await read(answer))
         verdict = of_status(
             answer.status,
             body,
@@ -151,10 +151,10 @@ class Flight:
         headers = down(answer.headers)
         if verdict.wait_until is not None or verdict.blow is Blow.TRIP:
             headers["x-should-retry"] = "false"  # the wait is a row in the queue, not a client asleep
-        await self._say(answer.status, self._outgoing.without_key(body), headers)
+        await self._say(answer.status, body, headers)
 
     async def _whole(self, answer: Answer) -> None:
-        body = await read(answer)
+        body = self._outgoing.without_key(await read(answer))
         parsed: object = None
         with suppress(ValueError, RecursionError):
             parsed = json.loads(body)

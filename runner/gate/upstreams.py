@@ -16,10 +16,12 @@ from runner.config import UpstreamConfig
 from runner.gate import offline
 from runner.gate.http import BadRequest
 from runner.gate.local import LocalModels
+from runner.redact import Redactor
 
 OFFLINE = UpstreamConfig(name="offline", url="offline:", local=True)
 """The built-in model: no network, no key, the same answer to the same question."""
 OFFLINE_PREFIX = "offline/"
+NO_SECRETS = Redactor(())
 
 _PASSED_UP = {"anthropic": ("anthropic-version", "anthropic-beta", "user-agent"), "openai": ("user-agent",)}
 _DEFAULT_VERSION = b"2023-06-01"
@@ -50,18 +52,20 @@ class Outgoing:
     body: dict[str, Any]
     request: httpx.Request | None
     """None: the built-in model answers."""
+    redact: Redactor = NO_SECRETS
+    """Takes out the key of the upstream."""
     sent: bool = False
     """Bytes of it may have reached the upstream."""
 
     def without_key(self, answer: bytes) -> bytes:
-        """An answer of the upstream as a client may read it: some quote the key they refuse."""
-        key = self.upstream.key
-        return answer.replace(key.encode(), b"[redacted]") if key else answer
+        """A whole answer of the upstream as a client, or a row, may hold it: some quote the key they refuse."""
+        return self.redact.bytes(answer)
 
 
 @dataclass(slots=True)
 class _Http:
     response: httpx.Response
+    redact: Redactor
 
     @property
     def status(self) -> int:
@@ -69,7 +73,7 @@ class _Http:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        return self.response.headers
+        return {name: self.redact(value) for name, value in self.response.headers.items()}
 
     async def chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self.response.aiter_bytes():
@@ -110,6 +114,7 @@ class Upstreams:
     def __init__(self, upstreams: Mapping[str, UpstreamConfig], models: Mapping[str, str]) -> None:
         self._upstreams = upstreams
         self._models = models
+        self._redactors = {name: Redactor((upstream.key or "",)) for name, upstream in upstreams.items()}
         # No proxy and no netrc of whoever started us; a redirect must not carry a key elsewhere.
         self._client = httpx.AsyncClient(
             trust_env=False, follow_redirects=False, limits=httpx.Limits(max_connections=256)
@@ -156,6 +161,7 @@ class Upstreams:
         return Outgoing(
             upstream=upstream,
             body=body,
+            redact=self._redactors[upstream.name],
             request=self._client.build_request("POST", url, content=content, headers=up, timeout=timeout),
         )
 
@@ -179,7 +185,7 @@ class Upstreams:
         call.request.extensions = {**call.request.extensions, "trace": trace}
         response = await self._client.send(call.request, stream=True)
         try:
-            yield _Http(response)
+            yield _Http(response, call.redact)
         finally:
             await response.aclose()
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.redact import Redactor
+from runner.redact import MARK, SHORTEST, Redactor
 
 FILE_LIMIT = 10_000_000
 """Bytes kept of one attempt's output."""
@@ -48,7 +48,9 @@ class Capture:
         for _ in range(256):  # a process that goes on printing must not keep us here
             if not self._take():
                 break
-        self._keep(self._pending)
+        # The beginning of a secret, printed by somebody who was ended before the rest.
+        self._keep(self._pending if len(self._pending) < SHORTEST else MARK.encode())
+        self._pending = b""
         if self._file is not None:
             self._file.close()
             self._file = None

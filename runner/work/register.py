@@ -151,7 +151,7 @@ class Register:
                     token=token,
                     not_before=now if self._raised_meanwhile(db, job, decision) else decision.not_before or now,
                     gate=decision.gate or "retry",
-                    fact=decision.fact or "",
+                    fact=self._redact(decision.fact or ""),
                     counted=decision.counted,
                     error=error if decision.counted else None,
                 )

@@ -94,3 +94,34 @@ def test_no_secret_is_left(secrets: list[str], before: str, after: str) -> None:
 def test_pattern_characters_in_a_secret_mean_themselves() -> None:
     """`a.b*c+d` is no pattern."""
     assert Redactor(["a.b*c+d"])("a.b*c+d axbbcd") == f"{MARK} axbbcd"
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_a_secret_is_taken_out_of_json_in_json(depth: int) -> None:
+    """A vendor's answer, in a result, in an event, in a line of the log."""
+    worn = f"before {SECRET} after"
+    for _ in range(depth):
+        worn = json.dumps(worn)
+
+    cleaned = Redactor([SECRET])(worn)
+    for _ in range(depth):
+        cleaned = json.loads(cleaned)
+
+    assert cleaned == f"before {MARK} after"
+
+
+@pytest.mark.parametrize("left", range(20, 40))
+def test_what_a_cut_left_of_a_secret_is_taken_out(left: int) -> None:
+    """At the end of a text that was cut to a length, and where a sentence goes on behind the cut."""
+    secret = "sk-0123456789abcdefghijklmnopqrstuvwxyz"
+    redact = Redactor([secret])
+
+    assert redact(f"said {secret[:left]}") == f"said {MARK}"
+    assert redact(f"said {secret[:left]}; try again, said {secret}") == f"said {MARK}; try again, said {MARK}"
+
+
+def test_less_than_half_of_a_secret_is_left_alone() -> None:
+    """Many keys of one vendor begin alike, and sentences speak of how they begin."""
+    secret = "sk-ant-api03-0123456789abcdefghijklmnopqrstuvwxyz"
+
+    assert Redactor([secret])("keys begin with sk-ant-api03-") == "keys begin with sk-ant-api03-"
