@@ -106,8 +106,6 @@ class MoneyActs(Acts):
             charges.release(db, id, note=f"written off by {self._by}: {said}", now=now)
             if not charges.any_orphan(db):
                 alerts.close_like(db, "orphans:%", now=now)
-            for gate in CAP_GATES:
-                jobs.wake(db, gate=gate, now=now, limit=AT_ONCE)
             row = db.execute("SELECT key FROM jobs WHERE id = ?", (found.job_id,)).fetchone()
             key = row[0] if row else None
             text = (
@@ -118,7 +116,10 @@ class MoneyActs(Acts):
             events.record(db, now=now, level=events.WARN, event=word, text=text, task=found.task, job=key)
             return WrittenOff(id=id, model=found.model, hold=found.hold, job=key)
 
-        return self._transact(act)
+        gone = self._transact(act)
+        for gate in CAP_GATES:
+            self._wake(gate)
+        return gone
 
 
 def _told(db: sqlite3.Connection) -> tuple[MicroUsd, ZoneInfo]:

@@ -38,18 +38,24 @@ def reached(
 ) -> None:
     """The call was refused. Nothing is told of a cap that is full of other jobs' calls in flight alone."""
     for cap in caps:
-        if refusal.gate == f"cap:{cap.name}" and refusal.lifts_at == cap.lifts_at and FULL in policy.budget.alert_at:
-            raising = ", or `afk-runner spend --raise` until midnight" if cap.name == "day" else ""
+        if refusal.gate != f"cap:{cap.name}" or FULL not in policy.budget.alert_at:
+            continue
+        if call.hold > cap.limit > 0:  # no day will be long enough for it; the cap itself may be untouched
+            _tell(db, call, cap, policy, level=FULL, text=refusal.fact, now=now, part=":alone")
+        elif refusal.lifts_at == cap.lifts_at:
+            raising = ", or `afk-runner spend --raise` lets them go on until midnight" if cap.name == "day" else ""
             text = f"{refusal.fact}; its jobs wait until {iso(refusal.lifts_at)}{raising}"
             _tell(db, call, cap, policy, level=FULL, text=text, now=now)
 
 
-def _tell(db: sqlite3.Connection, call: Call, cap: Cap, policy: Policy, *, level: int, text: str, now: UnixMs) -> None:
+def _tell(
+    db: sqlite3.Connection, call: Call, cap: Cap, policy: Policy, *, level: int, text: str, now: UnixMs, part: str = ""
+) -> None:
     if cap.name == "job":
         return  # it ends one job, which says so itself
     period, lapses_at = _period(cap, call, policy, now=now)
     word = events.ERROR if level >= FULL else events.WARN if level >= _WARN_FROM else events.INFO
-    key = alerts.cap_key(cap.name, period, level)
+    key = alerts.cap_key(cap.name, period + part, level)
     if alerts.raise_alert(db, key=key, level=word, text=text, now=now, lapses_at=lapses_at):
         events.record(db, now=now, level=word, event="cap.level", text=text, task=call.task, job=call.job)
 

@@ -82,6 +82,18 @@ def test_calls_of_other_jobs_in_flight_reach_no_cap(db: sqlite3.Connection) -> N
     assert told(db) == ["cap:day:2030-03-17:50"]
 
 
+def test_a_call_dearer_than_the_cap_alone_is_told_beside_the_levels(db: sqlite3.Connection) -> None:
+    """It would wait for ever in silence, and the day may reach its cap all the same."""
+    call = make_call(make_running(db))
+    refused(admit(db, replace(call, hold=MicroUsd(101))))
+    refused(admit(db, call, make_policy(daily=0)))
+    assert told(db) == ["cap:day:2030-03-17:alone:100"]
+    assert "raise the cap or lower max_tokens" in db.execute("SELECT text FROM alerts").fetchone()[0]
+
+    spend(db, call, 100)
+    assert "cap:day:2030-03-17:100" in told(db)
+
+
 def test_one_call_may_pass_several_levels_of_several_caps(db: sqlite3.Connection) -> None:
     call = make_call(make_running(db), task_cap=90)
     policy = make_policy(hourly_usd=90, rolling_24h_usd=1_000, monthly_usd=120)
