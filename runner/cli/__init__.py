@@ -77,7 +77,7 @@ def _fault(sentence: str, code: Exit) -> Exit:
 def _say_usage(error: typer.TyperException) -> None:
     context: Any = getattr(error, "ctx", None)  # the parser's own; its type is not public
     path = context.command_path if context else PROGRAM
-    said = error.format_message().strip().removesuffix(".")
+    said = error.format_message().strip().removesuffix(".").replace(": Value error, ", ": ")
     if said.startswith("Usage:"):  # no verb at all: the message is the whole help
         remark(said)
         return

@@ -184,3 +184,10 @@ def test_closed_streams_are_no_fault(home: Home) -> None:
 def test_main_gives_the_code_to_whoever_calls_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["version"]) == 0
     assert capsys.readouterr().out.startswith("afk-runner ")
+
+
+def test_a_word_that_is_none_of_the_choices_is_told_in_a_persons_words(afk: Afk) -> None:
+    answer = afk("jobs", "--status", "bogus")
+
+    assert answer.code == Exit.USAGE
+    assert "invalid value for '--status': 'bogus' is not one of 'pending', " in answer.err
