@@ -140,7 +140,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         "stream": st.booleans(),
     }
     for key, values in optional.items():
-        if draw(st.integers(0, 1 if key == "tools" else 3)) == 0:
+        if draw(st.integers(0, 1 if key in ("tools", "fallbacks") else 3)) == 0:
             body[key] = draw(values)
     return copy.deepcopy(body)
 
@@ -213,46 +213,52 @@ def lifetimes(body: dict[str, Any]) -> set[str]:
 
 
 @st.composite
-def bills(draw: st.DrawFn, sent: dict[str, Any], windows: dict[str, int | None]) -> dict[str, Any]:
+def bills(draw: st.DrawFn, sent: dict[str, Any], listed: dict[str, Price]) -> dict[str, Any]:
     """An answer to the request as it was sent, with the usage of a truthful upstream that spares nobody."""
     reading, may_write = read(sent), lifetimes(sent)
     greedy = draw(st.booleans())
-    """Takes all of everything."""
+    """Takes all of everything, and bills it by the dearest class it may."""
 
     def up_to(most: int) -> int:
         return most if greedy else draw(st.integers(0, most))
 
-    def usage(most_in: int, most_out: int) -> dict[str, Any]:
-        prompt = up_to(most_in)
-        shares = [0] * 4
-        for place in draw(st.permutations([0, 1, *(2 for _ in may_write & {"5m"}), *(3 for _ in may_write & {"1h"})])):
-            shares[place] = up_to(prompt)
-            prompt -= shares[place]
+    def usage(model: str, most_in: int, most_out: int) -> dict[str, Any]:
+        prompt, price = up_to(most_in), listed[model]
+        rates = {"input_tokens": price.input, "cache_read_input_tokens": price.cache_read}
+        written = {"5m": price.cache_write_5m, "1h": price.cache_write_1h}
+        rates |= {f"ephemeral_{ttl}_input_tokens": rate for ttl, rate in written.items() if ttl in may_write}
+        dearest = sorted(rates, key=lambda name: -rates[name].at(prompt))
+        counts = dict.fromkeys(rates, 0)
+        for name in dearest if greedy else draw(st.permutations(dearest)):
+            counts[name] = up_to(prompt)
+            prompt -= counts[name]
+        counts["input_tokens"] += prompt
+        split = {name: counts.pop(name) for name in list(counts) if name.startswith("ephemeral_")}
         return {
-            "input_tokens": shares[0] + prompt,
+            **counts,
             "output_tokens": up_to(most_out),
-            "cache_read_input_tokens": shares[1],
-            "cache_creation_input_tokens": shares[2] + shares[3],
-            "cache_creation": {"ephemeral_5m_input_tokens": shares[2], "ephemeral_1h_input_tokens": shares[3]},
+            "cache_creation_input_tokens": sum(split.values()),
+            "cache_creation": split,
         }
 
     def most(model: str, before: int = 0) -> int:
         """No prompt is longer than the window of its model."""
-        window = windows[model]
+        window = listed[model].context
         if window is None:
             return reading.tokens + before
         return window if reading.whole_window or uses else min(window, reading.tokens + before)
 
     uses = sum(tool.get("max_uses", 0) for tool in sent.get("tools") or [])
-    parts = [{"type": "message", "model": MODEL, **usage(most(MODEL), sent["max_tokens"])}]
+    parts = [{"type": "message", "model": MODEL, **usage(MODEL, most(MODEL), sent["max_tokens"])}]
     for _ in range(up_to(uses)):
-        parts.append({"type": "message", **usage(most(MODEL), sent["max_tokens"])})
+        parts.append({"type": "message", **usage(MODEL, most(MODEL), sent["max_tokens"])})
     answering, before = MODEL, sent["max_tokens"]
     chain = sent.get("fallbacks") or []
     for entry in chain[: up_to(len(chain))]:
         answering = entry["model"]
         out = entry.get("max_tokens") or sent["max_tokens"]
-        parts.append({"type": "fallback_message", "model": answering, **usage(most(answering, before), out)})
+        told_by = {"type": "fallback_message", "model": answering}
+        parts.append({**told_by, **usage(answering, most(answering, before), out)})
         before += out
     totals = parts[-1] if chain else merged(parts)
     told = {"iterations": parts} if chain or draw(st.booleans()) else {}
@@ -315,7 +321,8 @@ def test_no_truthful_upstream_bills_more_than_was_held(
     assert body == kept
     if found is None:
         return
-    answer = data.draw(bills(found.body, {MODEL: price.context, FALLBACK: chain.context}))
+    asked_at = price.fast if found.fast and price.fast else price
+    answer = data.draw(bills(found.body, {MODEL: asked_at, FALLBACK: chain}))
 
     used = from_message(answer, MODEL)
 
@@ -328,8 +335,9 @@ def test_no_truthful_upstream_bills_more_than_was_held(
 
 
 def read_opening(answer: dict[str, Any]) -> Usage | None:
-    """What the start of the same answer tells as a stream: the first pass, and a stub for its output."""
-    usage = {key: value for key, value in answer["usage"].items() if key not in ("iterations", "server_tool_use")}
+    """What the start of the same answer tells as a stream: the first pass, a stub for its output, and no terms."""
+    later = ("iterations", "server_tool_use", "inference_geo", "speed")
+    usage = {key: value for key, value in answer["usage"].items() if key not in later}
     first = answer["usage"].get("iterations", [usage])[0]
     usage |= {key: value for key, value in first.items() if key not in ("type", "model")} | {"output_tokens": 1}
     start = {"type": "message_start", "message": {**answer, "usage": usage}}
