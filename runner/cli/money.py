@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -23,7 +24,7 @@ from runner.errors import UsageError
 from runner.gate.price_age import list_date
 from runner.snapshot import CapView, HeldCall, Raise, SpendView, clock_ms
 from runner.text import one_line
-from runner.units import duration, exact_usd, iso, parse_usd, usd
+from runner.units import duration, exact_usd, iso, local, parse_usd, usd
 
 HELD_SHOWN = 50
 
@@ -98,7 +99,7 @@ def _show(home: Path | None, *, days: int, as_json: bool) -> None:
     _say_today(today)
     if caps:
         say()
-        say_table(("CAP", "LIMIT", "SETTLED", "HELD", "FREE", "LIFTS"), [_cap_cells(cap) for cap in caps])
+        say_table(("CAP", "LIMIT", "SETTLED", "HELD", "FREE", "LIFTS"), [_cap_cells(cap, today.zone) for cap in caps])
     if rows:
         say()
         cells = [(day, usd(settled + held), usd(settled), usd(held)) for day, settled, held in rows]
@@ -124,9 +125,12 @@ def _say_today(today: SpendView) -> None:
         say(f"raised until {stamp(today.resets_at)} by {by}")
 
 
-def _cap_cells(cap: CapView) -> tuple[str, ...]:
+def _cap_cells(cap: CapView, zone: str) -> tuple[str, ...]:
     name = f"task {cap.task}" if cap.task is not None else "each job" if cap.spent is None else cap.name
-    lifts = stamp(cap.lifts_at) if cap.lifts_at is not None else "-"
+    lifts = "-"
+    if cap.lifts_at is not None:
+        there = f", {local(cap.lifts_at, ZoneInfo(zone)):%H:%M on %Y-%m-%d} in {zone}" if zone != "UTC" else ""
+        lifts = f"{stamp(cap.lifts_at)}{there}"
     if cap.spent is None or cap.free is None:
         return name, usd(cap.limit), "-", "-", "-", lifts
     limit = usd(cap.limit) + (" raised" if cap.raised else "")

@@ -23,7 +23,7 @@ def passed(db: sqlite3.Connection, call: Call, caps: Sequence[Cap], policy: Poli
     """The call was admitted; `caps` is what counted before it."""
     for cap in caps:
         after = cap.committed + call.hold
-        for level in policy.budget.alert_at:
+        for level in policy.budget.alert_at if cap.name != "job" else ():  # that ends one job, which says so itself
             if cap.committed * 100 < level * cap.limit <= after * 100:
                 flying = charges.in_flight(db, but_job=0, day=day_of(now, policy.zone))
                 text = (
@@ -38,7 +38,7 @@ def reached(
 ) -> None:
     """The call was refused. Nothing is told of a cap that is full of other jobs' calls in flight alone."""
     for cap in caps:
-        if refusal.gate != f"cap:{cap.name}" or FULL not in policy.budget.alert_at:
+        if refusal.gate != f"cap:{cap.name}" or cap.name == "job" or FULL not in policy.budget.alert_at:
             continue
         if call.hold > cap.limit > 0:  # no day will be long enough for it; the cap itself may be untouched
             _tell(db, call, cap, policy, level=FULL, text=refusal.fact, now=now, part=":alone")
@@ -51,8 +51,7 @@ def reached(
 def _tell(
     db: sqlite3.Connection, call: Call, cap: Cap, policy: Policy, *, level: int, text: str, now: UnixMs, part: str = ""
 ) -> None:
-    if cap.name == "job":
-        return  # it ends one job, which says so itself
+    text = f"task {call.task}: {text}" if cap.name == "task" else text
     period, lapses_at = _period(cap, call, policy, now=now)
     word = events.ERROR if level >= FULL else events.WARN if level >= _WARN_FROM else events.INFO
     key = alerts.cap_key(cap.name, period + part, level)

@@ -105,6 +105,7 @@ def test_a_raise_says_what_it_did_and_until_when(afk: Afk, db: sqlite3.Connectio
         r"raised the cap of \S+ from \$1\.00 to \$1\.50 until \S+T18:30:00Z, midnight in Asia/", answer.out
     )
     assert "0 jobs that waited for it are due now" in answer.err
+    assert re.search(r"^day .*T18:30:00Z, 00:00 on \S+ in Asia/Kolkata$", afk("spend").out, re.MULTILINE)
 
 
 def test_what_is_asked_for_badly_is_refused_and_changes_nothing(afk: Afk, db: sqlite3.Connection) -> None:
