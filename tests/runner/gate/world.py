@@ -149,7 +149,10 @@ async def house(
         clock=clock,
         rng=random.Random(1),
     )
-    tasks = {"digest": TaskConfig(name="digest", kind=TaskKind.PYTHON)}
+    tasks = {
+        "digest": TaskConfig(name="digest", kind=TaskKind.PYTHON),
+        "post": TaskConfig(name="post", kind=TaskKind.COMMAND, irreversible=True, priority=2, max_attempts=1),
+    }
     api = JobApi(writer=writer, tasks=tasks, max_attempts=4, redactor=Redactor((KEY,)), clock=clock)
     calls, counts = Calls(book=book, upstreams=upstreams), Counts(book=book, upstreams=upstreams)
     gate = Gate(calls=calls, counts=counts, jobs=api, passes=passes, models=("house-model",))

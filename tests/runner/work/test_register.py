@@ -1,0 +1,131 @@
+"""What is written down of an attempt that ends: a job that crosses a limit keeps what it had so far."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from runner.config import BudgetConfig, Config, TaskConfig, TaskKind
+from runner.gate import admission
+from runner.redact import Redactor
+from runner.store import jobs, tool_calls
+from runner.store.db import Database
+from runner.store.jobs import JobStatus
+from runner.units import MicroUsd
+from runner.work.attempt import Live
+from runner.work.outcome import Cut, Ending
+from runner.work.register import Register
+from tests.factories import ManualClock, make_job, make_step
+
+SECRET = "sk-canary-0123456789"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database.open(tmp_path / "agent.db", create=True)
+    yield made
+    made.close()
+
+
+def register(clock: ManualClock, **fields: object) -> Register:
+    tasks: Mapping[str, TaskConfig] = {
+        "digest": TaskConfig(name="digest", kind=TaskKind.PROMPT, criteria=("Is short.",), **fields),  # type: ignore[arg-type]
+        "post": TaskConfig(name="post", kind=TaskKind.COMMAND, irreversible=True),
+    }
+    config = Config(zone=ZoneInfo("UTC"), budget=BudgetConfig(daily_usd=MicroUsd(1_000_000)), tasks=tasks)
+    return Register(
+        config=config,
+        tasks=tasks,
+        runner="runner-1",
+        redactor=Redactor((SECRET,)),
+        may_claim=lambda: True,
+        clock=clock,
+        rng=random.Random(1),
+    )
+
+
+def claimed(database: Database, books: Register) -> Live:
+    with database.write() as db:
+        (live,) = books.claim(db, 1).found
+    return live
+
+
+def turn(words: str) -> dict[str, object]:
+    return {"asked": "x", "content": [{"type": "text", "text": words}], "stop_reason": "tool_use"}
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        Ending(outcome="died", cut=Cut.TIMEOUT),
+        Ending(outcome="halted", error="it asked for more than its limit"),
+        Ending(outcome="retry", error="not sent", refusal=admission.too_many_tools(3, 2)),
+        Ending(outcome="died", error="killed", refusal=admission.too_many_tools(3, 2)),
+    ],
+)
+def test_whoever_ends_a_job_at_a_limit_its_last_text_is_kept(database: Database, ending: Ending) -> None:
+    """It comes from the recorded answers, so the worker need not live to hand it over; and it is free of secrets."""
+    books, db = register(ManualClock()), database.connection
+    make_job(db, key="job")
+    live = claimed(database, books)
+    for number, words in ((1, "First."), (2, f"Second, with {SECRET}."), (10, " ")):
+        make_step(db, live.job, name=f"turn {number}", result=turn(words))
+    make_step(db, live.job, name="verdict 1", result=[])
+
+    with database.write() as held:
+        books.close(held, live, ending, None)
+
+    job = jobs.by_key(db, "job")
+    assert job is not None
+    assert (job.status, json.loads(job.result or "")) == (JobStatus.HALTED, "Second, with [redacted].")
+
+
+def test_a_job_that_said_nothing_is_halted_without_a_result(database: Database) -> None:
+    books = register(ManualClock())
+    make_job(database.connection, key="job")
+    live = claimed(database, books)
+
+    with database.write() as db:
+        books.close(db, live, Ending(outcome="died", cut=Cut.TIMEOUT), None)
+
+    job = jobs.by_key(database.connection, "job")
+    assert job is not None
+    assert (job.status, job.result) == (JobStatus.HALTED, None)
+
+
+def test_a_second_attempt_is_told_how_many_tool_calls_are_gone(database: Database) -> None:
+    """A limit on the job is no limit on an attempt."""
+    books = register(ManualClock(), max_tool_calls=5)
+    job = make_job(database.connection, key="job")
+    first = claimed(database, books)
+    with database.write() as db:
+        tool_calls.add(db, job.id, 3)
+        tool_calls.add(db, job.id, 1)
+        books.close(db, first, Ending(outcome="died", cut=Cut.SHUTDOWN), None)
+
+    second = claimed(database, books)
+
+    assert (first.granted.tool_calls, second.granted.tool_calls, second.granted.max_tool_calls) == (0, 4, 5)
+    assert second.granted.over_its_tools() is None
+    second.granted.tool_calls += 2
+    refusal = second.granted.over_its_tools()
+    assert refusal is not None
+    assert refusal.final
+
+
+def test_an_agent_is_told_its_criteria_and_what_it_may_draft(database: Database) -> None:
+    """The job's own criteria stand in place of the task's."""
+    books, db = register(ManualClock()), database.connection
+    make_job(db, key="plain")
+    plain = claimed(database, books)
+    own = make_job(db, key="own")
+    db.execute("UPDATE jobs SET criteria = ? WHERE id = ?", (json.dumps(["Sings."]), own.id))
+
+    judged = claimed(database, books)
+
+    assert (plain.criteria, judged.criteria, plain.performers) == (["Is short."], ["Sings."], ("post",))
