@@ -542,7 +542,7 @@ json_values = st.recursive(
 KEYS = st.sampled_from(
     [
         *("model", "messages", "max_tokens", "system", "tools", "thinking", "cache_control", "context_management"),
-        *("inference_geo", "speed", "stream", "service_tier", "content", "source", "mcp_servers"),
+        *("inference_geo", "speed", "stream", "service_tier", "content", "source", "mcp_servers", "fallbacks"),
     ]
 )
 
@@ -550,13 +550,23 @@ KEYS = st.sampled_from(
 @given(body=json_values | st.dictionaries(KEYS, json_values), limit=st.none() | st.integers(0, 10**6))
 def test_no_body_of_any_shape_raises(body: Any, limit: int | None) -> None:
     for price in (PRICE, FREE):
-        found = bound(body, price=price, max_output_tokens=limit)
+        found = bound(
+            body, price=price, max_output_tokens=limit, server_tools={"web_search": 1}, price_of=lambda _: PRICE
+        )
         assert isinstance(found, Unbounded) or found.hold >= 0
 
 
 @given(key=KEYS, value=json_values, content=json_values)
 def test_no_field_of_any_shape_raises(key: str, value: Any, content: Any) -> None:
-    bound(make_body(**{key: value}), price=PRICE, max_output_tokens=None)
+    allowed: dict[str, Any] = {"server_tools": {"web_search": 1}, "price_of": lambda _: PRICE}
+    for body in (
+        make_body(**{key: value}),
+        make_body(fallbacks=[{"model": "m", key: value}]),
+        make_body(tools=[{**SEARCH, key: value, "max_uses": value, "allowed_callers": content}]),
+        make_body(tools=[{"type": value, "name": content}], thinking={"budget_tokens": value}),
+        make_body([{"type": "document", "source": {"type": "content", "content": content}, "citations": value}]),
+    ):
+        bound(body, price=PRICE, max_output_tokens=50, **allowed)
     bound(make_body([{"type": "tool_result", "content": content}, content]), price=PRICE, max_output_tokens=None)
 
 
