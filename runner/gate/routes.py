@@ -27,8 +27,8 @@ def below_version(path: str) -> str:
 
 
 def refusal(method: str, path: str) -> BadRequest:
-    """Why a path below the version is not served."""
-    parts = path.strip("/").split("/")
+    """Why a path is not served."""
+    parts = below_version(path).strip("/").split("/")
     said = f"{method} {path[:100]}"
     if parts[0] in _LATER or parts[:2] == ["messages", "batches"]:
         return BadRequest(

@@ -87,7 +87,7 @@ class Gate:
         elif request.method == "GET" and path.removeprefix("/models/") in self._models:
             await responder.send(200, json.dumps(_model(path.removeprefix("/models/"))).encode())
         else:
-            raise routes.refusal(request.method, path)
+            raise routes.refusal(request.method, request.path)
 
     async def _job(self, request: Request, responder: Responder, granted: Pass) -> None:
         try:
