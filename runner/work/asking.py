@@ -6,6 +6,7 @@ An answer comes from an upstream nobody here controls: it is checked as JSON, no
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +68,26 @@ def text_of(content: list[dict[str, Any]]) -> str:
 
 def _checked(body: bytes) -> dict[str, Any]:
     try:
-        message = json.loads(body)
+        message = json.loads(body, parse_constant=_no_number, parse_float=_finite)
+        if b"\\ud" in body.lower():  # half a surrogate pair could be neither recorded nor sent back
+            message = json.loads(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         raise Retry("the model's answer cannot be read: it is not JSON") from None
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list) or not all(map(_is_block, content)):
         raise Retry("the model's answer cannot be read: it has no content as the Messages API defines it")
     return {"content": content, "stop_reason": message.get("stop_reason")}
+
+
+def _no_number(word: str) -> object:
+    raise ValueError(word)
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(word)
+    return value
 
 
 def _is_block(block: object) -> bool:

@@ -104,7 +104,7 @@ def test_an_agent_reads_what_it_may_and_is_told_what_it_may_not(afk: World) -> N
         tool("read_file", 7, path="inputs/a.md\0"),
         tool("fetch_url", 8, url="http://127.0.0.1/"),
         tool("write_output", 9, name="../x", content="x"),
-        tool("write_output", 10, name="x.md", content="x" * 1_000_001),
+        tool("write_output", 10, name="x.md", content="x" * 500_001),
         {"type": "tool_use", "id": "toolu_11", "name": None, "input": {}},
         {"type": "tool_use", "id": "toolu_12", "name": "read_file", "input": "inputs/a.md"},
     ]
@@ -208,6 +208,7 @@ def test_an_answer_that_was_cut_is_not_taken_for_a_whole_one(afk: World) -> None
         b'{"content": [{"type": "text"}]}',
         b'{"content": [{"type": "tool_use"}]}',
         b'{"content": []}',
+        b'{"content": [{"type": "tool_use", "id": "t", "name": "x", "input": {"n": 1e999}}]}',
         b"[]",
         b"<html>busy</html>",
     ],

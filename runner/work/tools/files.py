@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 MAX_FILE_BYTES = 5_000_000
 """Of a file that is read."""
-MAX_WRITTEN_BYTES = 1_000_000
+MAX_WRITTEN_BYTES = 500_000
 """Of a file that is written."""
 MOST_WRITTEN = 50
 """Files of one job."""

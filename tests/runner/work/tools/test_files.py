@@ -151,7 +151,7 @@ def test_a_link_in_the_way_is_not_written_through(home: Path) -> None:
 
 def test_what_is_written_has_limits(home: Path) -> None:
     folder = OutputFolder(home / "outputs", "job")
-    with pytest.raises(NotReadable, match="1,000,001 bytes"):
+    with pytest.raises(NotReadable, match="500,001 bytes"):
         folder.write("big.md", "x" * (MAX_WRITTEN_BYTES + 1))
     for number in range(MOST_WRITTEN):
         folder.write(f"{number}.md", "x")
