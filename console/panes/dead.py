@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,8 +35,8 @@ class DeadPane(ListPane):
         Key("r", "", "replays the marked jobs, or the one under the cursor; asks when it cost something", writes=True),
     )
 
-    def __init__(self, look: Look, *, id: str) -> None:
-        super().__init__(look, id=id, can_mark=True)
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
+        super().__init__(look, monotonic, id=id, can_mark=True)
         self._jobs: tuple[Job, ...] = ()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,8 +49,8 @@ class HomePane(Pane):
     view: ClassVar = View.HOME
     name_: ClassVar = "Home"
 
-    def __init__(self, look: Look, *, id: str) -> None:
-        super().__init__(look, id=id)
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
+        super().__init__(look, monotonic, id=id)
         self.running = Table(look, id="running", drifts=True)
         """The jobs at work: what the keys move over."""
         self._needs = Lines(look, id="needs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
@@ -45,8 +46,8 @@ class JobPane(Pane):
     name_: ClassVar = "Job"
     keys: ClassVar = (Key("r", "", "replays this job if it is dead", writes=True),)
 
-    def __init__(self, look: Look, *, id: str) -> None:
-        super().__init__(look, id=id)
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
+        super().__init__(look, monotonic, id=id)
         self._text = Text(look, id="job-text")
         self._job_id = 0
         self._page: JobPage | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,8 +41,8 @@ class JobsPane(ListPane):
         Key("Home", "", "goes to the newest"),
     )
 
-    def __init__(self, look: Look, *, id: str) -> None:
-        super().__init__(look, id=id)
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
+        super().__init__(look, monotonic, id=id)
         self._window = Window()
         self._jobs: tuple[Job, ...] = ()
         """The page that was drawn last."""

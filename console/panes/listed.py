@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.app import ComposeResult
 
 from console.line import line
@@ -14,8 +16,8 @@ from console.widgets.table import Table
 class ListPane(Pane):
     """Holds a table with a cursor that sticks to ids."""
 
-    def __init__(self, look: Look, *, id: str, can_mark: bool = False) -> None:
-        super().__init__(look, id=id)
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str, can_mark: bool = False) -> None:
+        super().__init__(look, monotonic, id=id)
         self.table = Table(look, id=f"{id}-list", can_mark=can_mark)
         self._covered = True
         """Nothing was drawn since it was opened: what the list still shows is of another time."""

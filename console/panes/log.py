@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -19,8 +20,8 @@ class LogPane(Pane):
     name_: ClassVar = "Log"
     keys: ClassVar = (Key("f", "Follow", "follows the newest (End too); scrolling up holds the text where it is"),)
 
-    def __init__(self, look: Look, *, id: str) -> None:
-        super().__init__(look, id=id)
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
+        super().__init__(look, monotonic, id=id)
         self._tail = Tail(look, id="log-tail")
 
     def compose(self) -> ComposeResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,9 +36,11 @@ class Pane(Vertical):
     """On its tab."""
     keys: ClassVar[tuple[Key, ...]] = ()
 
-    def __init__(self, look: Look, *, id: str) -> None:
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
         super().__init__(id=id)
         self.look = look
+        self.monotonic = monotonic
+        """For questions: what is pressed right after they open is not an answer."""
 
     @property
     def ask(self) -> Ask:

@@ -13,6 +13,7 @@ from textual.screen import Screen
 from console.line import fit, line
 from console.look import Look, Role
 from console.messages import Flash, LookNow, RowChosen
+from console.panes.approvals import ApprovalsPane
 from console.panes.dead import DeadPane
 from console.panes.home import HomePane
 from console.panes.job import JobPane
@@ -57,13 +58,14 @@ class Board(Screen[None]):
         self._monotonic = monotonic
         self._vitals, self._tabs = Lines(look, id="vitals"), Lines(look, id="tabs")
         self._flash, self._keys = Lines(look, id="flash"), Lines(look, id="keys")
-        self._jobs, self._job = JobsPane(look, id="jobs"), JobPane(look, id="job")
+        self._jobs, self._job = JobsPane(look, monotonic, id="jobs"), JobPane(look, monotonic, id="job")
         panes: tuple[Pane, ...] = (
-            HomePane(look, id="home"),
+            HomePane(look, monotonic, id="home"),
             self._jobs,
-            DeadPane(look, id="dead"),
-            SchedulesPane(look, id="schedules"),
-            LogPane(look, id="log"),
+            DeadPane(look, monotonic, id="dead"),
+            ApprovalsPane(look, monotonic, id="approvals"),
+            SchedulesPane(look, monotonic, id="schedules"),
+            LogPane(look, monotonic, id="log"),
             self._job,
         )
         self.panes: dict[View, Pane] = {pane.view: pane for pane in panes}

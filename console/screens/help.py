@@ -21,7 +21,7 @@ _ACTS = (
     ("$", "raises today's cap until midnight; asks for the amount and a reason"),
 )
 _MOVES = (
-    ("1 to 6", "Home, Jobs, Dead, Schedules, Log"),
+    ("1 to 6", "Home, Jobs, Dead, Approvals, Schedules, Log"),
     ("arrows", "move; PgUp PgDn Home End too. j and k never move"),
     ("q", "quits; the runner goes on"),
 )

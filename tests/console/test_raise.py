@@ -42,7 +42,7 @@ async def test_amount_and_reason_and_y_raise_the_cap_and_wake_what_waited(
     async with app.run_test(size=(120, 24)) as pilot:
         await shows(pilot, "CAP REACHED")
         await pilot.press("$")
-        await shows(pilot, "Raise today's cap until midnight?", "1 jobs wait for it", "$10.00, of it $0.00 free")
+        await shows(pilot, "Raise today's cap until midnight?", "1 job for it", "$10.00, of it $0.00 free")
         monotonic.advance(1)
         await pilot.press(*"12.5", "enter", *"the kind release", "enter")
         await shows(pilot, "12.5", "the kind release", "y raise it")

@@ -1,0 +1,100 @@
+"""What waits for a person's word: actions that cannot be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from console.look import Look
+from console.messages import Do, Flash, PageWanted, RowChosen, Said
+from console.panes.listed import ListPane
+from console.panes.pane import Key
+from console.screens.draft import ApproveQuestion, RejectQuestion
+from console.seen import PAGE, Ask, Seen, View
+from console.views.approvals import approvals
+from runner.commands import Door
+from runner.snapshot import Draft, DraftState, Reader
+from runner.units import UnixMs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalsAsk(Ask):
+    """The drafts that wait, the newest first."""
+
+    def read(self, reader: Reader, *, now: UnixMs) -> tuple[Draft, ...]:  # noqa: ARG002 - it needs no ages
+        return reader.drafts(state=DraftState.WAITING, limit=PAGE)
+
+
+class ApprovalsPane(ListPane):
+    """The list; nothing is approved from it unread."""
+
+    view: ClassVar = View.APPROVALS
+    name_: ClassVar = "Approvals"
+    keys: ClassVar = (
+        Key("Enter", "Read, approve", "shows the whole request (a too); there y approves it, once", writes=True),
+        Key("d", "Reject", "rejects the one under the cursor, after a reason", writes=True),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "approve", show=False),
+        Binding("d", "reject", show=False),
+    ]
+
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
+        super().__init__(look, monotonic, id=id)
+        self._drafts: tuple[Draft, ...] = ()
+        self._seen: Seen | None = None
+
+    @property
+    def ask(self) -> Ask:
+        return ApprovalsAsk()
+
+    def waits(self, seen: Seen) -> int:
+        return seen.vitals.drafts_waiting if seen.vitals else 0
+
+    def draw_page(self, seen: Seen) -> None:
+        self._drafts = seen.page if isinstance(seen.page, tuple) else ()
+        self._seen = seen
+        self.table.show(approvals(self._drafts, seen.at, total=self.waits(seen)), total=self.waits(seen))
+
+    def forget(self) -> None:
+        super().forget()
+        self._drafts = ()
+
+    def on_row_chosen(self, message: RowChosen) -> None:
+        message.stop()  # its id is a draft's, not a job's
+        self.action_approve()
+
+    def on_page_wanted(self, message: PageWanted) -> None:
+        message.stop()
+        if message.to == "oldest":
+            self.post_message(Flash("only these are listed; afk-runner drafts --limit N lists more"))
+
+    def action_approve(self) -> None:
+        draft = self._chosen()
+        if draft is None or self._seen is None:
+            return
+
+        def act(door: Door) -> Said:
+            return Said(f"draft {draft.id} approved: {draft.performs} is queued as {door.approve(draft.id).key}")
+
+        question = ApproveQuestion(draft, self._seen, self.look, self.monotonic)
+        self.post_message(Do("a", act, question, left="left waiting"))
+
+    def action_reject(self) -> None:
+        draft = self._chosen()
+        if draft is None or self._seen is None:
+            return
+        question = RejectQuestion(draft, self._seen, self.look, self.monotonic)
+
+        def act(door: Door) -> Said:
+            door.reject(draft.id, reason=question.lines[0].strip())
+            return Said(f"draft {draft.id} rejected: it will not be done")
+
+        self.post_message(Do("d", act, question, left="left waiting"))
+
+    def _chosen(self) -> Draft | None:
+        chosen = self.table.chosen()
+        return next((draft for draft in self._drafts if draft.id in chosen), None)
