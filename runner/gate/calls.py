@@ -10,11 +10,12 @@ from typing import Any
 from runner.config import UpstreamConfig
 from runner.gate import admission
 from runner.gate.admission import Refusal
+from runner.gate.body import json_object
 from runner.gate.book import Book
 from runner.gate.endpoints import Endpoint, Question
 from runner.gate.estimate import Unbounded
 from runner.gate.flight import Flight
-from runner.gate.http import BadRequest, Request, Responder, json_object
+from runner.gate.http import BadRequest, Request, Responder
 from runner.gate.passes import Pass
 from runner.gate.rates import Price
 from runner.gate.upstreams import OFFLINE, Upstreams

@@ -6,13 +6,9 @@ h11 does the parsing; this adds limits and the refusals that keep one reading of
 from __future__ import annotations
 
 import asyncio
-import json
-import math
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 import h11
 
@@ -30,7 +26,6 @@ NO_RETRY = {"x-should-retry": "false"}
 """Both vendors' clients stop on it at once."""
 
 _KINDS = {403: "permission_error", 404: "not_found_error", 413: "request_too_large", 500: "api_error", 503: "api_error"}
-_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,48 +287,3 @@ def _check_head(head: h11.Request) -> None:
         raise BadRequest(400, "the request says twice who sends it")
     if int(size) > MAX_BODY_BYTES:
         raise BadRequest(413, f"the body has more than {MAX_BODY_BYTES:,} bytes")
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body. Raises BadRequest for anything else, a repeated key included."""
-    try:
-        value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
-        )
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(400, f"the body is not one plain JSON object: {_why(error)}") from None
-    if not isinstance(value, dict):
-        raise BadRequest(400, "the body is not a JSON object")
-    if _HALF_PAIR.search(body):
-        try:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError:
-            raise BadRequest(400, "the body holds half a surrogate pair, which is not text") from None
-    return value
-
-
-def _why(error: Exception) -> str:
-    """What is wrong with a body, without the words of a parser."""
-    if isinstance(error, UnicodeDecodeError):
-        return f"its byte {error.start} is not UTF-8"
-    if isinstance(error, json.JSONDecodeError):
-        return f"it goes wrong at line {error.lineno}, column {error.colno}"
-    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in it")
-    return found
-
-
-def _no_constant(word: str) -> object:
-    raise ValueError(f"{word} is not JSON")
-
-
-def _finite(word: str) -> float:
-    value = float(word)
-    if not math.isfinite(value):
-        raise ValueError(f"{word[:40]} is larger than any number here")
-    return value

@@ -14,7 +14,8 @@ from urllib.parse import unquote
 from runner.config import TaskConfig
 from runner.enqueue import Enqueued, JobRequest, insert_jobs, new_job
 from runner.errors import Refused
-from runner.gate.http import BadRequest, Request, json_object
+from runner.gate.body import json_object
+from runner.gate.http import BadRequest, Request
 from runner.gate.passes import Pass
 from runner.redact import Redactor
 from runner.store import drafts, events, jobs, steps

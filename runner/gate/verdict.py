@@ -51,17 +51,6 @@ class Verdict:
 
 
 _RELEASED = frozenset({400, 401, 402, 403, 404, 413, 422, 429, 503, 529})
-_BROKEN: Mapping[type[Exception], str] = {
-    httpx.ConnectTimeout: "it could not be reached in time",
-    httpx.ConnectError: "it could not be reached",
-    httpx.PoolTimeout: "too many calls were waiting for a connection to it",
-    httpx.ReadTimeout: "it was silent for too long",
-    httpx.WriteTimeout: "it took the request in too slowly",
-    httpx.RemoteProtocolError: "it broke the connection off, or did not speak HTTP",
-    httpx.DecodingError: "its answer could not be unpacked",
-    httpx.NetworkError: "the connection to it broke",
-}
-"""What a call that broke is called. The first kind that fits, so the narrow ones stand before the wide."""
 _OVERLOADED = frozenset({503, 529})
 _FAILURES = frozenset({500, 502, 503, 504, 529})
 _SPEND_CODES = frozenset(
@@ -78,6 +67,17 @@ _FAILURE_WORDS = frozenset(
     }
 )
 """What both wires call a fault of the upstream inside a stream. `error`: it said no more than that."""
+_BROKEN: Mapping[type[Exception], str] = {
+    httpx.ConnectTimeout: "it could not be reached in time",
+    httpx.ConnectError: "it could not be reached",
+    httpx.PoolTimeout: "too many calls were waiting for a connection to it",
+    httpx.ReadTimeout: "it was silent for too long",
+    httpx.WriteTimeout: "it took the request in too slowly",
+    httpx.RemoteProtocolError: "it broke the connection off, or did not speak HTTP",
+    httpx.DecodingError: "its answer could not be unpacked",
+    httpx.NetworkError: "the connection to it broke",
+}
+"""What a call that broke is called. The first kind that fits, so the narrow ones stand before the wide."""
 
 
 def held(note: str, *, blow: Blow = Blow.NEUTRAL) -> Verdict:

@@ -238,6 +238,7 @@ async def test_where_nothing_could_be_sent_nothing_is_held(tmp_path: Path, way: 
         assert client == 502
         assert b"house: it could not be reached" in read
         assert [charge[:2] for charge in gate.charges()] == [(RELEASED, 0)]
+        assert breaker(gate) == FAILURE
 
 
 @pytest.mark.parametrize("number", [503, 529])
@@ -307,6 +308,7 @@ async def test_a_client_that_leaves_is_charged_what_the_answer_says(
 async def test_a_client_that_leaves_a_silent_vendor_keeps_its_hold(
     tmp_path: Path, vendor: FakeAnthropic, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The vendor's line is closed after a while; the breaker hears nothing of it."""
     monkeypatch.setattr(flight, "DRAIN_S", 0.2)
     vendor.script(Reply.hang(threading.Event(), after=2 if way.stream else 0))
     before = len(vendor.requests)
@@ -318,6 +320,7 @@ async def test_a_client_that_leaves_a_silent_vendor_keeps_its_hold(
 
         assert [charge[:2] for charge in await gate.ended()] == [(HELD, way.hold)]
         assert breaker(gate) == ""
+        assert await asyncio.to_thread(vendor.requests[before].gone.wait, PATIENCE_S)
 
 
 @pytest.mark.parametrize("way", STREAMS)

@@ -135,6 +135,26 @@ def test_a_note_stays_short() -> None:
     assert len(judge(500, kind="x" * 10_000).note) < 200
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (httpx.ConnectTimeout(""), "it could not be reached in time"),
+        (
+            httpx.ConnectError("[Errno 111]  Connection\nrefused"),
+            "it could not be reached ([Errno 111] Connection refused)",
+        ),
+        (httpx.ReadTimeout(""), "it was silent for too long"),
+        (httpx.ReadError(""), "the connection to it broke"),
+        (httpx.RemoteProtocolError("peer closed"), "it broke the connection off, or did not speak HTTP (peer closed)"),
+        (httpx.DecodingError("incorrect header"), "its answer could not be unpacked (incorrect header)"),
+        (OSError(), "the call to it broke"),
+    ],
+)
+def test_a_broken_call_is_told_in_plain_words(error: Exception, said: str) -> None:
+    """No class of a library is named to people."""
+    assert of_transport(error, sent=True).note == said
+
+
 @pytest.mark.parametrize(("sent", "money"), [(False, Money.RELEASE), (True, Money.STAND)])
 def test_a_broken_call_costs_nothing_only_if_nothing_was_sent(sent: bool, money: Money) -> None:
     verdict = of_transport(httpx.ConnectError("no route"), sent=sent)
@@ -149,7 +169,12 @@ def test_a_broken_call_costs_nothing_only_if_nothing_was_sent(sent: bool, money:
         ("overloaded_error", Blow.FAILURE),
         ("api_error", Blow.FAILURE),
         ("timeout_error", Blow.FAILURE),
+        ("server_error", Blow.FAILURE),
+        ("502", Blow.FAILURE),
+        ("error", Blow.FAILURE),
         ("invalid_request_error", Blow.NEUTRAL),
+        ("429", Blow.NEUTRAL),
+        ("insufficient_quota", Blow.TRIP),
     ],
 )
 def test_an_error_inside_a_stream_keeps_the_hold(kind: str, blow: Blow) -> None:

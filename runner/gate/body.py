@@ -1,0 +1,57 @@
+"""Reads the body of a request: one plain JSON object that has one reading alone, or a refusal."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from runner.gate.http import BadRequest
+
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises BadRequest for anything else, a repeated key included."""
+    try:
+        value = json.loads(
+            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+        )
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(400, f"the body is not one plain JSON object: {_why(error)}") from None
+    if not isinstance(value, dict):
+        raise BadRequest(400, "the body is not a JSON object")
+    if _HALF_PAIR.search(body):
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise BadRequest(400, "the body holds half a surrogate pair, which is not text") from None
+    return value
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a body, without the words of a parser."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"its byte {error.start} is not UTF-8"
+    if isinstance(error, json.JSONDecodeError):
+        return f"it goes wrong at line {error.lineno}, column {error.colno}"
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in it")
+    return found
+
+
+def _no_constant(word: str) -> object:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{word[:40]} is larger than any number here")
+    return value
