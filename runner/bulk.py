@@ -11,7 +11,6 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import IO
 
 from runner.commands import Door
@@ -27,9 +26,6 @@ MAX_JOBS = 150_000
 MAX_SPOOL_BYTES = 512_000_000
 """The same, for jobs with large payloads."""
 _IN_MEMORY = 8_000_000
-
-_FIELDS = tuple(NewJob.__dataclass_fields__)
-_VALUES = attrgetter(*_FIELDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +70,7 @@ class BulkDoor(Door):
                 job = new_job(tasks, request, now=now, max_attempts=max_attempts)
             except UsageError as error:
                 raise UsageError(f"line {line}: {error}; nothing was added") from None
-            written += spool.write(json.dumps(_VALUES(job)) + "\n")
+            written += spool.write(json.dumps(job) + "\n")
             if count > MAX_JOBS or written > MAX_SPOOL_BYTES:
                 most = f"{MAX_JOBS:,} jobs or {MAX_SPOOL_BYTES // 1_000_000} MB"
                 raise UsageError(f"line {line}: more than {most} in one go; split the input, nothing was added")
@@ -95,7 +91,7 @@ class BulkDoor(Door):
 def _spooled(spool: IO[str]) -> Iterator[NewJob]:
     spool.seek(0)
     for line in spool:
-        yield NewJob(**dict(zip(_FIELDS, json.loads(line), strict=True)))
+        yield NewJob(*json.loads(line))
 
 
 def _status(db: sqlite3.Connection, key: str) -> JobStatus:

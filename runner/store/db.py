@@ -187,12 +187,16 @@ class Database:
 
     def poke(self) -> None:
         """Wake the runner of this home, if one listens. Never waits, never fails."""
-        with suppress(OSError):
+        try:
             fd = os.open(self._poke, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                os.write(fd, b".")
-            finally:
-                os.close(fd)
+        except OSError:
+            return  # nobody listens
+        try:
+            os.write(fd, b".")
+        except OSError:
+            pass  # it has enough to read
+        finally:
+            os.close(fd)
 
     def checkpoint(self, *, truncate: bool) -> None:
         """Move the log into the file, in its turn. Does what it can; a reader in the way only leaves work for later."""

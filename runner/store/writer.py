@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from runner.errors import StoreBusy
@@ -21,6 +22,8 @@ from runner.store.db import Database
 T = TypeVar("T")
 Act = Callable[[sqlite3.Connection], T]
 """What a transaction does. It may run twice (a neighbour in the same commit failed), so it changes nothing but rows."""
+Done = Callable[[T | None, BaseException | None], None]
+"""Told once it is durable what the act gave, or why nothing of it was recorded."""
 
 SLOW_S = 0.002
 """Two commits in a row that took longer than this say that the disk is slow, or busy. One alone held a checkpoint."""
@@ -33,7 +36,7 @@ MOST_IN_ONE = 64
 @dataclass(slots=True)
 class _Request:
     act: Callable[[sqlite3.Connection], Any]
-    future: asyncio.Future[Any]
+    done: Done[Any]
     outside: bool = False
     """Not a transaction, but must not run beside one."""
     given: Any = None
@@ -68,17 +71,21 @@ class Writer:
     def submit(self, act: Act[T]) -> asyncio.Future[T]:
         """The same for callers that await later; a cancelled future is a caller that left."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._asked.append(_Request(act, future))
+        self.then(act, partial(_resolve, future))
+        return future
+
+    def then(self, act: Act[T], done: Done[T]) -> None:
+        """The same for what must go on at once: `done` is called in the turn of the loop that made it durable."""
+        self._asked.append(_Request(act, done))
         if len(self._asked) == 1:
             self._loop.call_soon(self._turn)
-        return future
 
     def _turn(self) -> None:
         batch, self._asked = self._asked, []
         if not batch:
             return
         if not self._handed and self._loop.time() >= self._slow_until and self._at_once(batch):
-            _answer(batch)
+            self._answer(batch)
         else:
             self._hand_over(batch)
 
@@ -105,7 +112,8 @@ class Writer:
     async def checkpoint(self, *, truncate: bool) -> None:
         """Move the log into the file between two transactions."""
         future: asyncio.Future[None] = self._loop.create_future()
-        self._hand_over([_Request(lambda _: self._database.checkpoint(truncate=truncate), future, outside=True)])
+        act = lambda _: self._database.checkpoint(truncate=truncate)  # noqa: E731
+        self._hand_over([_Request(act, partial(_resolve, future), outside=True)])
         await future
 
     async def close(self) -> None:
@@ -159,15 +167,21 @@ class Writer:
 
     def _answered(self, batch: list[_Request]) -> None:
         self._handed -= len(batch)
-        _answer(batch)
+        self._answer(batch)
+
+    def _answer(self, batch: list[_Request]) -> None:
+        for request in batch:
+            try:
+                request.done(request.given, request.error)
+            except Exception as error:  # its own fault, and no reason to leave the others without an answer
+                self._loop.call_exception_handler({"message": "after a commit", "exception": error})
 
 
-def _answer(batch: list[_Request]) -> None:
-    for request in batch:
-        if request.future.done():
-            continue
-        if request.error is not None:
-            request.future.set_exception(request.error)
-            request.future.exception()  # a caller that left is not a fault worth a warning
-        else:
-            request.future.set_result(request.given)
+def _resolve(future: asyncio.Future[Any], given: object, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+        future.exception()  # a caller that left is not a fault worth a warning
+    else:
+        future.set_result(given)

@@ -9,6 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ from runner.work.register import Claimed, Register
 
 RESPAWN_S = (0.05, 0.5, 2.0, 10.0, 30.0)
 """Waits before a worker is replaced that died before it was ready, by how often that happened in a row."""
+DRY_S = 0.002
+"""After a claim that left nothing due behind, the next one waits so long. Jobs that come one by one at full speed are
+then claimed together, and a finish finds its next one waiting: a commit less a job. A job on its own waits for nothing.
+"""
 LEDGER_RETRY_S = 1.0
 """Between tries to write an outcome down while the database cannot be written."""
 
@@ -77,6 +82,9 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._seats = [_Seat() for _ in range(config.runner.workers)]
         self._wake: asyncio.TimerHandle | None = None
+        self._dry_until = 0.0
+        self._dry: asyncio.TimerHandle | None = None
+        """The claim that was asked for while the queue was as good as dry."""
         self._closing = False
         self.idle = asyncio.Event()
         """Set while nothing runs and the last claim found that nothing is due; of use to `--once`."""
@@ -134,7 +142,12 @@ class Pool:
 
     def pump(self) -> None:
         """Claim for every idle worker. Cheap when there is none or nothing may be claimed."""
-        if self._closing or not self._may_claim():
+        if self._closing or self._dry is not None:
+            return
+        if self._loop.time() < self._dry_until:
+            self._dry = self._loop.call_at(self._dry_until, self._dried)
+            return
+        if not self._may_claim():
             return
         seats = [
             seat
@@ -148,24 +161,27 @@ class Pool:
         if seats:
             for seat in seats:
                 seat.claiming = True
-            self._spawn(self._claim_for(seats))
+            self._writer.then(lambda db: self._register.claim(db, len(seats)), partial(self._claimed, seats))
 
-    async def _claim_for(self, seats: list[_Seat]) -> None:
-        try:
-            claimed = await self._writer.write(lambda db: self._register.claim(db, len(seats)))
-        except Exception:
+    def _dried(self) -> None:
+        self._dry = None
+        self.pump()
+
+    def _claimed(self, seats: list[_Seat], claimed: Claimed | None, error: BaseException | None) -> None:
+        for seat in seats:
+            seat.claiming = False
+        if claimed is None or error is not None:
             # Nothing was claimed. What kept it from being so is told by whoever else needs the database.
             self._later(self._clock.now() + int(LEDGER_RETRY_S * 1000))
             return
-        finally:
-            for seat in seats:
-                seat.claiming = False
         self._take(seats, claimed)
 
     def _take(self, seats: list[_Seat], claimed: Claimed) -> None:
         for seat, live in zip(seats, claimed.found, strict=False):
             self._seat(seat, live)
         self._later(claimed.again_at)
+        if claimed.exhausted:
+            self._dry_until = self._loop.time() + DRY_S
         if claimed.exhausted and not self.running and not any(seat.claiming for seat in self._seats):
             self.idle.set()
         else:
@@ -272,28 +288,44 @@ class Pool:
         if ending.outcome == "done" and live.task is not None and live.task.kind is TaskKind.PROMPT:
             ending = with_output(self._home, live, ending)
 
-        written = self._writer.submit(lambda db: self._close_and_claim(db, seat, live, ending, tail))
-        # Handed over here and not by the task: its first step is a turn of the loop later.
-        self._spawn(self._settle(seat, live, ending, tail, written), settles=seat)
+        def written(claimed: Claimed | None, error: BaseException | None) -> None:
+            if claimed is None or error is not None:
+                self._spawn(self._settle(seat, live, ending, tail, error))
+            else:
+                self._settled(seat, claimed)
+
+        seat.settling = True
+        self._writer.then(lambda db: self._close_and_claim(db, seat, live, ending, tail), written)
 
     async def _settle(
-        self, seat: _Seat, live: Live, ending: Ending, tail: str | None, written: asyncio.Future[Claimed]
+        self, seat: _Seat, live: Live, ending: Ending, tail: str | None, error: BaseException | None
     ) -> None:
+        """The outcome is only in memory. Nothing else may be started here until it is durable."""
         faults = 0
         while True:
-            try:
-                claimed = await written
-                break
-            except StoreError:
-                # The outcome is only in memory now. Nothing else may be started here until it is durable.
+            with_claim = isinstance(error, StoreError)
+            if with_claim:
                 await asyncio.sleep(LEDGER_RETRY_S)
-                written = self._writer.submit(lambda db: self._close_and_claim(db, seat, live, ending, tail))  # noqa: B023 - the ending as it is then
-            except Exception as error:  # a fault of ours must not keep a seat and a job for ever
+            else:  # a fault of ours must not keep a seat and a job for ever
                 faults += 1
                 if faults > 1:  # it was not the claim that rides along
                     ending = Ending(outcome="dead", error=f"its outcome could not be written down: {error!r}"[:500])
                     await asyncio.sleep(LEDGER_RETRY_S)
-                written = self._writer.submit(lambda db: self._close(db, live, ending, tail))  # noqa: B023 - likewise
+            try:
+                claimed = await self._writer.write(
+                    lambda db: (
+                        self._close_and_claim(db, seat, live, ending, tail)  # noqa: B023 - the ending as it is then
+                        if with_claim  # noqa: B023
+                        else self._close(db, live, ending, tail)  # noqa: B023
+                    )
+                )
+            except Exception as again:
+                error = again
+            else:
+                break
+        self._settled(seat, claimed)
+
+    def _settled(self, seat: _Seat, claimed: Claimed) -> None:
         seat.settling = False
         child = seat.child
         if child is not None and child.jobs_done >= self._config.runner.recycle_after and not claimed.found:
@@ -327,12 +359,10 @@ class Pool:
 
         self._spawn(say())
 
-    def _spawn(self, work: Coroutine[Any, Any, None], *, settles: _Seat | None = None) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks_of_loop.add(task)
         task.add_done_callback(self._tasks_of_loop.discard)
-        if settles is not None:
-            settles.settling = True
 
     async def close(self) -> None:
         """Let every worker go; attempts still in progress are cut and go back unburnt."""
