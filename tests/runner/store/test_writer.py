@@ -176,6 +176,20 @@ async def test_a_caller_that_leaves_does_not_take_its_act_along(writer: Writer, 
     assert leaving.cancelled()
 
 
+async def test_what_fails_after_a_commit_keeps_no_other_from_its_answer(writer: Writer) -> None:
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
+
+    def fails(given: int | None, error: BaseException | None) -> None:
+        raise LookupError(given, error)
+
+    writer.then(lambda db: make_job(db, key="first").id, fails)
+    found = await writer.write(lambda db: jobs.by_key(db, "first"))
+
+    assert found is not None, "both were in one commit"
+    assert [str(fault) for fault in faults] == [f"({found.id}, None)"]
+
+
 async def test_a_lock_nobody_lets_go_of_is_waited_for_once(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten acts that queued up behind it hear so together, not one after the other."""
     waits: list[float] = []
