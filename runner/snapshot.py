@@ -18,6 +18,7 @@ from runner.heartbeat import last_beat
 from runner.home import Home
 from runner.lock import lock_is_held
 from runner.spending import CapView, HeldCall
+from runner.status import status_json
 from runner.store import (
     alerts,
     attempts,
@@ -42,7 +43,7 @@ from runner.store.raises import Raise
 from runner.store.rate_pauses import RatePause
 from runner.store.runners import Runner, RunState
 from runner.store.schedules import Schedule
-from runner.units import MINUTE_MS, MicroUsd, SystemClock, UnixMs
+from runner.units import MINUTE_MS, MicroUsd, UnixMs
 from runner.views import (
     CUT,
     LATE_MS,
@@ -59,7 +60,6 @@ from runner.views import (
     StopView,
     Vitals,
     Waiting,
-    status_json,
 )
 from runner.why import why
 from runner.work.conversation import Verdict, told, verdicts
@@ -93,7 +93,6 @@ __all__ = [
     "Verdict",
     "Vitals",
     "Waiting",
-    "clock_ms",
     "status_json",
     "told",
 ]
@@ -389,8 +388,3 @@ def _stop(db: sqlite3.Connection, home: Home, settings: dict[str, str], runner: 
         at=row.at,
         seq=row.seq,
     )
-
-
-def clock_ms() -> UnixMs:
-    """Wall time, for callers that pass none of their own."""
-    return SystemClock().now()

@@ -1,10 +1,9 @@
-"""What a screen or a listing is shown: frozen values, and `status --json` made of them. Reads nothing by itself."""
+"""What a screen or a listing is shown: frozen values. Reads nothing by itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker
@@ -13,9 +12,9 @@ from runner.store.drafts import Draft
 from runner.store.jobs import Job
 from runner.store.raises import Raise
 from runner.store.rate_pauses import RatePause
-from runner.store.runners import Runner, RunState
+from runner.store.runners import Runner
 from runner.store.schedules import Schedule
-from runner.units import MicroUsd, UnixMs, iso
+from runner.units import MicroUsd, UnixMs
 from runner.work.conversation import Verdict
 
 LATE_MS = 5_000
@@ -202,73 +201,3 @@ class ScheduleView:
     """The reason of the pause."""
     last_skipped: str | None
     """Why the newest slot was not run; None when it was."""
-
-
-def status_json(vitals: Vitals, schedule_views: tuple[ScheduleView, ...]) -> dict[str, Any]:
-    """The stable answer of `status --json`."""
-    runner, spend, stop = vitals.runner, vitals.spend, vitals.stop
-    row = runner.row
-    counts = vitals.counts
-    return {
-        "runner": {
-            "state": _state_word(runner),
-            "reason": row.reason if row else None,
-            "pid": row.pid if row else None,
-            "host": row.host if row else None,
-            "heartbeat_age_s": runner.heartbeat_age_ms / 1000 if runner.heartbeat_age_ms is not None else None,
-            "version": row.version if row else None,
-        },
-        "queue": {
-            "pending": counts.pending,
-            "running": counts.running,
-            "done": counts.done,
-            "halted": counts.halted,
-            "cancelled": counts.cancelled,
-            "dead": counts.dead,
-            "oldest_pending_s": counts.oldest_pending_ms / 1000 if counts.oldest_pending_ms is not None else None,
-        },
-        "spend": {
-            "day": spend.day,
-            "timezone": spend.zone,
-            "cap_microusd": spend.cap,
-            "settled_microusd": spend.settled,
-            "held_microusd": spend.held,
-            "free_microusd": spend.free,
-            "reached_at": iso(spend.reached_at),
-        },
-        "breakers": [
-            {
-                "name": breaker.name,
-                "state": breaker.state.value,
-                "failures": breaker.failures,
-                "retry_at": iso(breaker.retry_at),
-                "reason": breaker.reason,
-            }
-            for breaker in vitals.breakers
-        ],
-        "stop": {
-            "set": stop.set,
-            "sources": list(stop.sources),
-            "reason": stop.reason,
-            "by": stop.by,
-            "at": iso(stop.at),
-        },
-        "schedules": [
-            {
-                "name": view.schedule.name,
-                "next_at": iso(view.schedule.next_at),
-                "last_slot": iso(view.schedule.last_slot),
-                "paused": view.paused is not None,
-            }
-            for view in schedule_views
-        ],
-        "drafts": {"waiting": vitals.drafts_waiting},
-        "alerts": {"undelivered": vitals.alerts.undelivered, "open": vitals.alerts.open},
-    }
-
-
-def _state_word(runner: RunnerView) -> str:
-    """The state it told, unless what is observed says otherwise."""
-    if runner.health in (Health.LIVE, Health.LATE) and runner.row:
-        return runner.row.state.value
-    return runner.health.value if runner.health is not Health.NEVER else RunState.STOPPED.value

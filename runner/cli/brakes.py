@@ -11,8 +11,8 @@ import typer
 from runner.cli.shell import AsJson, HomeDir, example, reading, remark, say, say_json, say_table, stamp, writing
 from runner.errors import NotFound, UsageError
 from runner.home import Home
-from runner.snapshot import BrakeView, Breaker, BreakerState, clock_ms
-from runner.units import duration, iso
+from runner.snapshot import BrakeView, Breaker, BreakerState
+from runner.units import SystemClock, duration, iso
 
 
 class Turn(StrEnum):
@@ -50,7 +50,7 @@ def breaker(
     """
     if turn is None:
         with reading(home) as reader:
-            views = reader.brakes(now=clock_ms())
+            views = reader.brakes(now=SystemClock().now())
         _list(views, as_json=as_json)
         return
     if name is None or not (reason or "").strip():

@@ -21,9 +21,9 @@ from runner.cli.shell import (
     say_table,
     stamp,
 )
-from runner.snapshot import Attempt, Job, JobDetail, JobStatus, clock_ms, told
+from runner.snapshot import Attempt, Job, JobDetail, JobStatus, told
 from runner.text import one_line
-from runner.units import duration, usd
+from runner.units import SystemClock, duration, usd
 
 SHOWS_CHARS = 4_000
 """Of a payload, a result or a tail on the terminal; `--json` gives them whole."""
@@ -53,7 +53,7 @@ def jobs(
     if not found:
         remark("no jobs")
         return
-    now = clock_ms()
+    now = SystemClock().now()
     rows = [
         (
             *(each.key, each.task, each.status.value, f"{each.attempts}/{each.max_attempts}", cost_of(each)),
@@ -69,7 +69,7 @@ def jobs(
 def job(key: OneKey, home: HomeDir = None, as_json: AsJson = False) -> None:
     """Show one job with all that is kept of it."""
     with reading(home) as reader:
-        detail = reader.job(key, now=clock_ms())
+        detail = reader.job(key, now=SystemClock().now())
     if as_json:
         say_json(detail_json(detail))
     else:
@@ -79,7 +79,7 @@ def job(key: OneKey, home: HomeDir = None, as_json: AsJson = False) -> None:
 def why(key: OneKey, home: HomeDir = None) -> None:
     """Say why a job is not running: every gate that holds it, and when each lifts."""
     with reading(home) as reader:
-        say(reader.job(key, now=clock_ms()).why)
+        say(reader.job(key, now=SystemClock().now()).why)
 
 
 def _note(job: Job, *, now: int) -> str:

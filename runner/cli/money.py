@@ -22,9 +22,9 @@ from runner.cli.shell import (
 )
 from runner.errors import UsageError
 from runner.gate.price_age import list_date
-from runner.snapshot import CapView, HeldCall, Raise, SpendView, clock_ms
+from runner.snapshot import CapView, HeldCall, Raise, SpendView
 from runner.text import one_line
-from runner.units import duration, exact_usd, iso, local, parse_usd, usd
+from runner.units import SystemClock, duration, exact_usd, iso, local, parse_usd, usd
 
 HELD_SHOWN = 50
 
@@ -74,7 +74,7 @@ def spend(  # noqa: PLR0917 - typer reads the flags from the signature
 
 
 def _show(home: Path | None, *, days: int, as_json: bool) -> None:
-    now = clock_ms()
+    now = SystemClock().now()
     with reading(home) as reader:
         today = reader.vitals(now=now).spend
         caps = reader.caps(now=now)
@@ -193,7 +193,7 @@ def _write_off(home: Path | None, id: int, *, reason: str, as_json: bool) -> Non
 
 
 def _list_holds(home: Path | None, *, as_json: bool) -> None:
-    now = clock_ms()
+    now = SystemClock().now()
     with reading(home) as reader:
         held = reader.holds(limit=-1)
     if as_json:

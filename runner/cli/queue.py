@@ -33,8 +33,8 @@ from runner.cli.tasks import KnownTasks
 from runner.commands import JobRequest
 from runner.errors import Exit, NotFound, UsageError
 from runner.home import Home
-from runner.snapshot import Job, JobStatus, Reader, clock_ms
-from runner.units import usd
+from runner.snapshot import Job, JobStatus, Reader
+from runner.units import SystemClock, usd
 
 DRY_RUN_SHOWS = 1_000_000
 
@@ -101,7 +101,7 @@ def enqueue(  # noqa: PLR0917 - typer reads the flags from the signature
     place = find_home(home)
     place.check()
     tasks = KnownTasks(place, environ=os.environ)
-    when = When(now=clock_ms(), zone=tasks.config.zone)
+    when = When(now=SystemClock().now(), zone=tasks.config.zone)
     request = JobRequest(
         task=task or "",
         payload={} if lines else payload_of(payload, _stdin()),
@@ -245,7 +245,7 @@ def _say_dry_run(reader: Reader, keys: list[str], ids: set[int], *, as_json: boo
     if keys:
         for key in keys:
             try:
-                job = reader.job(key, now=clock_ms()).job
+                job = reader.job(key, now=SystemClock().now()).job
             except NotFound:
                 refused.append((key, "there is no such job"))
                 continue

@@ -24,8 +24,8 @@ from runner.cli.shell import (
     stamp,
 )
 from runner.errors import StoreBusy
-from runner.snapshot import Event, Health, Reader, RunnerView, ScheduleView, StopView, Vitals, clock_ms, status_json
-from runner.units import duration, iso, plural, usd
+from runner.snapshot import Event, Health, Reader, RunnerView, ScheduleView, StopView, Vitals, status_json
+from runner.units import SystemClock, duration, iso, plural, usd
 
 FOLLOW_EVERY_S = 0.25
 _PAGE = 500
@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 def status(home: HomeDir = None, as_json: AsJson = False) -> None:
     """Say how things stand."""
     with reading(home) as reader:
-        now = clock_ms()
+        now = SystemClock().now()
         vitals = reader.vitals(now=now)
         views = reader.schedules(now=now)
     if as_json:
@@ -131,7 +131,7 @@ def _stop(stop: StopView) -> str:
 def schedules(home: HomeDir = None, as_json: AsJson = False) -> None:
     """List the schedules with their next and last due times."""
     with reading(home) as reader:
-        views = reader.schedules(now=clock_ms())
+        views = reader.schedules(now=SystemClock().now())
     if as_json:
         say_json([_schedule_json(view) for view in views])
     elif views:

@@ -14,7 +14,8 @@ from runner.cli.shell import AsJson, HomeDir, example, find_home, reading, remar
 from runner.commands import Killed
 from runner.errors import ConfigError, Exit, NotFound, StoreBusy, StoreError
 from runner.home import Home
-from runner.snapshot import Health, Reader, RunState, Vitals, clock_ms
+from runner.snapshot import Health, Reader, RunState, Vitals
+from runner.units import SystemClock
 
 REACTS_WITHIN_S = 2.0
 """A live runner reads the switch a few times a second; after this it is said to have not reacted."""
@@ -125,7 +126,7 @@ def _watch(home: Home, reached: Callable[[Vitals], bool]) -> Vitals | None:
     try:
         while True:
             try:
-                seen = reader.vitals(now=clock_ms())
+                seen = reader.vitals(now=SystemClock().now())
             except StoreBusy:
                 pass  # somebody writes; the next look comes soon
             except StoreError:
@@ -188,7 +189,7 @@ def _check_name(name: str, home: Path | None) -> None:
     from runner.settings import nearest  # noqa: PLC0415
 
     with reading(home) as reader:
-        scheduled = [view.schedule.name for view in reader.schedules(now=clock_ms())]
+        scheduled = [view.schedule.name for view in reader.schedules(now=SystemClock().now())]
     if name in scheduled:
         return
     try:

@@ -25,10 +25,10 @@ from runner.demo.summary import summary
 from runner.errors import Exit, RunnerError, StoreBusy
 from runner.home import Home
 from runner.settings import load
-from runner.snapshot import Health, JobStatus, Reader, clock_ms
+from runner.snapshot import Health, JobStatus, Reader
 from runner.store import events
 from runner.store.db import Database
-from runner.units import SECOND_MS, UnixMs
+from runner.units import SECOND_MS, SystemClock, UnixMs
 from runner.work.declared import discover
 
 STARTS_WITHIN_S = 20.0
@@ -80,12 +80,12 @@ def _fill(home: Home, texts: Sequence[Document], found: Sequence[Section], *, pa
     database = Database.open(home.db, create=True)
     try:
         with database.write() as db:
-            events.record(db, now=clock_ms(), level=events.WARN, event="demo.prices", text=PRETEND)
+            events.record(db, now=SystemClock().now(), level=events.WARN, event="demo.prices", text=PRETEND)
     finally:
         database.close()
     config = load(home.root, environ=os.environ)
     tasks = {**config.tasks, **discover(home.tasks, zone=config.zone)}
-    start = clock_ms()
+    start = SystemClock().now()
     wanted = [JobRequest(task="headings", payload={})]
     wanted += [JobRequest(task="flaky", payload={"box": box}) for box in ("orders", "invoices")]
     pause_s = COUNT_S if pace_ms else 0
@@ -114,7 +114,7 @@ def _running(home: Home) -> Iterator[subprocess.Popen[bytes]]:
             start_new_session=True,
         )
     try:
-        _wait(home, runner, lambda reader: reader.vitals(now=clock_ms()).runner.health is Health.LIVE, STARTS_WITHIN_S)
+        _wait(home, runner, _lives, STARTS_WITHIN_S)
         yield runner
     finally:
         runner.terminate()
@@ -127,6 +127,10 @@ def _running(home: Home) -> Iterator[subprocess.Popen[bytes]]:
             signal.signal(number, handler)
 
 
+def _lives(reader: Reader) -> bool:
+    return reader.vitals(now=SystemClock().now()).runner.health is Health.LIVE
+
+
 def _end(number: int, _: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
@@ -137,7 +141,7 @@ def _work_off(home: Home, runner: subprocess.Popen[bytes]) -> None:
 
 def _worked_off(reader: Reader) -> bool:
     """Whether nothing runs and nothing is due within the next moments."""
-    now = clock_ms()
+    now = SystemClock().now()
     if reader.vitals(now=now).counts.running:
         return False
     waiting = reader.jobs(status=JobStatus.PENDING, limit=100_000, cut=True)

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from runner.home import Home
-from runner.snapshot import Job, JobStatus, Reader, clock_ms
+from runner.snapshot import Job, JobStatus, Reader
 from runner.text import one_line
-from runner.units import iso, usd
+from runner.units import SystemClock, iso, usd
 
 _ALL = 100_000
 
@@ -18,7 +18,7 @@ def summary(home: Home) -> Iterator[str]:
     """The lines."""
     reader = Reader(home)
     try:
-        spend = reader.vitals(now=clock_ms()).spend
+        spend = reader.vitals(now=SystemClock().now()).spend
         done = reader.jobs(status=JobStatus.DONE, limit=_ALL)
         waiting = reader.jobs(status=JobStatus.PENDING, limit=_ALL)
         dead = reader.dead(limit=_ALL)

@@ -19,9 +19,9 @@ from runner.errors import ConfigError, RunnerError, StoreError, StoreMissing
 from runner.home import Home
 from runner.settings import SettingsError, load
 from runner.settings.table import Problem
-from runner.snapshot import Health, Reader, RunnerView, Vitals, clock_ms
+from runner.snapshot import Health, Reader, RunnerView, Vitals
 from runner.store.db import open_reader, schema_version
-from runner.units import duration, plural
+from runner.units import SystemClock, duration, plural
 
 __all__ = ["Finding", "Level", "examine"]
 
@@ -149,7 +149,7 @@ def _tasks(home: Home, config: Config) -> Iterator[Finding]:
 def _price_list() -> Finding:
     from runner.gate.price_age import list_date  # noqa: PLC0415 - reads what is installed
 
-    dated, now = list_date(), clock_ms()
+    dated, now = list_date(), SystemClock().now()
     if not dated.old(now):
         return Finding(level=Level.OK, name="prices", text=dated.sentence(now))
     mend = "install a newer afk-console, or write what you pay into [prices] of afk.toml"
@@ -171,7 +171,7 @@ def _prices(config: Config, tasks: Mapping[str, TaskConfig]) -> Iterator[Finding
             text = f"{model}: no line of [models] leads it to an upstream"
             yield Finding(level=Level.FAIL, name="prices", text=text, mend=f'[models] "{model}" = "an upstream"')
             continue
-        price = prices.lookup(model, local=upstream.local, now=clock_ms())
+        price = prices.lookup(model, local=upstream.local, now=SystemClock().now())
         if price is None:
             text = f"{model}: its price is not known, so every call of it is refused"
             mend = f'write [prices."{model}"] with input and output into afk.toml'
@@ -186,7 +186,7 @@ def _runner(home: Home) -> Iterator[Finding]:
     except StoreError:
         return  # the database has its own finding
     try:
-        vitals = reader.vitals(now=clock_ms())
+        vitals = reader.vitals(now=SystemClock().now())
     except StoreError as error:
         yield Finding(level=Level.FAIL, name="runner", text=f"its state cannot be read: {error}")
         return

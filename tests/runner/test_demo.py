@@ -14,7 +14,8 @@ from runner.demo.documents import Document, Section, documents, sections
 from runner.errors import Exit, Refused
 from runner.home import Home
 from runner.settings import load
-from runner.snapshot import JobStatus, Reader, clock_ms
+from runner.snapshot import JobStatus, Reader
+from runner.units import SystemClock
 
 LONG = "Words that say enough to be worth summing up, one after the other, until there are enough of them. " * 3
 PART = Section(document="a.md", heading="One", text=LONG)
@@ -82,7 +83,7 @@ def test_it_works_without_a_terminal(
 
     said = capsys.readouterr().out
     reader = Reader(Home(tmp_path / "demo"))
-    vitals = reader.vitals(now=clock_ms())
+    vitals = reader.vitals(now=SystemClock().now())
     waiting = reader.jobs(status=JobStatus.PENDING)
     reader.close()
     assert "pretend" in said
