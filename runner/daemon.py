@@ -219,7 +219,8 @@ class Daemon:
     def _begin(self, db: sqlite3.Connection) -> None:
         now = self._clock.now()
         budget = self._config.budget
-        lost = upkeep.take_back(db, runner=self._me.id, now=now)
+        irreversible = {name for name, task in self._tasks.items() if task.irreversible}
+        lost = upkeep.take_back(db, runner=self._me.id, now=now, irreversible=irreversible)
         of_tasks = sorted((task.name, task.daily_usd) for task in self._tasks.values() if task.daily_usd is not None)
         limits = policy_of(self._config).limits
         caps = repr((budget, of_tasks, sorted((name, repr(limit)) for name, limit in limits.items())))
@@ -240,7 +241,7 @@ class Daemon:
             },
             now=now,
         )
-        schedule.declare(db, self._tasks, now=now)
+        schedule.declare(db, self._tasks, max_attempts=self._config.retry.max_attempts, now=now)
         found = f", {plural(lost, 'job')} taken back from a runner that vanished" if lost else ""
         events.record(
             db, now=now, level=events.INFO, event="runner.start", text=f"runner {self._me.version} started{found}"

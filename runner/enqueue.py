@@ -82,7 +82,7 @@ def new_job(tasks: Mapping[str, TaskConfig], request: JobRequest, *, now: UnixMs
     priority = task.priority if request.priority is None else request.priority
     if not -9 <= priority <= 9:
         raise UsageError(f"priority {priority} is not between -9 (last) and 9 (first)")
-    attempts = request.max_attempts or task.max_attempts or max_attempts
+    attempts = request.max_attempts or task.max_attempts or (1 if task.irreversible else max_attempts)
     return NewJob(
         key=key,
         task=request.task,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from runner.config import Config
 from runner.store import alerts, attempts, breakers, charges, events, jobs, rate_pauses, repeats, runners, schedules
 from runner.store.attempts import Outcome
-from runner.store.jobs import MAX_RESCUES, Job, JobStatus
+from runner.store.jobs import MAX_RESCUES, UNKNOWN_EFFECT, Job, JobStatus
 from runner.store.writer import Writer
 from runner.units import Clock, UnixMs, usd
 
@@ -20,15 +21,16 @@ WAL_LIMIT = 16 * 1024 * 1024
 KEEP_OUTPUT_FILES = 5_000
 
 
-def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs) -> int:
+def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs, irreversible: Collection[str] = frozenset()) -> int:
     """Give the jobs of vanished runners back to the queue, in the caller's transaction; how many.
 
     Only for the holder of the home's lock: the lock proves that no other runner lives, and the guard that none of its
-    workers does. A job that was lost too often, the last time alone, is a poison pill and goes to the dead letters.
+    workers does. A job that was lost too often, the last time alone, is a poison pill and goes to the dead letters, as
+    does one of an `irreversible` task: it may have done what must not be done twice.
     """
     lost = jobs.orphans(db, runner=runner)
     for job in lost:
-        _rescue(db, job, alone=len(lost) == 1, now=now)
+        _rescue(db, job, alone=len(lost) == 1, again=job.task not in irreversible, now=now)
     standing = charges.orphans(db, runner=runner)
     for charge, model, hold in standing:
         charges.let_stand(db, charge, note=charges.ORPHANED, now=now)
@@ -47,11 +49,15 @@ def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs) -> int:
     return len(lost)
 
 
-def _rescue(db: sqlite3.Connection, job: Job, *, alone: bool, now: UnixMs) -> None:
+def _rescue(db: sqlite3.Connection, job: Job, *, alone: bool, again: bool, now: UnixMs) -> None:
     token = job.lease or ""
     if job.cancel:
         jobs.finish(db, id=job.id, token=token, status=JobStatus.CANCELLED, now=now, counted=False)
         what, text, level = Outcome.CANCELLED, "cancelled; its runner had vanished", events.INFO
+    elif not again:
+        error = f"its runner vanished under it; {UNKNOWN_EFFECT}"
+        jobs.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=True, error=error)
+        what, text, level = Outcome.RESCUED, error, events.ERROR
     elif job.rescues >= MAX_RESCUES and alone:
         error = f"poison pill: its runner vanished under it {job.rescues + 1} times, at last with nothing beside it"
         jobs.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=False, error=error)

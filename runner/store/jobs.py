@@ -20,6 +20,7 @@ from runner.units import MicroUsd, UnixMs
 MAX_RESCUES = 3
 """A job whose runner vanished under it more often than this is a poison pill; from there on it runs alone, so that
 no other one ever is."""
+UNKNOWN_EFFECT = "it does what cannot be undone and may have done it, so look what became of it before you replay it"
 
 
 class JobStatus(StrEnum):
@@ -154,6 +155,13 @@ def insert(db: sqlite3.Connection, new: NewJob, *, now: UnixMs) -> int | None:
     """Write one pending job; its id, or None when the key exists already."""
     cursor = db.execute(INSERT, (*new, now))
     return cursor.lastrowid if cursor.rowcount else None  # RETURNING would cost a fifth of a bulk insert
+
+
+def last_beginning(db: sqlite3.Connection, prefix: str) -> Job | None:
+    """The job whose key begins like this and is the last in order; found in the index of keys."""
+    sql = f"SELECT {COLUMNS} FROM jobs WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT 1"  # noqa: S608 - our own constant
+    row = db.execute(sql, (prefix, f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}")).fetchone()
+    return job_of(row) if row else None
 
 
 def by_key(db: sqlite3.Connection, key: str) -> Job | None:

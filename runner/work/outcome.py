@@ -9,7 +9,7 @@ from enum import StrEnum
 from runner.config import RetryConfig
 from runner.gate.admission import ENDING_GATES, Refusal
 from runner.store.attempts import Outcome
-from runner.store.jobs import JobStatus
+from runner.store.jobs import UNKNOWN_EFFECT, JobStatus
 from runner.units import HOUR_MS, UnixMs, duration
 
 FAR_MS = 24 * HOUR_MS
@@ -97,6 +97,21 @@ def decide(  # noqa: PLR0911 - one return a row of the table
     if ending.outcome == "dead":
         return Decision(outcome=Outcome.DEAD, counted=True, status=JobStatus.DEAD, error=error)
     return _failed(ending, error, attempts=attempts, max_attempts=max_attempts, retry=retry, now=now, rng=rng)
+
+
+def not_again(decision: Decision, ending: Ending) -> Decision:
+    """The same for a task whose attempt may have done what cannot be undone: it does not go back for another one.
+
+    Attempts that count are the owner's choice, who wrote `max_attempts`; one that never began may begin.
+    """
+    if decision.status is not JobStatus.PENDING or decision.counted or ending.cut is Cut.UNSTARTED:
+        return decision
+    return Decision(
+        outcome=Outcome.DEAD,
+        counted=True,
+        status=JobStatus.DEAD,
+        error=f"{decision.fact}; {UNKNOWN_EFFECT}",
+    )
 
 
 def _refused(ending: Ending, refusal: Refusal, *, now: UnixMs) -> Decision:

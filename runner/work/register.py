@@ -19,7 +19,7 @@ from runner.store.jobs import Job, JobStatus, Lease
 from runner.units import Clock, UnixMs, duration
 from runner.work.attempt import Live
 from runner.work.conversation import text_so_far
-from runner.work.outcome import FAR_MS, Cut, Decision, Ending, decide
+from runner.work.outcome import FAR_MS, Cut, Decision, Ending, decide, not_again
 
 LEASE_MS = 60_000
 """How long a silent runner keeps its jobs; renewed with each heartbeat."""
@@ -130,6 +130,8 @@ class Register:
             now=now,
             rng=self._rng,
         )
+        if live.task is not None and live.task.irreversible:
+            decision = not_again(decision, ending)
         self._write(db, live, decision, ending, tail, now=now)
 
     def _write(

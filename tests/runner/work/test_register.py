@@ -10,17 +10,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from runner import upkeep
 from runner.config import BudgetConfig, Config, TaskConfig, TaskKind
 from runner.gate import admission
 from runner.redact import Redactor
 from runner.store import jobs, tool_calls
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
-from runner.units import MicroUsd
+from runner.units import MicroUsd, UnixMs
 from runner.work.attempt import Live
 from runner.work.outcome import Cut, Ending
 from runner.work.register import Register
-from tests.factories import ManualClock, make_job, make_step
+from tests.factories import NOW, ManualClock, make_job, make_step
 
 SECRET = "sk-canary-0123456789"
 
@@ -116,6 +117,48 @@ def test_a_second_attempt_is_told_how_many_tool_calls_are_gone(database: Databas
     refusal = second.granted.over_its_tools()
     assert refusal is not None
     assert refusal.final
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        (Ending(outcome="died", cut=Cut.STOP), JobStatus.DEAD),
+        (Ending(outcome="died", cut=Cut.SHUTDOWN), JobStatus.DEAD),
+        (Ending(outcome="retry", error="x", refusal=admission.stopped(None)), JobStatus.DEAD),
+        (Ending(outcome="died", error="its worker died in the middle of it"), JobStatus.DEAD),
+        (Ending(outcome="died", cut=Cut.UNSTARTED), JobStatus.PENDING),
+        (Ending(outcome="done", result='"x"'), JobStatus.DONE),
+    ],
+)
+def test_what_cannot_be_undone_is_not_begun_again_by_itself(
+    database: Database, ending: Ending, status: JobStatus
+) -> None:
+    """Whether it was done nobody can know but a person who looks."""
+    books = register(ManualClock())
+    make_job(database.connection, key="job", task="post", max_attempts=1)
+    live = claimed(database, books)
+
+    with database.write() as db:
+        books.close(db, live, ending, None)
+
+    job = jobs.by_key(database.connection, "job")
+    assert job is not None
+    assert job.status is status
+    cut_short = ending.cut in (Cut.STOP, Cut.SHUTDOWN) or ending.refusal is not None
+    assert ("look what became of it" in (job.error or "")) is cut_short
+
+
+def test_a_vanished_runner_leaves_what_cannot_be_undone_to_a_person(database: Database) -> None:
+    books = register(ManualClock())
+    for task in ("post", "digest"):
+        make_job(database.connection, key=task, task=task)
+        claimed(database, books)
+
+    with database.write() as db:
+        upkeep.take_back(db, runner="runner-2", now=UnixMs(NOW), irreversible={"post"})
+
+    rows = dict(database.connection.execute("SELECT key, status FROM jobs").fetchall())
+    assert rows == {"post": "dead", "digest": "pending"}
 
 
 def test_an_agent_is_told_its_criteria_and_what_it_may_draft(database: Database) -> None:
