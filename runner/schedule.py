@@ -150,12 +150,13 @@ def _skip(db: sqlite3.Connection, name: str, due_at: UnixMs, reason: str, *, now
         events.record(db, now=now, level=events.WARN, event="slot.skipped", text=text, task=name)
 
 
-def declare(db: sqlite3.Connection, tasks: Mapping[str, TaskConfig], *, now: UnixMs) -> None:
-    """Write down what schedules there are, in the caller's transaction."""
-    scheduled = {name: task.schedule for name, task in tasks.items() if task.schedule is not None}
-    schedules.forget_others(db, list(scheduled))
-    for name, schedule in scheduled.items():
-        schedules.declare(db, name=name, spec=schedule.spec, now=now)
+def declare(db: sqlite3.Connection, tasks: Mapping[str, TaskConfig], *, max_attempts: int, now: UnixMs) -> None:
+    """Write down what schedules there are, in the caller's transaction. `max_attempts`: of tasks that say nothing."""
+    schedules.forget_others(db, [name for name, task in tasks.items() if task.schedule is not None])
+    for name, task in tasks.items():
+        if task.schedule is not None:
+            most, spec = task.max_attempts or max_attempts, task.schedule.spec
+            schedules.declare(db, name=name, spec=spec, priority=task.priority, max_attempts=most, now=now)
 
 
 class _Due(BaseTrigger):  # type: ignore[misc] # the library has no types

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual.binding import Binding, BindingType
+
+from console.look import Look
+from console.messages import Do, RowChosen, Said
 from console.panes.listed import ListPane
+from console.panes.pane import Key
+from console.screens.pausing import PauseQuestion
 from console.seen import Ask, Seen, View
 from console.views.schedules import schedules
+from runner.commands import Door
 from runner.snapshot import Reader, ScheduleView
 from runner.units import UnixMs
 
@@ -21,14 +29,65 @@ class SchedulesAsk(Ask):
 
 
 class SchedulesPane(ListPane):
-    """The list."""
+    """The list; a pause is asked for with its reason, taking it back and firing are not."""
 
     view: ClassVar = View.SCHEDULES
     name_: ClassVar = "Schedules"
+    keys: ClassVar = (
+        Key("p", "Pause", "pauses the schedule and its task, after a reason; lifts the pause of a paused one", 3, True),
+        Key("f", "Fire now", "queues one job of it now, beside its slots; not while its last job is not over", 3, True),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "pause", show=False),
+        Binding("f", "fire", show=False),
+    ]
+
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
+        super().__init__(look, monotonic, id=id)
+        self._views: tuple[ScheduleView, ...] = ()
+        self._seen: Seen | None = None
 
     @property
     def ask(self) -> Ask:
         return SchedulesAsk()
 
     def draw_page(self, seen: Seen) -> None:
-        self.table.show(schedules(seen.page if isinstance(seen.page, tuple) else (), seen.at))
+        self._views = seen.page if isinstance(seen.page, tuple) else ()
+        self._seen = seen
+        self.table.show(schedules(self._views, seen.at))
+
+    def forget(self) -> None:
+        super().forget()
+        self._views = ()
+
+    def on_row_chosen(self, message: RowChosen) -> None:
+        message.stop()  # there is nothing more to a schedule than its line
+
+    def action_pause(self) -> None:
+        view = self._chosen()
+        if view is None or self._seen is None:
+            return
+        name = view.schedule.name
+        if view.paused is not None:
+            self.post_message(Do("p", lambda door: _unpaused(door, name)))
+            return
+        question = PauseQuestion(name, self._seen, self.look, self.monotonic)
+        self.post_message(Do("p", lambda door: _paused(door, name, question.lines[0].strip()), question))
+
+    def action_fire(self) -> None:
+        view = self._chosen()
+        if view is not None:
+            name = view.schedule.name
+            self.post_message(Do("f", lambda door: Said(f"queued {door.fire(name).key}")))
+
+    def _chosen(self) -> ScheduleView | None:
+        chosen = self.table.chosen()
+        return next((view for view in self._views if view.schedule.name in chosen), None)
+
+
+def _paused(door: Door, name: str, reason: str) -> Said:
+    return Said(f"{name} paused" if door.pause(name, reason=reason) else f"{name} was paused already")
+
+
+def _unpaused(door: Door, name: str) -> Said:
+    return Said(f"{name} unpaused" if door.unpause(name) else f"{name} was not paused any more")

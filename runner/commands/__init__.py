@@ -10,6 +10,7 @@ from runner.commands.brakes import BrakeActs
 from runner.commands.drafts import DraftActs
 from runner.commands.jobs import Bulk, JobActs
 from runner.commands.money import MoneyActs, Raised, WrittenOff
+from runner.commands.schedules import ScheduleActs
 from runner.commands.switch import Killed, Resumed, SwitchActs
 from runner.enqueue import Enqueued, JobRequest, parse_payload
 
@@ -27,5 +28,5 @@ __all__ = [
 ]
 
 
-class Door(SwitchActs, JobActs, BrakeActs, MoneyActs, DraftActs):
+class Door(SwitchActs, JobActs, BrakeActs, ScheduleActs, MoneyActs, DraftActs):
     """The write door of one home."""

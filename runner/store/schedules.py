@@ -26,14 +26,20 @@ class Schedule:
     """None: nothing more to come."""
     last_slot: UnixMs | None
     """The newest due time up to now that was dealt with, fired or skipped."""
+    priority: int
+    """Of its jobs, as is the next."""
+    max_attempts: int
 
 
-def declare(db: sqlite3.Connection, *, name: str, spec: str, now: UnixMs) -> None:
+def declare(
+    db: sqlite3.Connection, *, name: str, spec: str, now: UnixMs, priority: int = 0, max_attempts: int = 4
+) -> None:
     """Write a schedule down; one whose declaration changed starts anew and owes nothing of the past."""
     db.execute(
-        "INSERT INTO schedules (name, spec, since) VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
-        "SET since = iif(spec = excluded.spec, since, excluded.since), spec = excluded.spec",
-        (name, spec, now),
+        "INSERT INTO schedules (name, spec, since, priority, max_attempts) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET since = iif(spec = excluded.spec, since, excluded.since), spec = excluded.spec, "
+        "priority = excluded.priority, max_attempts = excluded.max_attempts",
+        (name, spec, now, priority, max_attempts),
     )
 
 
@@ -69,11 +75,22 @@ def take_slot(
 def all_of(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
     """Every declared schedule by name."""
     rows = db.execute(
-        "SELECT name, spec, since, next_at, (SELECT max(due_at) FROM slots WHERE schedule = name AND due_at <= ?) "
-        "FROM schedules ORDER BY name",
+        "SELECT name, spec, since, next_at, (SELECT max(due_at) FROM slots WHERE schedule = name AND due_at <= ?), "
+        "priority, max_attempts FROM schedules ORDER BY name",
         (now,),
     )
-    return [Schedule(name=row[0], spec=row[1], since=row[2], next_at=row[3], last_slot=row[4]) for row in rows]
+    return [
+        Schedule(
+            name=row[0],
+            spec=row[1],
+            since=row[2],
+            next_at=row[3],
+            last_slot=row[4],
+            priority=row[5],
+            max_attempts=row[6],
+        )
+        for row in rows
+    ]
 
 
 def get(db: sqlite3.Connection, name: str, *, now: UnixMs) -> Schedule | None:

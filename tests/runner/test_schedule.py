@@ -184,7 +184,7 @@ def task(what: ScheduleConfig) -> TaskConfig:
 
 def declared(db: Connection, what: ScheduleConfig, *, now: int = START) -> TaskConfig:
     made = task(what)
-    schedule.declare(db, {"digest": made}, now=UnixMs(now))
+    schedule.declare(db, {"digest": made}, max_attempts=4, now=UnixMs(now))
     return made
 
 
