@@ -11,7 +11,7 @@ from runner.config import UpstreamConfig
 from runner.gate import admission
 from runner.gate.admission import Refusal
 from runner.gate.body import json_object
-from runner.gate.book import Book
+from runner.gate.book import Barred, Book
 from runner.gate.endpoints import Endpoint, Question
 from runner.gate.estimate import Unbounded
 from runner.gate.flight import Flight
@@ -61,7 +61,7 @@ class Calls:
         upstream = routed(self._upstreams, model, endpoint.wire)
         if isinstance(upstream, Refusal):
             return upstream
-        price = await self._price(upstream, model)
+        price = await self._price(upstream, model, granted)
         if isinstance(price, Refusal):
             return price
         limit = endpoint.bound(
@@ -104,9 +104,14 @@ class Calls:
             passer=endpoint.passer(body),
         )
 
-    async def _price(self, upstream: UpstreamConfig, model: str) -> Price | Refusal:
+    async def _price(self, upstream: UpstreamConfig, model: str, granted: Pass) -> Price | Refusal:
         if upstream.local and upstream is not OFFLINE:
-            forwarded = await self._upstreams.forwarded(upstream, model)
+            try:
+                forwarded = await self._upstreams.forwarded(
+                    upstream, model, last_look=lambda: self._book.last_look(granted)
+                )
+            except Barred as barred:
+                return barred.refusal
             if forwarded is not None:
                 return admission.unknown_model(model, forwarded)
         price = self._book.price(model, local=upstream.local)

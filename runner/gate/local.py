@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import httpx
@@ -39,19 +40,23 @@ class LocalModels:
         self._client = client
         self._asked: dict[tuple[str, str], tuple[float, asyncio.Future[bool | None]]] = {}
 
-    async def forwarded(self, upstream: UpstreamConfig, model: str) -> str | None:
-        """Why the model is not free, as a sentence's end; None: nothing says that it leaves this machine."""
-        if _CLOUD_NAME.search(model) or await self._known(upstream, model):
+    async def forwarded(self, upstream: UpstreamConfig, model: str, *, last_look: Callable[[], None]) -> str | None:
+        """Why the model is not free, as a sentence's end; None: nothing says that it leaves this machine.
+
+        `last_look` runs before the daemon is asked; what it raises keeps the question here.
+        """
+        if _CLOUD_NAME.search(model) or await self._known(upstream, model, last_look):
             return REASON.format(upstream=upstream.name)
         return None
 
-    async def _known(self, upstream: UpstreamConfig, model: str) -> bool | None:
+    async def _known(self, upstream: UpstreamConfig, model: str, last_look: Callable[[], None]) -> bool | None:
         now, key = time.monotonic(), (upstream.name, model)
         since, answer = self._asked.get(key, (now, None))
         if answer is not None and answer.done():
             stale = answer.cancelled() or now - since > (UNKNOWN_S if answer.result() is None else KNOWN_S)
             answer = None if stale else answer
         if answer is None:
+            last_look()
             while len(self._asked) >= MOST_KNOWN:
                 del self._asked[next(iter(self._asked))]
             answer = asyncio.ensure_future(self._ask(upstream, model))

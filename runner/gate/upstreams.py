@@ -189,9 +189,9 @@ class Upstreams:
         finally:
             await response.aclose()
 
-    async def forwarded(self, upstream: UpstreamConfig, model: str) -> str | None:
+    async def forwarded(self, upstream: UpstreamConfig, model: str, *, last_look: Callable[[], None]) -> str | None:
         """Why a model of a local upstream is not free after all; None: nothing says so."""
-        return await self._locals.forwarded(upstream, model)
+        return await self._locals.forwarded(upstream, model, last_look=last_look)
 
     async def close(self) -> None:
         """Close every connection."""

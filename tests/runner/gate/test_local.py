@@ -163,10 +163,17 @@ async def test_only_a_plain_word_of_the_daemon_counts(
     upstream = UpstreamConfig(name="cellar", url=f"{daemon.url}/v1", wire="openai", local=True)
 
     async with httpx.AsyncClient(trust_env=False) as client:
-        said = await LocalModels(client).forwarded(upstream, "qwen")
+        said = await LocalModels(client).forwarded(upstream, "qwen", last_look=lambda: None)
 
     assert (said is not None) is forwarded
     assert daemon.shown == ["qwen"]
+
+
+async def test_after_a_stop_the_daemon_is_not_even_asked(gate: House, daemon: FakeAnthropic) -> None:
+    gate.stop["now"] = "a STOP file"
+
+    assert error_of(await ask(gate))[2] == "afk_stopped"
+    assert (daemon.requests, daemon.shown) == ([], [])
 
 
 async def test_an_upstream_that_is_not_local_is_not_asked(tmp_path: Path, daemon: FakeAnthropic) -> None:
