@@ -19,24 +19,21 @@ class ScheduleActs(Acts):
     def fire(self, name: str) -> Enqueued:
         """Queue one job of a schedule now, beside its slots, which come due as ever.
 
-        Raises NotFound; Refused while it is paused, and while its last job, of a slot or fired, is not over, for a schedule
-        runs one job at a time.
+        Raises NotFound; Refused while it is paused, and while its last job, of a slot or fired, is not over: a schedule
+        runs one at a time.
         """
 
         def act(db: sqlite3.Connection, now: UnixMs) -> Enqueued:
             schedule = schedules.get(db, name, now=now)
             if schedule is None:
-                known = [one.name for one in schedules.all_of(db, now=now)]
-                raise NotFound(
-                    f"there is no schedule {name!r}{nearest(name, known)}; `afk-runner schedules` lists them"
-                )
+                near = nearest(name, [one.name for one in schedules.all_of(db, now=now)])
+                raise NotFound(f"there is no schedule {name!r}{near}; `afk-runner schedules` lists them")
             pause = controls.paused(db, name)
             if pause is not None:
-                raise Refused(
-                    f"{name} is paused by {pause.by}: {pause.reason}; `afk-runner unpause {name}` comes first"
-                )
-            for key in schedules.last_jobs(db, name, now=now):
-                job = jobs.by_key(db, key)
+                way = f"`afk-runner unpause {name}` comes first"
+                raise Refused(f"{name} is paused by {pause.by}: {pause.reason}; {way}")
+            slots = [jobs.by_key(db, key) for key in schedules.last_jobs(db, name, now=now)]
+            for job in (*slots, jobs.last_beginning(db, f"{name}@fired-")):
                 if job is not None and job.status in (JobStatus.PENDING, JobStatus.RUNNING):
                     raise Refused(f"{name} is not fired: {job.key} is still {job.status}, and it runs one at a time")
             made = NewJob(
