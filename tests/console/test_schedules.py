@@ -44,7 +44,7 @@ async def test_a_pause_has_a_reason_and_is_lifted_by_the_same_key(
 async def test_f_queues_one_job_now_and_no_second_while_that_is_not_over(
     app: ConsoleApp, db: sqlite3.Connection, clock: ManualClock
 ) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(120, 24)) as pilot:
         await pilot.press("5")
         await shows(pilot, ">  digest")
         await pilot.press("down", "f")
