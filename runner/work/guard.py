@@ -12,8 +12,12 @@ import fcntl
 import os
 import signal
 import sys
+import time
 
 from runner.work.processes import descendants, end_tree, running, start_time
+
+PARTING = 200
+"""How often, a millisecond apart, a runner whose pipe closed is looked at until it is gone altogether."""
 
 
 def main() -> None:
@@ -34,6 +38,10 @@ def main() -> None:
             guarded[pid] = start_time(pid)
         else:
             guarded.pop(pid, None)
+    for _ in range(PARTING if guarded else 0):
+        if os.getppid() != runner:
+            break
+        time.sleep(0.001)  # a worker that is frozen while its runner is still dying is sent a SIGHUP, and goes
     for pid, started in guarded.items():
         if started is not None and start_time(pid) in (started, None):
             end_tree(pid)

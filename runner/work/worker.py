@@ -37,6 +37,9 @@ def main() -> None:
     processes.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, _stay)
+    # The kernel sends it to a group that its dying parent leaves with a stopped member: with us would go the sight of
+    # what left the group.
+    signal.signal(signal.SIGHUP, _stay)
     for fd in (control, life):
         os.set_inheritable(fd, False)  # what a payload starts must not keep the runner waiting
     threading.Thread(target=_die_with_runner, args=(life,), name="life", daemon=True).start()

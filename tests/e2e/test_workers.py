@@ -429,3 +429,20 @@ def test_no_key_of_the_owner_is_in_a_workers_environment(afk: World) -> None:
         words = Path(f"/proc/{pid}/environ").read_bytes()
         assert b"not-for-payloads" not in words
         assert b"PROXY" not in words
+
+
+def test_a_hangup_takes_no_worker(afk: World) -> None:
+    """The kernel sends one to the group of a worker that was frozen while its runner died; it stays, to be followed."""
+    afk.init(TOML + SHELL, tasks=TASKS)
+    runner = afk.start()
+    afk.afk("enqueue", "shell")
+    found = pids(afk, 2)
+    workers = afk.workers(runner)
+
+    for worker in workers:
+        os.kill(worker, signal.SIGHUP)
+    key = afk.json("enqueue", "fine")["key"]
+
+    assert ended(afk, key)["result"] in workers
+    assert not gone(*found)
+    assert afk.workers(runner) == workers
