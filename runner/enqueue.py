@@ -65,15 +65,15 @@ def new_job(tasks: Mapping[str, TaskConfig], request: JobRequest, *, now: UnixMs
         payload = jobs.canonical(request.payload)
     except (ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"the payload of {request.task} is not JSON: {error}") from None
-    if (size := len(payload.encode("utf-8", "surrogatepass"))) > MAX_PAYLOAD_BYTES:
+    try:
+        size = len(payload.encode())
+    except UnicodeEncodeError:
+        raise UsageError(f"the payload of {request.task} holds half a surrogate pair, which is not text") from None
+    if size > MAX_PAYLOAD_BYTES:
         raise UsageError(
             f"the payload of {request.task} has {size:,} bytes, {MAX_PAYLOAD_BYTES:,} are the most; "
             "put it in a file and name the file"
         )
-    try:
-        payload.encode("utf-8")
-    except UnicodeEncodeError:
-        raise UsageError(f"the payload of {request.task} holds half a surrogate pair, which is not text") from None
     key = jobs.content_key(request.task, payload) if request.key is None else request.key
     if request.again:
         key = f"{key}-{os.urandom(4).hex()}"
@@ -113,17 +113,18 @@ def insert_jobs(db: sqlite3.Connection, new: Sequence[NewJob], *, now: UnixMs, b
     """Insert in the caller's transaction, telling of each key what became of it."""
     answers = []
     created = 0
+    made = None
     for job in new:
         if jobs.insert(db, job, now=now) is not None:
             created += 1
+            made = job
             answers.append(Enqueued(key=job.key, created=True, status=JobStatus.PENDING))
         else:
             first = jobs.by_key(db, job.key)
             if first is None:  # pragma: no cover - the insert just met it
                 raise Refused(f"key {job.key} vanished while it was looked at")
             answers.append(Enqueued(key=job.key, created=False, status=first.status))
-    if created == 1:
-        made = next(job for job, answer in zip(new, answers, strict=True) if answer.created)
+    if made is not None and created == 1:
         events.record(
             db, now=now, level=events.INFO, event="job.queued", text=f"queued by {by}", task=made.task, job=made.key
         )
