@@ -277,6 +277,14 @@ class Reader:
         with self._reading() as db:
             return tuple(drafts.newest(db, limit=limit, state=state))
 
+    def draft(self, id: int) -> Draft:
+        """One draft. Raises NotFound."""
+        with self._reading() as db:
+            found = drafts.get(db, id)
+        if found is None:
+            raise NotFound(f"there is no draft {id}; `afk-runner drafts --all` lists them")
+        return found
+
     def schedules(self, *, now: UnixMs) -> tuple[ScheduleView, ...]:
         """Every schedule by name."""
         with self._reading() as db:

@@ -17,8 +17,9 @@ PAYLOAD_SHOWN = 200
 
 
 class Word(StrEnum):
-    """What a person decides."""
+    """What a person does with one."""
 
+    SHOW = "show"
     APPROVE = "approve"
     REJECT = "reject"
 
@@ -32,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 
 def drafts(  # noqa: PLR0917 - typer reads the flags from the signature
-    word: Annotated[Word | None, typer.Argument(metavar="[approve|reject]", help="Absent: list those waiting.")] = None,
+    word: Annotated[
+        Word | None, typer.Argument(metavar="[show|approve|reject]", help="Absent: list those waiting.")
+    ] = None,
     id: Annotated[int | None, typer.Argument(metavar="[ID]", min=1, help="As the list has it.")] = None,
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; reject wants one.")] = None,
     every: Annotated[bool, typer.Option("--all", help="List those decided as well.")] = False,
@@ -48,6 +51,10 @@ def drafts(  # noqa: PLR0917 - typer reads the flags from the signature
         return
     if id is None:
         raise UsageError(f"drafts {word} wants an ID; `afk-runner drafts` lists them")
+    if word is Word.SHOW:
+        with reading(home) as reader:
+            _show(reader.draft(id), as_json=as_json)
+        return
     if word is Word.REJECT and not (reason or "").strip():
         raise UsageError("drafts reject wants a --reason")
     with writing(home) as door:
@@ -80,14 +87,33 @@ def _list(found: tuple[Draft, ...], *, as_json: bool) -> None:
         ],
     )
     if any(each.state is DraftState.WAITING for each in found):
-        remark("decide with `afk-runner drafts approve ID` or `afk-runner drafts reject ID --reason ...`")
+        remark("read one whole with `afk-runner drafts show ID`; decide with `afk-runner drafts approve ID` or")
+        remark("`afk-runner drafts reject ID --reason ...`")
+
+
+def _show(draft: Draft, *, as_json: bool) -> None:
+    if as_json:
+        say_json(draft_json(draft))
+        return
+    for name, value in (
+        ("draft", f"{draft.id} {draft.state.value} {_decided(draft)}".rstrip()),
+        ("performs", draft.performs),
+        ("drafted", f"{stamp(draft.at)} by job {draft.job} of task {draft.task}"),
+        ("summary", draft.summary),
+        ("payload", draft.payload),
+    ):
+        say(f"{name:<9} {value}")
+
+
+def _decided(draft: Draft) -> str:
+    if draft.state is DraftState.APPROVED:
+        return f"(by {draft.by}, became {draft.became})"
+    return f"(by {draft.by}: {draft.reason})" if draft.state is DraftState.REJECTED else ""
 
 
 def _rest(draft: Draft) -> str:
-    if draft.state is DraftState.APPROVED:
-        return f"(by {draft.by}, became {draft.became})"
-    if draft.state is DraftState.REJECTED:
-        return f"(by {draft.by}: {draft.reason})"
+    if draft.state is not DraftState.WAITING:
+        return _decided(draft)
     payload = draft.payload
     return payload if len(payload) <= PAYLOAD_SHOWN else f"{payload[:PAYLOAD_SHOWN]}…"
 

@@ -160,6 +160,12 @@ def _inputs(table: Table) -> str | None:
     if inputs is not None and (inputs.startswith(("/", "~")) or ".." in PurePosixPath(inputs).parts):
         table.refuse("inputs", "must stay below the home: no leading / or ~, and no ..")
         return None
+    if inputs is not None:
+        try:
+            next(iter(Path(os.devnull).glob(inputs)), None)  # looks at the pattern alone, there is nothing below it
+        except (ValueError, NotImplementedError, IndexError) as error:
+            table.refuse("inputs", f'is {quoted(inputs)}, which is no pattern such as "inputs/*.md": {error}')
+            return None
     return inputs
 
 

@@ -520,6 +520,12 @@ def test_inputs_stay_below_the_home(home: Path, glob: str) -> None:
     assert "below the home" in refusal(home, REQUIRED + PROMPT + f'inputs = "{glob}"')
 
 
+@pytest.mark.parametrize("glob", ["a/**b", "**x/*.md"])
+def test_inputs_are_a_pattern_that_can_be_read(home: Path, glob: str) -> None:
+    """Said at start, and not by the first job at six in the morning."""
+    assert "which is no pattern" in refusal(home, REQUIRED + PROMPT + f'inputs = "{glob}"')
+
+
 def test_a_working_directory_counts_from_the_home(home: Path) -> None:
     """Never from where the runner was started."""
     relative = read(home, REQUIRED + COMMAND + 'cwd = "work/../src"').tasks["a"]

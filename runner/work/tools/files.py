@@ -37,7 +37,7 @@ def names_matching(home: Path, pattern: str) -> list[str]:
     for path in home.glob(pattern):
         name = path.relative_to(home)
         hidden = any(part.startswith(".") for part in name.parts)
-        if not hidden and not (len(name.parts) == 1 and _OWN.fullmatch(name.name)) and not path.is_dir():
+        if not hidden and not (len(name.parts) == 1 and _OWN.fullmatch(name.name)) and not os.path.isdir(path):
             found.append(name.as_posix())
     return sorted(found)
 

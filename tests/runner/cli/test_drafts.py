@@ -57,6 +57,20 @@ def test_what_waits_is_shown_with_all_that_one_decides_by(afk: Afk, db: sqlite3.
     assert afk("job", "author", "--json").json["drafts"] == [{"id": id, "state": "waiting", "became": None}]
 
 
+def test_a_draft_can_be_read_whole(afk: Afk, db: sqlite3.Connection) -> None:
+    """Whoever approves must be able to see all of what will be done."""
+    id = drafted(db)
+    db.execute("DROP TRIGGER drafts_fixed")
+    db.execute("UPDATE drafts SET payload = ?", (json.dumps({"to": "x" * 5_000 + "end"}),))
+    shown = afk("drafts", "show", str(id))
+
+    assert "x" * 5_000 + "end" not in afk("drafts").out
+    assert "x" * 5_000 + "end" in shown.out
+    assert "summary   Post it." in shown.out
+    assert afk("drafts", "show", str(id), "--json").json["state"] == "waiting"
+    assert afk("drafts", "show", "99").code == 1
+
+
 def test_approving_queues_the_job_that_performs_it(afk: Afk, db: sqlite3.Connection) -> None:
     """With the payload a person has read, under a key made of the draft."""
     id = drafted(db)
