@@ -169,8 +169,10 @@ class _Agent:
 
     def _judge(self) -> list[dict[str, Any]]:
         asked = question(self._order["model"], self._criteria, self._last_text, max_tokens=self._max_tokens)
-        said = text_of(message_of(self._context.anthropic(), asked)["content"])
-        return [asdict(verdict) for verdict in read_verdicts(said, self._criteria)]
+        message = message_of(self._context.anthropic(), asked)
+        if message["stop_reason"] == "max_tokens":
+            raise Halted(f"the check of its answer was cut at its limit of {self._max_tokens:,} output tokens")
+        return [asdict(verdict) for verdict in read_verdicts(text_of(message["content"]), self._criteria)]
 
 
 def _still_unmet(unmet: Sequence[Verdict], rounds: int) -> str:
