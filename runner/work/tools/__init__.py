@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runner.work.tools.files import MAX_WRITTEN_BYTES, NotReadable, OutputFolder, names_matching, read_text
 
 if TYPE_CHECKING:
-    from runner.work.tools.fetch import Fetcher
+    from runner.work.tools.fetch import Fetcher, Page
 
 MAX_RESULT_CHARS = 60_000
 """Of what one call gives; the rest can be asked for where the tool has an offset."""
@@ -70,6 +70,8 @@ class Toolbox:
     performers: Sequence[str] = ()
     """Tasks that do what cannot be undone: what may be drafted."""
     _tools: dict[str, Tool] = field(default_factory=dict)
+    _pages: dict[str, Page] = field(default_factory=dict)
+    """The last page that was fetched."""
 
     def __post_init__(self) -> None:
         made = {"read_file": self._read, "write_output": self._write, "fetch_url": self._fetch, "draft": self._draft}
@@ -168,11 +170,14 @@ class Toolbox:
         from runner.work.tools.fetch import NotFetched  # noqa: PLC0415 - httpx, for those who fetch
 
         assert self.fetcher is not None
-        offset = given.get("offset", 0)
-        try:
-            page = self.fetcher.fetch(given["url"])
-        except NotFetched as error:
-            raise ToolError(str(error)) from None
+        url, offset = given["url"], given.get("offset", 0)
+        page = self._pages.get(url) if offset else None  # the next part of the page that was seen, not of a newer one
+        if page is None:
+            try:
+                page = self.fetcher.fetch(url)
+            except NotFetched as error:
+                raise ToolError(str(error)) from None
+            self._pages = {url: page}
         part = page.text[offset : offset + MAX_RESULT_CHARS]
         end = offset + len(part)
         rest = f"\n[characters {offset:,} to {end:,} of {len(page.text):,}; go on with offset {end}]"
