@@ -43,8 +43,8 @@ WAYS = pytest.mark.parametrize("stop", [touch, kill, set_row])
 LOOP = r'''
 import os, time
 
-@task("loop")
-def loop(ctx, payload):
+@task("endless")
+def endless(ctx, payload):
     """One call after the other; each answer is noted."""
     while True:
         status, body = post(ctx)
@@ -93,7 +93,7 @@ def test_each_way_alone_refuses_every_call_after_it(
     """Of an attempt that goes on through the grace, too."""
     house(afk, vendor, workers=2, grace="2s")
     (afk.home / "tasks" / "work.py").open("a").write(LOOP)
-    ask(afk, 1, task="loop")
+    ask(afk, 1, task="endless")
     afk.start()
     vendor.wait_for(3)
 
@@ -103,7 +103,7 @@ def test_each_way_alone_refuses_every_call_after_it(
 
     assert len(vendor.requests) == left
     assert afk.counts() == {"pending": 1}
-    assert burnt(afk, ["loop-000"]) == {}
+    assert burnt(afk, ["endless-000"]) == {}
 
 
 def refused(afk: World) -> int:
@@ -119,7 +119,7 @@ def test_nothing_is_sent_once_kill_has_returned(afk: World, vendor: FakeAnthropi
     """Calls follow each other as fast as they can, from several workers; what is sent before may still be answered."""
     house(afk, vendor, workers=3, daily="1000.00")
     (afk.home / "tasks" / "work.py").open("a").write(LOOP)
-    ask(afk, 3, task="loop")
+    ask(afk, 3, task="endless")
     afk.start()
     vendor.wait_for(20)
 
@@ -129,7 +129,7 @@ def test_nothing_is_sent_once_kill_has_returned(afk: World, vendor: FakeAnthropi
 
     assert len(vendor.requests) == sent
     assert afk.counts() == {"pending": 3}
-    assert burnt(afk, [f"loop-{n:03}" for n in range(3)]) == {}
+    assert burnt(afk, [f"endless-{n:03}" for n in range(3)]) == {}
     spent(afk)
 
 
