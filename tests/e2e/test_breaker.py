@@ -12,7 +12,6 @@ from tests.e2e.vendor import BREAKER, COST, ask, burnt, house, spent
 from tests.e2e.world import World, eventually
 from tests.upstream import FakeAnthropic, Reply
 
-
 RATE = f"rate:{BREAKER}"
 
 
