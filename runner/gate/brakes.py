@@ -191,8 +191,9 @@ def _failed(
 def _look_for_runaway(db: sqlite3.Connection, call: Call, runaway: Runaway, *, now: UnixMs) -> None:
     """Trip what goes on and on although every call of it succeeds.
 
-    Only answers that were paid for count. So neither a retry after a failure nor a refusal comes near the limit of
-    the same request: what an attempt was answered and lost, the next one asks again, four times unless configured.
+    Only complete answers count, and money only once it is settled: what a hold says is several times what is spent.
+    So neither a failure nor a refusal brings a job nearer to the limit of the same request; an attempt that was
+    answered and then failed asks once more, as often as a job has attempts, four unless configured.
     """
     if call.request_hash and runaway.same_request:
         answers = repeats.answered(db, job_id=call.job_id, request=call.request_hash, now=now)
@@ -202,9 +203,9 @@ def _look_for_runaway(db: sqlite3.Connection, call: Call, runaway: Runaway, *, n
             said = f"runaway: job {call.job} was answered the same request {answers} times within {within}"
             _trip_runaway(db, call, call.breaker, said, now=now)
     if runaway.usd_per_minute is not None:
-        open_by_hand = {one.name for one in breakers.all_of(db) if one.state is BreakerState.OPEN}
+        held_back = {one.name for one in breakers.all_of(db) if one.state is BreakerState.OPEN}
         spent = tallies.spent(db, window_ms=MINUTE_MS, now=now)
-        going_on = {name: cost for name, cost in spent.items() if name not in open_by_hand}
+        going_on = {name: cost for name, cost in spent.items() if name not in held_back}
         total = sum(going_on.values())
         if total > runaway.usd_per_minute:
             name, cost = next(iter(going_on.items()))
