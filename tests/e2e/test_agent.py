@@ -84,7 +84,8 @@ def test_a_killed_agent_goes_on_at_the_last_recorded_answer(afk: World, killed: 
     job = afk.json("job", "job")
     assert job["result"] == "All ten steps are done."
     assert settled == STEPS * COST
-    assert (requests, held) in [(STEPS, 0), (STEPS + 1, HOLD)], "only the call that was in the air may stand beside"
+    # Beside them stands the hold of the call that was on its way, whether it had reached the vendor or not.
+    assert (requests - STEPS, held) in [(0, 0), (0, HOLD), (1, HOLD)]
     assert afk.one("SELECT count(*) FROM charges WHERE state = 'settled'") == STEPS
     assert job["starts"] == 2
     bought = [name for name in job["steps"] if "tool" not in name]
