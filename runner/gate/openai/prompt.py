@@ -17,6 +17,12 @@ IMAGE_TOKENS = 50_000
 """Of one picture in any model: 2,833 and eight tiles of 5,667 are the most. One cut into patches takes at most half."""
 
 _KEPT = "the vendor would add what it keeps, which cannot be seen here; send all of it in the request"
+_MESSAGE_KEYS = frozenset(
+    {
+        *("role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "audio", "annotations"),
+        *("reasoning", "reasoning_content", "reasoning_details", "cache_control"),
+    }
+)
 _TEXT_PARTS = frozenset({"text", "refusal", "input_text", "output_text", "summary_text", "reasoning_text"})
 _TEXT_ITEMS = frozenset(
     {
@@ -37,12 +43,16 @@ _OPAQUE_ITEMS = frozenset(
 def of_chat(body: Mapping[str, Any], *, free: bool) -> Prompt:
     """The bound of a chat completion whose nesting was checked. Raises NoBound on what no prompt may hold."""
     messages = _list(body.get("messages"), '"messages"')
-    return _measure(body, (part for message in messages for part in _message(message)), len(messages), free=free)
+    return _measure(
+        body, (part for message in messages for part in _message(message, free=free)), len(messages), free=free
+    )
 
 
 def of_response(body: Mapping[str, Any], *, free: bool) -> Prompt:
     """The same for a request of the responses endpoint."""
     given = body.get("input")
+    if not isinstance(body.get("instructions"), str | None) and not free:
+        raise NoBound('"instructions" is not a text')
     items = [] if isinstance(given, str) else _list(given, '"input"')
     return _measure(body, (part for item in items for part in _item(item, free=free)), len(items), free=free)
 
@@ -81,10 +91,13 @@ def _measure(body: Mapping[str, Any], parts: Iterator[Mapping[str, Any]], count:
     return Prompt(tokens=tokens + BASE_TOKENS + MESSAGE_TOKENS * count + IMAGE_TOKENS * images, opaque=opaque)
 
 
-def _message(message: object) -> Iterator[Mapping[str, Any]]:
+def _message(message: object, *, free: bool) -> Iterator[Mapping[str, Any]]:
     """The parts of a chat message that are not plain text."""
     if not isinstance(message, dict):
         raise NoBound("a message is not an object")
+    strange = next((key for key in message if key not in _MESSAGE_KEYS), None)
+    if strange is not None and not free:
+        raise NoBound(f"a message has {named(strange)}, of which nobody here knows how long it is; leave it out")
     if message.get("audio") is not None:
         yield {"type": "audio"}
     if message.get("content") is not None:

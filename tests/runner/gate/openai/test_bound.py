@@ -282,6 +282,7 @@ def test_a_tool_of_this_side_is_served(tool: object, served: bool) -> None:
         (of_chat, {"max_output_tokens": 5}),
         (of_response, {"max_tokens": 5}),
         (of_chat, {"stream": "yes"}),
+        (of_response, {"instructions": [{"role": "user", "content": "x"}]}),
     ],
 )
 def test_what_nobody_can_price_is_refused_by_name(make: Any, fields: dict[str, Any]) -> None:
@@ -297,6 +298,14 @@ def test_what_nobody_can_price_is_refused_by_name(make: Any, fields: dict[str, A
 def test_what_asks_for_nothing_of_it_passes(fields: dict[str, Any]) -> None:
     """What is stored stays there unread, for no later request may name it."""
     assert isinstance(of_response(**fields), Bound)
+
+
+def test_a_message_holds_nothing_that_is_not_looked_at() -> None:
+    """A picture in a field of a vendor's own would be counted as the few bytes it has."""
+    known = {"role": "assistant", "content": None, "tool_calls": [], "refusal": "no", "reasoning_content": "because"}
+
+    assert isinstance(of_chat(messages=[known]), Bound)
+    assert '"images"' in of_chat(messages=[{**known, "images": [PICTURE]}], window=WINDOW).reason
 
 
 SOUND = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
