@@ -370,3 +370,26 @@ async def test_a_count_of_a_vendor_that_is_not_there_is_a_sentence(tmp_path: Pat
         assert answer.status_code == 502
         assert "house: it could not be reached" in answer.json()["error"]["message"]
         assert gate.sql("SELECT count(*) FROM charges") == [(0,)]
+
+
+async def test_a_count_in_flight_is_cut_with_its_attempt(tmp_path: Path) -> None:
+    """The line to a vendor that never answers is closed."""
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        while await reader.read(65_536):
+            pass
+        gone.set()
+        writer.close()
+
+    vendor = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = vendor.sockets[0].getsockname()[1]
+    async with vendor, house(tmp_path, f"http://127.0.0.1:{port}") as gate, gate.client() as client:
+        count = asyncio.ensure_future(client.post("/v1/messages/count_tokens", json=ASKED))
+        async with asyncio.timeout(PATIENCE_S):
+            await asked.wait()
+            gate.passes.revoke(gate.granted)
+            assert error_of(await count)[2] == "afk_attempt_over"
+            await gone.wait()
