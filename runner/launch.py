@@ -24,7 +24,7 @@ from runner.store.db import Database
 from runner.store.runners import Runner, RunState
 from runner.units import Clock, SystemClock
 from runner.work.declared import discover
-from runner.work.processes import boot_id, start_time
+from runner.work.processes import boot_id, keep_to_itself, start_time
 
 
 def run(home: Home, *, once: bool, supervisor: str) -> int:
@@ -33,6 +33,7 @@ def run(home: Home, *, once: bool, supervisor: str) -> int:
     Raises RunnerError before anything is started.
     """
     os.umask(0o077)
+    keep_to_itself()  # the keys are in it, and payload runs as the same user
     home.check()
     config, tasks = _configuration(home, supervisor=supervisor)
     database = Database.open(home.db)

@@ -159,3 +159,15 @@ def _is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems show no process's memory to its user")
+def test_a_process_that_keeps_to_itself_is_closed_to_its_user_and_what_it_starts_is_not() -> None:
+    """The kernel's own word for it, as whoever runs the tests may be root, who sees everything."""
+    asks = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)"
+    both = f"from runner.work import processes as p; p.keep_to_itself(); {asks}; "
+    both += f"import subprocess, sys; subprocess.run([sys.executable, '-c', {asks!r}])"
+
+    seen = subprocess.run([sys.executable, "-c", both], capture_output=True, text=True, check=True)
+
+    assert seen.stdout.split() == ["0", "1"]
