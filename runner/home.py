@@ -260,6 +260,8 @@ inputs = "inputs/*.md"
 # [tasks.review]
 # kind = "command"
 # command = ["claude", "-p", "Review yesterday's merges"]
+# confine = "network"         # it can reach the gate and nothing else, or is not run (Linux, macOS)
+# max_output_tokens = 8000    # of one call; what a call might cost is held back until it is over
 # every = "6h"
 # max_seconds = "30m"
 

@@ -157,8 +157,8 @@ def _program(argv: Sequence[str]) -> str:
 
 KNOWN: Mapping[str, str] = {
     "claude": "its settings are pinned by flag and environment",
-    "codex": "a config.toml of its own leads it to the gate; confined it needs --sandbox danger-full-access, for its own "
-    "sandbox cannot start inside",
+    "codex": "a config.toml of its own leads it to the gate; confined it needs --sandbox danger-full-access, for its "
+    "own sandbox cannot start inside",
     "opencode": "a configuration in its environment leads it to the gate",
     "aider": "its environment leads it to the gate",
     "llm": "its environment leads it to the gate",

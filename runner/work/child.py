@@ -222,7 +222,11 @@ class Child:
 
 
 def worker_environment() -> dict[str, str]:
-    """What a worker, and so a Python task, is given of our environment: no key, no token, no proxy."""
+    """What a worker, and so a Python task, is given of our environment: no key, no token, no proxy.
+
+    HOME is the owner's, for such a task is the owner's own code and reads the owner's mail and files. The agents that
+    it starts are led to the gate by their own names (`agents.addresses`) and find no login there.
+    """
     kept = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "HOME", "TMPDIR", "TZ", "USER", "LOGNAME", "SHELL")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
 
