@@ -96,8 +96,8 @@ class TaskConfig:
     max_tool_calls: int | None = None
     """Most tool calls a model may ask for in one job; None: no limit of its own."""
     irreversible: bool = False
-    """It does what cannot be undone: a person starts it, or approves the draft that names it. What was begun is not begun
-    again by itself: `max_attempts` is 1 where it is not written, and an attempt that is cut short is a dead letter."""
+    """It does what cannot be undone: a person starts it, or approves the draft that names it. What was begun is not
+    begun again by itself: `max_attempts` is 1 where it is not written, and an attempt cut short is a dead letter."""
     hours_saved: Decimal | None = None
 
 
