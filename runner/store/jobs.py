@@ -170,6 +170,12 @@ def by_key(db: sqlite3.Connection, key: str) -> Job | None:
     return job_of(row) if row else None
 
 
+def by_id(db: sqlite3.Connection, id: int) -> Job | None:
+    """The job of that id, which no other job ever gets."""
+    row = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (id,)).fetchone()  # noqa: S608 - our own constant
+    return job_of(row) if row else None
+
+
 TAKE = """
 UPDATE jobs SET status = 'running', lease = ?, lease_until = ?, runner = ?, starts = starts + 1,
                 waiting_gate = NULL, waiting_on = NULL
@@ -370,6 +376,21 @@ def replay(db: sqlite3.Connection, *, id: int, now: UnixMs) -> bool:
             (now, id),
         ).rowcount
     )
+
+
+UNREPLAY = """
+UPDATE jobs SET status = 'dead', attempts = :attempts, rescues = :rescues, cancel = :cancel, finished_at = :died_at,
+                waiting_gate = NULL, waiting_on = NULL
+ WHERE id = :id AND status = 'pending' AND starts = :starts
+"""
+
+
+def unreplay(
+    db: sqlite3.Connection, *, id: int, starts: int, attempts: int, rescues: int, cancel: bool, died_at: UnixMs
+) -> bool:
+    """Make a replayed job dead again, as it was; False when it was claimed since or does not wait any more."""
+    values = {"id": id, "starts": starts, "attempts": attempts, "rescues": rescues, "died_at": died_at}
+    return bool(db.execute(UNREPLAY, {**values, "cancel": int(cancel)}).rowcount)
 
 
 def cancel_asked(db: sqlite3.Connection, *, id: int) -> bool:

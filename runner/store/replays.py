@@ -1,0 +1,46 @@
+"""What a job was before its last replay, kept so that it can be undone. Runs in the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from runner.units import UnixMs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """A dead job, as far as a replay changes it."""
+
+    attempts: int
+    rescues: int
+    cancel: bool
+    starts: int
+    """A replay leaves it as it was; more since then: the job was claimed."""
+    died_at: UnixMs
+
+
+def keep(db: sqlite3.Connection, *, job_id: int, token: str, before: Before) -> None:
+    """Write down what the act of this token is about to change; it takes the place of what was kept earlier."""
+    db.execute(
+        "INSERT INTO replays (job_id, token, attempts, rescues, cancel, starts, died_at) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET token = excluded.token, attempts = excluded.attempts, rescues = excluded.rescues, "
+        "cancel = excluded.cancel, starts = excluded.starts, died_at = excluded.died_at",
+        (job_id, token, before.attempts, before.rescues, int(before.cancel), before.starts, before.died_at),
+    )
+
+
+def of_job(db: sqlite3.Connection, job_id: int, *, token: str) -> Before | None:
+    """What the job was before the act of this token; None when it was undone, or replayed again by another."""
+    row = db.execute(
+        "SELECT attempts, rescues, cancel, starts, died_at FROM replays WHERE job_id = ? AND token = ?",
+        (job_id, token),
+    ).fetchone()
+    if row is None:
+        return None
+    return Before(attempts=row[0], rescues=row[1], cancel=row[2] != 0, starts=row[3], died_at=UnixMs(row[4]))
+
+
+def forget(db: sqlite3.Connection, job_id: int) -> None:
+    """It was undone: that can be done once."""
+    db.execute("DELETE FROM replays WHERE job_id = ?", (job_id,))
