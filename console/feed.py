@@ -16,6 +16,7 @@ from runner.errors import (
     StoreCorrupt,
     StoreMissing,
     StoreNewer,
+    StoreOlder,
 )
 from runner.home import Home
 from runner.snapshot import Event, Reader, Vitals
@@ -145,5 +146,5 @@ def _newest(part: LogPart, newest: tuple[Event, ...], last: int) -> LogPart:
 def _word(error: Exception, path: Path) -> str:
     if isinstance(error, StoreMissing):
         return "REPLACED" if path.exists() else "MISSING"
-    words = {StoreBusy: "LOCKED", StoreNewer: "NEWER", StoreCorrupt: "DAMAGED"}
+    words = {StoreBusy: "LOCKED", StoreNewer: "NEWER", StoreOlder: "OLDER", StoreCorrupt: "DAMAGED"}
     return next((word for kind, word in words.items() if isinstance(error, kind)), "UNREADABLE")

@@ -67,6 +67,10 @@ class StoreNewer(StoreError):
     """A newer program wrote this database. It was left as it is."""
 
 
+class StoreOlder(StoreError):
+    """An older program wrote this database, and whoever only reads does not change it."""
+
+
 class StoreMissing(StoreError):
     """There is no database where one is expected."""
 

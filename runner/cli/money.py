@@ -21,7 +21,7 @@ from runner.cli.shell import (
     writing,
 )
 from runner.errors import UsageError
-from runner.gate.price_age import list_date
+from runner.price_age import list_date
 from runner.snapshot import CapView, HeldCall, Raise, SpendView
 from runner.text import one_line
 from runner.units import SystemClock, duration, exact_usd, iso, local, parse_usd, usd

@@ -147,7 +147,7 @@ def _tasks(home: Home, config: Config) -> Iterator[Finding]:
 
 
 def _price_list() -> Finding:
-    from runner.gate.price_age import list_date  # noqa: PLC0415 - reads what is installed
+    from runner.price_age import list_date  # noqa: PLC0415 - reads what is installed
 
     dated, now = list_date(), SystemClock().now()
     if not dated.old(now):

@@ -23,6 +23,7 @@ from runner.errors import (
     StoreFull,
     StoreMissing,
     StoreNewer,
+    StoreOlder,
     StoreReadOnly,
 )
 from runner.store.turnstile import SOON_S, Turnstile
@@ -238,7 +239,7 @@ class _Write:
 def open_reader(path: Path) -> sqlite3.Connection:
     """A read-only connection. Broken text decodes with replacement characters, so that a screen can always show it.
 
-    Raises StoreMissing, StoreNewer, StoreCorrupt, StoreBusy.
+    Raises StoreMissing, StoreNewer, StoreOlder, StoreCorrupt, StoreBusy.
     """
     if not path.exists():
         raise StoreMissing(MISSING.format(path=path))
@@ -253,6 +254,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
         _check_header(connection, path)
         if schema_version(connection) == 0:
             raise StoreCorrupt(f"{path} holds no schema; `afk-runner init` makes one")
+        if schema_version(connection) < len(_migrations()):
+            raise StoreOlder(
+                f"{path} has schema {schema_version(connection)}, this program reads {len(_migrations())}; "
+                "end the older runner, and `afk-runner run` brings it up to date"
+            )
     except sqlite3.Error as error:
         connection.close()
         raise translate(error, path) from error

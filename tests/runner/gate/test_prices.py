@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.config import PriceConfig
-from runner.gate.price_age import ListDate, list_date
 from runner.gate.prices import PriceList
 from runner.gate.rates import FREE, Price, Rate, cost, dearest
 from runner.gate.usage import Part, Tokens, Usage
+from runner.price_age import ListDate, list_date
 from runner.units import UnixMs
 
 NOW = UnixMs(1_795_132_800_000)  # 2026-11-20

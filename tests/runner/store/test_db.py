@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import StoreBusy, StoreCorrupt, StoreMissing, StoreNewer, StoreReadOnly
+from runner.errors import StoreBusy, StoreCorrupt, StoreMissing, StoreNewer, StoreOlder, StoreReadOnly
 from runner.store import db as store
 from runner.store.db import Database, open_reader, schema_version
 from tests.factories import make_job
@@ -38,6 +38,19 @@ def test_an_old_file_is_migrated_once_and_keeps_its_rows(database: Database, mon
         assert again.connection.execute("SELECT count(*) FROM fresh").fetchone() == (1,)
         assert again.connection.execute("SELECT key FROM jobs").fetchall() == [("kept",)]
         again.close()
+
+
+def test_a_reader_says_that_a_file_is_older_and_changes_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = store._migrations()
+    more = [*newest, (len(newest) + 1, "CREATE TABLE fresh (id INTEGER);\n")]
+    monkeypatch.setattr(store, "_migrations", lambda: more)
+
+    with pytest.raises(StoreOlder, match=f"schema {len(newest)}.*`afk-runner run`"):
+        store.open_reader(database.path)
+
+    assert schema_version(database.connection) == len(newest)
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
