@@ -30,10 +30,10 @@ def test_the_settings_in_the_readme_are_settings(tmp_path: Path) -> None:
     rest = re.sub(r"^\[models\]\n(\".*\n)*", "", "\n".join(blocks("README.md", "toml")), flags=re.MULTILINE)
     (tmp_path / "afk.toml").write_text(top + "[models]\n" + "\n".join(routes) + "\n" + rest)
 
-    config = load(tmp_path, environ={"ANTHROPIC_API_KEY": "a key of the test"})
+    config = load(tmp_path, environ={"ANTHROPIC_API_KEY": "a key of the test", "HOUSE_KEY": "another"})
 
-    assert set(config.tasks) == {"digest", "notes", "review"}
-    assert set(config.upstreams) == {"anthropic", "ollama"}
+    assert set(config.tasks) == {"digest", "notes", "triage-notes", "review"}
+    assert set(config.upstreams) == {"anthropic", "ollama", "house"}
     assert config.tasks["review"].max_usd == parse_usd("2.00")
 
 
