@@ -49,6 +49,32 @@ class HomeLock:
         os.close(self._fd)
 
 
+def holder_of(lock: Path) -> int | None:
+    """The pid of the process of this machine that holds the lock; None when nobody does or it cannot be told.
+
+    Who holds it lives, so the pid it wrote down is its own. On Linux the kernel must agree: a container may share the
+    file and count its pids from one.
+    """
+    try:
+        text = lock.read_text("ascii", "replace").split("\n", 1)[0]
+        inode = os.stat(lock).st_ino
+    except OSError:
+        return None
+    if not text.isdigit() or not lock_is_held(lock):
+        return None
+    try:
+        held = Path("/proc/locks").read_text("ascii", "replace").splitlines()
+    except OSError:
+        return int(text)  # no Linux: no pids of another kind
+    words = [line.split() for line in held]
+    # Source: proc_locks(5): "1: FLOCK  ADVISORY  WRITE 4121 08:01:131141 0 EOF"
+    named = any(
+        len(word) > 5 and word[1] == "FLOCK" and word[4] == text and word[5].rpartition(":")[2] == str(inode)
+        for word in words
+    )
+    return int(text) if named else None
+
+
 def lock_is_held(lock: Path) -> bool:
     """Whether some runner holds the home. Looks by taking a shared lock for an instant."""
     try:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from runner.cli.shell import AsJson, HomeDir, example, find_home, reading, remark, say, say_json, writing
-from runner.commands import Killed
+from runner.commands import Killed, proof
 from runner.errors import ConfigError, Exit, NotFound, StoreBusy, StoreError
 from runner.home import Home
 from runner.snapshot import Health, Reader, RunState, Vitals
@@ -27,7 +27,11 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A task, or the schedu
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog=example("afk-runner kill --reason 'bill looks wrong'", "afk-runner kill --now"))(kill)
+    app.command(
+        epilog=example(
+            "afk-runner kill --reason 'bill looks wrong'", "afk-runner kill --now", "afk-runner kill --force"
+        )
+    )(kill)
     app.command(epilog=example("afk-runner resume"))(resume)
     app.command(epilog=example("afk-runner pause digest --reason 'the feed is down'"))(pause)
     app.command(epilog=example("afk-runner unpause digest"))(unpause)
@@ -36,6 +40,9 @@ def register(app: typer.Typer) -> None:
 def kill(
     home: HomeDir = None,
     now: Annotated[bool, typer.Option("--now", help="No grace for calls in flight.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="End the runner's processes as well: TERM, then KILL; says what was left.")
+    ] = False,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,6 +51,9 @@ def kill(
     No job starts and no model call leaves until `resume`; the runner stays, parked. Works while the database is locked,
     broken or missing; a restart or a reboot does not lift it.
     """
+    if force:
+        _force(home, reason, as_json=as_json)
+        return
     with writing(home) as door:
         killed = door.kill(now=now, reason=reason)
     seen = _watch(door.home, lambda vitals: _acted_on(vitals, killed))
@@ -62,6 +72,46 @@ def kill(
     for text in killed.failed:
         remark(f"not set as well: {text}")
     say(_reaction(seen, acted))
+
+
+def _force(home: Path | None, reason: str | None, *, as_json: bool) -> None:
+    with writing(home) as door:
+        forced = door.force(reason=reason)
+    stop = forced.stop
+    if as_json:
+        say_json(
+            {
+                "stop": {
+                    "set": list(stop.sources) if stop else [],
+                    "already": bool(stop and stop.already),
+                    "now": True,
+                },
+                "ended": [
+                    {"pid": one.process.pid, "what": one.process.part.value, "by": one.by} for one in forced.ended
+                ],
+                "refused": [
+                    {"reason": text} for text in (*(stop.failed if stop else (forced.fault,)), *forced.refused)
+                ],
+                "left": {
+                    "processes": [{"pid": one.pid, "what": one.part.value} for one in forced.left],
+                    "lock_held": forced.lock_held,
+                    "leases": [{"key": job.key, "attempt": job.starts} for job in forced.leases],
+                    "holds": {"calls": forced.holds, "microusd": forced.held},
+                    "unknown": forced.unread or None,
+                },
+            }
+        )
+    else:
+        if stop is not None:
+            say(f"stopped by {' and '.join(stop.sources)}")
+        for text in stop.failed if stop else (forced.fault,):
+            remark(f"not set as well: {text}" if stop else text)
+        for text in proof(forced):
+            say(text)
+        for text in forced.refused:
+            remark(f"not ended: {text}")
+    if not forced.whole:
+        raise typer.Exit(Exit.REFUSED)
 
 
 def resume(home: HomeDir = None, as_json: AsJson = False) -> None:

@@ -8,25 +8,29 @@ from __future__ import annotations
 from runner.commands.base import who
 from runner.commands.brakes import BrakeActs
 from runner.commands.drafts import DraftActs
+from runner.commands.force import ForceActs, Forced, Targets, proof
 from runner.commands.jobs import Bulk, JobActs
 from runner.commands.money import MoneyActs, Raised, WrittenOff
 from runner.commands.schedules import ScheduleActs
-from runner.commands.switch import Killed, Resumed, SwitchActs
+from runner.commands.switch import Killed, Resumed
 from runner.enqueue import Enqueued, JobRequest, parse_payload
 
 __all__ = [
     "Bulk",
     "Door",
     "Enqueued",
+    "Forced",
     "JobRequest",
     "Killed",
     "Raised",
     "Resumed",
+    "Targets",
     "WrittenOff",
     "parse_payload",
+    "proof",
     "who",
 ]
 
 
-class Door(SwitchActs, JobActs, BrakeActs, ScheduleActs, MoneyActs, DraftActs):
+class Door(ForceActs, JobActs, BrakeActs, ScheduleActs, MoneyActs, DraftActs):
     """The write door of one home."""

@@ -100,6 +100,14 @@ def latest(db: sqlite3.Connection) -> Runner | None:
     return runner_of(row) if row else None
 
 
+def present(db: sqlite3.Connection) -> list[Runner]:
+    """Runners that did not say goodbye, those that stand by first; whether they live is for the system to say."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM runners WHERE ended IS NULL ORDER BY state <> 'standby', started_at"  # noqa: S608
+    )
+    return [runner_of(row) for row in rows]
+
+
 def prune(db: sqlite3.Connection, *, now: UnixMs, keep: int = 200) -> int:
     """Forget the oldest ended runners beyond `keep`, and those that were killed a day ago while they stood by."""
     return db.execute(

@@ -24,7 +24,8 @@ def start_time(pid: int) -> str | None:
     if _LINUX:
         fields = _stat(pid)
         return fields[19] if fields and fields[0] != "Z" else None
-    return _ps("-o", "lstart=", "-p", str(pid)).strip() or None
+    state, _, started = _ps("-o", "stat=", "-o", "lstart=", "-p", str(pid)).strip().partition(" ")
+    return None if state.startswith("Z") else started.strip() or None
 
 
 def boot_id() -> str:

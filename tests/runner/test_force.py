@@ -1,0 +1,164 @@
+"""A force ends nothing that it cannot tell for certain to be a runner of this home."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner.commands import Door, proof
+from runner.home import Home
+from runner.lock import HomeLock, holder_of
+from runner.store import runners
+from runner.store.db import Database
+from runner.work.forced import Part, Process
+from runner.work.processes import boot_id, start_time
+from tests.factories import ManualClock, make_runner, make_running
+
+LOCKED = (
+    "import sys, time; from pathlib import Path; from runner.lock import HomeLock; lock = HomeLock(Path(sys.argv[1]))"
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / "home")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def db(home: Home) -> Iterator[sqlite3.Connection]:
+    opened = Database.open(home.db, create=True)
+    yield opened.connection
+    opened.close()
+
+
+@pytest.fixture
+def door(home: Home) -> Iterator[Door]:
+    made = Door(home, clock=ManualClock(), by="ada@test")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def holder(home: Home) -> Iterator[subprocess.Popen[str]]:
+    """Holds the home's lock as a runner does."""
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{LOCKED}; lock.take(); print('held', flush=True); time.sleep(600)", str(home.lock)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def told(db: sqlite3.Connection, pid: int, **other: str) -> None:
+    """The row of a runner that is this process, but for what is given."""
+    make_runner(db, pid=pid)
+    row = {"pid_started": start_time(pid), "boot": boot_id(), "host": socket.gethostname(), **other}
+    db.execute("UPDATE runners SET pid_started = :pid_started, boot = :boot, host = :host", row)
+
+
+def test_a_runner_is_ended_and_its_job_is_named(
+    db: sqlite3.Connection, door: Door, holder: subprocess.Popen[str]
+) -> None:
+    told(db, holder.pid)
+    make_running(db, key="digest-1", attempts=1)
+
+    forced = door.force()
+
+    assert holder.wait(10) == -15
+    assert [(one.process.pid, one.by) for one in forced.ended] == [(holder.pid, "TERM")]
+    assert forced.whole
+    assert "left 1 lease, which the next runner takes back: digest-1 (attempt 2)" in proof(forced)
+    assert db.execute("SELECT level, text FROM events WHERE event = 'runner.forced'").fetchall() == [
+        ("warn", f"ended from outside by ada@test: pid {holder.pid} by TERM, and 0 processes of it")
+    ]
+
+
+@pytest.mark.parametrize("other", ["pid_started", "boot", "host"])
+def test_a_pid_that_means_another_process_is_not_signalled(
+    db: sqlite3.Connection, door: Door, other: str, home: Home
+) -> None:
+    """The row is of a runner that vanished; its pid went to a process of somebody else."""
+    with subprocess.Popen(["sleep", "600"]) as innocent:
+        told(db, innocent.pid, **{other: "another"})
+
+        forced = door.force()
+
+        assert innocent.poll() is None
+        assert forced.ended == ()
+        assert forced.whole
+        assert home.stop_set()
+        innocent.kill()
+
+
+def test_a_runner_on_another_host_is_refused(db: sqlite3.Connection, door: Door, home: Home) -> None:
+    """Somebody holds the lock whose pid means nothing here."""
+    told(db, os.getppid(), host="elsewhere")
+    lock = HomeLock(home.lock)
+    assert lock.take()
+    home.lock.write_text("1\n")  # as a container counts
+
+    forced = door.force()
+    lock.close()
+
+    assert forced.ended == ()
+    assert not forced.whole
+    assert forced.refused == (
+        f"runner pid {os.getppid()} is on elsewhere, not here on {socket.gethostname()}: do it there",
+    )
+
+
+def test_it_never_ends_itself(db: sqlite3.Connection, door: Door, home: Home) -> None:
+    lock = HomeLock(home.lock)
+    assert lock.take()
+    told(db, os.getpid())
+
+    forced = door.force()
+    lock.close()
+
+    assert forced.ended == ()
+    assert "this very process is one of them" in forced.refused[0]
+
+
+def test_a_runner_that_was_not_shown_is_left_alone(
+    db: sqlite3.Connection, door: Door, holder: subprocess.Popen[str]
+) -> None:
+    told(db, holder.pid)
+    shown = replace(door.force_targets(), runners=(Process(pid=1, started="1", part=Part.RUNNER),))
+
+    forced = door.force(shown=shown)
+
+    assert holder.poll() is None
+    assert "was not among those shown" in forced.refused[0]
+
+
+def test_who_holds_the_lock_is_known_without_a_database(door: Door, home: Home, holder: subprocess.Popen[str]) -> None:
+    assert holder_of(home.lock) == holder.pid
+
+    targets = door.force_targets()
+
+    assert [one.pid for one in targets.runners] == [holder.pid]
+    assert "no database" in targets.unread
+    assert door.force().ended[0].process.pid == holder.pid
+    assert holder_of(home.lock) is None
+
+
+def test_a_runner_that_said_goodbye_is_none(db: sqlite3.Connection, door: Door) -> None:
+    with subprocess.Popen(["sleep", "600"]) as innocent:
+        told(db, innocent.pid)
+        runners.leave(db, "runner-1", ended="signal", now=ManualClock().now())
+
+        assert door.force_targets().processes == ()
+        innocent.kill()
