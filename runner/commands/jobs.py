@@ -61,15 +61,17 @@ class JobActs(Acts):
 
     def cancel(self, keys: Sequence[str]) -> Bulk:
         """Cancel pending jobs, and ask for the end of running ones. Attempts and charges are kept."""
+        return self._each(keys, self._cancel, find=jobs.by_key)
 
-        def one(db: sqlite3.Connection, job: Job, now: UnixMs) -> str | None:
-            status = jobs.cancel(db, id=job.id, now=now)
-            if status is None:
-                return f"it is {job.status} already"
-            self._event(db, now, "job.cancel", f"cancelled by {self._by}", job=job)
-            return None
+    def cancel_ids(self, ids: Sequence[int]) -> Bulk:
+        """The same for a set of ids that was frozen when it was shown."""
+        return self._each(ids, self._cancel, find=jobs.by_id)
 
-        return self._each(keys, one, find=jobs.by_key)
+    def _cancel(self, db: sqlite3.Connection, job: Job, now: UnixMs) -> str | None:
+        if jobs.cancel(db, id=job.id, now=now) is None:
+            return f"it is {job.status} already"
+        self._event(db, now, "job.cancel", f"cancelled by {self._by}", job=job)
+        return None
 
     def remove(self, keys: Sequence[str]) -> Bulk:
         """Delete finished or dead jobs with their history; what they cost stays in the ledger."""
