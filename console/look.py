@@ -32,7 +32,11 @@ class Look:
     settled: str = "█"
     held: str = "▒"
     free: str = "░"
+    bars: str = " ▁▂▃▄▅▆▇█"
+    """A cell of a chart from empty to full."""
     rule: str = "─"
+    axis: str = "│"
+    corner: str = "└"
     more: str = "…"
     up: str = "▲"
     down: str = "▼"
@@ -43,4 +47,6 @@ class Look:
 
 
 UNICODE = Look()
-ASCII = Look(settled="#", held="+", free=".", rule="-", more="~", up="^", down="v", dot="|")
+ASCII = Look(
+    settled="#", held="+", free=".", bars=" .:#", rule="-", axis="|", corner="+", more="~", up="^", down="v", dot="|"
+)

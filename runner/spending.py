@@ -13,7 +13,7 @@ from runner.store import charges, raises
 from runner.store.charges import Spend
 from runner.store.raises import Raise
 from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of, midnight_after, month_after
-from runner.views import SpendView, Waiting
+from runner.views import NOTHING, SpendView, Waiting
 
 IN_FLIGHT = "in flight"
 
@@ -55,8 +55,23 @@ class HeldCall:
     hold: MicroUsd
     note: str | None
     """Why its cost is not known; None: it is in flight, or its runner died in it and none has started since."""
+    in_flight: bool
+    """A runner is at it: it will settle by itself, and cannot be written off."""
     why: str
     """The same as a word or two for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holds:
+    """All calls that are not settled, in numbers."""
+
+    calls: int = 0
+    total: MicroUsd = NOTHING
+    standing: int = 0
+    """Of these, the ones whose cost nobody knows: each counts until a person writes it off."""
+    standing_total: MicroUsd = NOTHING
+    oldest: UnixMs | None = None
+    """When the oldest of those that stand was held."""
 
 
 def told(budget: BudgetConfig, tasks: Mapping[str, TaskConfig]) -> dict[str, str]:
@@ -151,9 +166,29 @@ def holds(db: sqlite3.Connection, *, limit: int, runner_lives: bool) -> tuple[He
             model=row[5],
             hold=MicroUsd(row[6]),
             note=row[7],
+            in_flight=runner_lives and row[8] is None,
             why=flying if row[8] is None else row[7] or "nobody knows what it cost",
         )
         for row in db.execute(HELD, (limit,))
+    )
+
+
+SUMS = """
+SELECT count(*), coalesce(sum(hold), 0), coalesce(sum(stands), 0), coalesce(sum(stands * hold), 0),
+       min(iif(stands, held_at, NULL))
+  FROM (SELECT hold, held_at, ended_at IS NOT NULL OR NOT :runner_lives AS stands FROM charges WHERE state = 'held')
+"""
+
+
+def held(db: sqlite3.Connection, *, runner_lives: bool) -> Holds:
+    """What is held in all, and how much of it only a person can free."""
+    row = db.execute(SUMS, {"runner_lives": runner_lives}).fetchone()
+    return Holds(
+        calls=row[0],
+        total=MicroUsd(row[1]),
+        standing=row[2],
+        standing_total=MicroUsd(row[3]),
+        oldest=UnixMs(row[4]) if row[4] is not None else None,
     )
 
 

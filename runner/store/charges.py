@@ -156,12 +156,11 @@ def committed_since(db: sqlite3.Connection, at: UnixMs) -> MicroUsd:
 
 
 def spent_since(db: sqlite3.Connection, at: UnixMs) -> Spend:
-    """The same, settled and held apart, for eyes: it reads every row of the window."""
-    row = db.execute(
-        "SELECT coalesce(sum(cost), 0), coalesce(sum(iif(state = 'held', hold, 0)), 0) FROM charges WHERE held_at >= ?",
-        (at,),
-    ).fetchone()
-    return Spend(settled=MicroUsd(row[0]), held=MicroUsd(row[1]))
+    """The same, settled and held apart: what counts comes from the index by time, the holds from that of the open."""
+    committed = committed_since(db, at)
+    sql = "SELECT coalesce(sum(hold), 0) FROM charges WHERE state = 'held' AND +held_at >= ?"
+    held = MicroUsd(db.execute(sql, (at,)).fetchone()[0])
+    return Spend(settled=MicroUsd(committed - held), held=held)
 
 
 def first_since(db: sqlite3.Connection, at: UnixMs) -> UnixMs | None:

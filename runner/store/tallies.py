@@ -49,6 +49,20 @@ def of(db: sqlite3.Connection, name: str, *, window_ms: int, now: UnixMs) -> Tal
     return Tally(calls=row[0], failures=row[1])
 
 
+NAMES = """
+WITH RECURSIVE found (name) AS (
+    SELECT min(name) FROM tallies
+    UNION ALL SELECT (SELECT min(name) FROM tallies WHERE name > found.name) FROM found WHERE found.name IS NOT NULL
+)
+SELECT name FROM found WHERE name IS NOT NULL
+"""
+
+
+def names(db: sqlite3.Connection) -> list[str]:
+    """All that were ever counted for, but those that a person reset since."""
+    return [row[0] for row in db.execute(NAMES)]
+
+
 def spent(db: sqlite3.Connection, *, window_ms: int, now: UnixMs) -> dict[str, int]:
     """What each name cost in a window that ends now, the dearest first; without those that cost nothing."""
     rows = db.execute(

@@ -1,0 +1,126 @@
+"""What may not be called, over any tab: the breakers with their failures, and the rates that are paused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from console.look import Look
+from console.messages import Do, Flash, RowChosen, Said
+from console.panes.listed import ListPane
+from console.panes.pane import Key
+from console.screens.brakes import ResetQuestion, TripQuestion
+from console.seen import Ask, Seen, View
+from console.views.breakers import Brake, at_rest, brakes, told
+from console.widgets.lines import Lines
+from console.widgets.table import Table
+from runner.commands import Door
+from runner.snapshot import Reader
+from runner.units import UnixMs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakersAsk(Ask):
+    """All of them, those that never failed as well: any may be tripped."""
+
+    def read(self, reader: Reader, *, now: UnixMs) -> tuple[Brake, ...]:
+        views = reader.brakes(now=now, quiet=True)
+        return tuple(Brake(view=view, raw=view.breaker.name.encode("utf-8", "surrogatepass")) for view in views)
+
+
+class _Brakes(Table):
+    """Tells whenever it is drawn, so that what is told of its row moves with the cursor."""
+
+    def __init__(self, look: Look, *, id: str, moved: Callable[[], None]) -> None:
+        super().__init__(look, id=id)
+        self._tell = moved
+
+    def redraw(self) -> None:
+        super().redraw()
+        self._tell()
+
+
+class BreakersPane(ListPane):
+    """The list, and below it all there is to say of the one under the cursor."""
+
+    view: ClassVar = View.BREAKERS
+    name_: ClassVar = "Breakers"
+    keys: ClassVar = (
+        Key("t", "Trip", "opens the breaker under the cursor until a person resets it; asks why", 2, True),
+        Key("e", "Reset", "closes it, and lifts the pause of its rate; names what will flow, and asks why", 2, True),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "trip", show=False),
+        Binding("e", "reset", show=False),
+    ]
+
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
+        super().__init__(look, monotonic, id=id)
+        self._brakes: tuple[Brake, ...] = ()
+        self._seen: Seen | None = None
+        self._told = Lines(look, id="breakers-told")
+        self.table = _Brakes(look, id=f"{id}-list", moved=self._tell)
+
+    @property
+    def ask(self) -> Ask:
+        return BreakersAsk()
+
+    def compose(self) -> ComposeResult:
+        yield self.table
+        yield self._told
+
+    def on_resize(self) -> None:
+        self._told.styles.height = 3 if self.size.height < 12 else 5
+        self._tell()
+
+    def draw_page(self, seen: Seen) -> None:
+        self._brakes = seen.page if isinstance(seen.page, tuple) else ()
+        self._seen = seen
+        self.table.show(brakes(self._brakes, seen.at))
+
+    def forget(self) -> None:
+        super().forget()
+        self._brakes = ()
+
+    def on_row_chosen(self, message: RowChosen) -> None:
+        message.stop()  # there is no job behind it
+
+    def action_trip(self) -> None:
+        chosen = self._chosen()
+        if chosen is None or self._seen is None:
+            self.post_message(Flash("no breaker is listed: a model is, once it was called"))
+            return
+        question = TripQuestion(chosen, self._seen, self.look, self.monotonic)
+
+        def act(door: Door) -> Said:
+            door.trip(chosen.name, reason=question.lines[0].strip())
+            return Said(f"{chosen.shown} tripped: no call to it leaves until it is reset")
+
+        self.post_message(Do("t", act, question, left="left as it was"))
+
+    def action_reset(self) -> None:
+        chosen = self._chosen()
+        if chosen is None or self._seen is None:
+            return
+        if at_rest(chosen.view):
+            self.post_message(Flash(f"{chosen.shown} is closed and nothing failed: there is nothing to reset"))
+            return
+        question = ResetQuestion(chosen, self._seen, self.look, self.monotonic)
+
+        def act(door: Door) -> Said:
+            door.reset(chosen.name, reason=question.lines[0].strip())
+            return Said(f"{chosen.shown} reset: calls to it may leave")
+
+        self.post_message(Do("e", act, question, left="left as it was"))
+
+    def _tell(self) -> None:
+        if self._seen is not None:
+            self._told.show_lines(told(self._chosen(), self._seen, self.size.width, self.look))
+
+    def _chosen(self) -> Brake | None:
+        chosen = self.table.chosen()
+        return next((one for one in self._brakes if one.name in chosen), None)
