@@ -23,6 +23,13 @@ class View(StrEnum):
     LOG = "6"
     JOB = "job"
     """One job, opened from a list."""
+    SPEND = "m"
+    """Money, opened over any other by its letter."""
+    BREAKERS = "b"
+
+
+OVERLAYS = (View.SPEND, View.BREAKERS)
+"""They have no tab: a letter opens one over whatever is open, and q leads back there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,17 +11,16 @@ from textual.screen import ModalScreen
 from console.line import EMPTY, Line, line
 from console.look import Look, Role
 from console.panes.pane import Pane
+from console.registry import EVERYWHERE, SCREEN, of_pane
 from console.widgets.text import Text
 
-_ACTS = (
-    ("k", "kill: stops everything at once, without asking; nothing new starts or is spent"),
+_NOTES = (
     ("k again", "cuts the grace of calls that are in flight"),
     ("F9", "the same as k; works while typing and in every dialog"),
-    ("u", "resume: asks first, always; y confirms, Enter does not"),
-    ("$", "raises today's cap until midnight; asks for the amount and a reason"),
 )
 _MOVES = (
     ("1 to 6", "Home, Jobs, Dead, Approvals, Schedules, Log"),
+    ("m b", "Spend and Breakers, over whatever is open; q or Esc leads back"),
     ("arrows", "move; PgUp PgDn Home End too. j and k never move"),
     ("q", "quits; the runner goes on"),
 )
@@ -61,10 +60,12 @@ class Help(ModalScreen[None]):
 
 def help_lines(pane: Pane, *, readonly: bool) -> tuple[Line, ...]:
     """The keys that work in a pane, and the words its states are told in."""
-    here = tuple((key.key, key.does) for key in pane.keys if not (readonly and key.writes))
-    acts = (("read-only", "k, u, r and $ are off: started with --readonly"),) if readonly else _ACTS
+    here = tuple((one.key, one.does) for one in of_pane(pane) if not (readonly and one.writes))
+    kill, *others = [(one.key, one.does) for one in EVERYWHERE]
+    acts = (("read-only", "nothing can be changed: started with --readonly"),) if readonly else (kill, *_NOTES, *others)
     lines: list[Line] = []
-    for title, rows in (("ACTS", acts), ("HERE", here), ("MOVING", _MOVES), ("WORDS", _TELLS)):
+    screen = tuple((one.key, one.does) for one in SCREEN if one.key not in ("q", "?"))
+    for title, rows in (("ACTS", acts), ("HERE", here), ("MOVING", _MOVES), ("SCREEN", screen), ("WORDS", _TELLS)):
         if rows:
             lines.append(line((f" {title}", Role.DIM)))
             lines += [line((f"   {key:<10}", Role.ACCENT), f" {does}") for key, does in rows]

@@ -8,14 +8,14 @@ from console.format import count
 from console.line import Line, Part, Span, fit, line, pack, width_of
 from console.look import Look, Role
 from console.panes.pane import Pane
-from console.seen import Seen, View
-
+from console.registry import in_bar
+from console.seen import Seen
 
 def tabs(seen: Seen, panes: Sequence[Pane], chosen: Pane, width: int, look: Look) -> Line:
     """The panes by their digits, the open one in brackets; a number and a `!` where something waits."""
     spans: list[Span] = [Span(look.rule, Role.DIM)]
     for pane in panes:
-        if pane.view is View.JOB:
+        if not pane.view.value.isdigit():
             continue
         number = pane.waits(seen)
         waits = f" {count(number)}!" if number else ""
@@ -24,16 +24,24 @@ def tabs(seen: Seen, panes: Sequence[Pane], chosen: Pane, width: int, look: Look
         else:
             spans += line(f" {pane.view.value} {pane.name_}", (waits, Role.BAD), " ")
         spans.append(Span(look.rule, Role.DIM))
-    if chosen.view is View.JOB:
-        spans += line(("[", Role.DIM), ("Job", Role.ACCENT), ("]", Role.DIM))
-    spans.append(Span(look.rule * max(0, width - width_of(tuple(spans))), Role.DIM))
-    return fit(tuple(spans), width, look)
+    over: Line = ()
+    if not chosen.view.value.isdigit():
+        over = line(("[", Role.DIM), (chosen.name_, Role.ACCENT), ("]", Role.DIM), (look.rule, Role.DIM))
+    left = fit(tuple(spans), width - width_of(over), look)
+    return (*left, *over, Span(look.rule * max(0, width - width_of((*left, *over))), Role.DIM))
+
+
+def folded(seen: Seen, vitals: Sequence[Line], *, sending: bool) -> Line:
+    """The one line that stays when the vitals are hidden: a stop; else what makes the numbers doubtful."""
+    if seen.stopped or sending:
+        return vitals[2]
+    return vitals[0] if seen.stale else vitals[2]
 
 
 def key_bar(pane: Pane, width: int, *, readonly: bool) -> Line:
     """What a hand may do now. On a narrow screen the least urgent go first."""
-    acts = [] if readonly else [("k", "Kill", 0), ("u", "Resume", 0), ("r", "Replay", 1), ("$", "Cap", 5)]
-    here = [(key.key, key.word, key.rank) for key in pane.keys if key.word and not (readonly and key.writes)]
-    rest = [("q", "Back", 1)] if pane.view is View.JOB else [("?", "Help", 0), ("q", "Quit", 2)]
-    parts = [Part(spans=line((key, Role.ACCENT), f" {word}"), rank=rank) for key, word, rank in (*acts, *here, *rest)]
+    parts = [
+        Part(spans=line((key, Role.ACCENT), f" {word}"), rank=rank)
+        for key, word, rank in in_bar(pane, readonly=readonly)
+    ]
     return (Span(" "), *pack(parts, width - 1))
