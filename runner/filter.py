@@ -50,6 +50,7 @@ EXAMPLES = {
     Field.AGE: "age>2h",
     Field.COST: "cost>0.10",
 }
+WORDS = ("state:", "task:", "key:", "err:", "waiting:", "age>", "age<", "cost>", "cost<")
 FORMS = "state: task: key: err: waiting: age> or cost>"
 
 _FIELDS = {field.value: field for field in (*TEXTS, *NUMBERS)}
