@@ -10,6 +10,8 @@ import dataclasses
 import re
 import unicodedata
 from enum import Enum
+from functools import cache
+from operator import is_
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -54,16 +56,29 @@ def one_line(text: str) -> str:
 
 def cleaned(value: T) -> T:
     """A value of the read door with every text in it cleaned, however deep; numbers and enums are left."""
-    if isinstance(value, str) and not isinstance(value, Enum):
+    if value is None or isinstance(value, (int, Enum)):
+        return value
+    if isinstance(value, str):
         return clean(value)  # type: ignore[return-value]
     if isinstance(value, tuple):
-        return tuple(cleaned(item) for item in value)  # type: ignore[return-value]
+        items = tuple(cleaned(item) for item in value)
+        return value if all(map(is_, items, value)) else items  # type: ignore[return-value]
     if isinstance(value, dict):
         return {cleaned(name): cleaned(item) for name, item in value.items()}  # type: ignore[return-value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        return dataclasses.replace(value, **{name: cleaned(getattr(value, name)) for name in names})
+        # Nearly every text is clean already, and copying a page of rows for nothing would cost as much as reading it.
+        changed = {}
+        for name in _names(type(value)):
+            was = getattr(value, name)
+            if (now := cleaned(was)) is not was:
+                changed[name] = now
+        return dataclasses.replace(value, **changed) if changed else value
     return value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _visible(found: re.Match[str]) -> str:
