@@ -98,20 +98,52 @@ def test_folding_piece_by_piece_never_hides_bytes(text: str) -> None:
     assert held(make_body(text)).input_tokens >= max(len(folded), len(plain)) + 1_064
 
 
+@pytest.mark.parametrize("counted", [0, 64])
+@given(text=st.text(alphabet=st.characters(codec=None), min_size=1, max_size=300))
+def test_not_folding_never_hides_bytes(counted: int, text: str) -> None:
+    """Of a long text only its characters are looked at, one by one or the worst for all."""
+    folded = unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass")
+    plain = text.encode("utf-8", "surrogatepass")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prompt, "MOST_FOLDED", 0)
+        patch.setattr(prompt, "MOST_COUNTED", counted)
+        bound = prompt.text_bound(text)
+
+    assert bound >= max(len(folded), len(plain))
+    assert bound <= 11 * len(plain)
+
+
 def test_a_long_run_of_accents_is_folded_in_short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time that folding takes grows with the square of such a run: whole, this one takes minutes."""
+    """The time that folding takes grows with the square of such a run."""
+    folded = _spied(monkeypatch)
+
+    held(make_body("a" + "\u0301\u0327" * 30_000))
+
+    assert max(folded) == FOLD_SLICE
+    assert sum(folded) > 60_000
+
+
+@pytest.mark.parametrize("text", ["\ufdfa", "\u0301\u0327", "".join(map(chr, range(0xAC00, 0xD7A4)))])
+def test_of_a_long_text_no_more_is_folded_than_its_characters(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Folding a body of 32 MB took a minute, in which no kill was heard."""
+    folded = _spied(monkeypatch)
+
+    held(make_body(text * (1_000_000 // len(text))))
+
+    assert sum(folded) < 20_000
+
+
+def _spied(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many characters each folding takes, from now on."""
     folded: list[int] = []
 
-    def fold(form: Literal["NFKC"], text: str) -> str:
+    def fold(form: Literal["NFKC", "NFKD"], text: str) -> str:
         folded.append(len(text))
         return unicodedata.normalize(form, text)
 
     monkeypatch.setattr(prompt, "unicodedata", SimpleNamespace(normalize=fold))
-
-    held(make_body("a" + "\u0301\u0327" * 250_000))
-
-    assert max(folded) == FOLD_SLICE
-    assert sum(folded) > 500_000
+    return folded
 
 
 def test_a_lone_surrogate_is_counted_too() -> None:
