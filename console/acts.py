@@ -12,11 +12,10 @@ from textual.message import Message
 
 from console.clean import clean, cleaned
 from console.feed import Feed
-from console.messages import Done, KillEnded, RaiseEnded, ReplayEnded, ReplayPlanned, ResumeEnded, Said
+from console.messages import Done, KillEnded, Plan, Planned, RaiseEnded, ResumeEnded, Said
 from runner.commands import Door, who
 from runner.errors import RunnerError
 from runner.home import Home
-from runner.snapshot import Job
 from runner.units import Clock, MicroUsd
 
 
@@ -83,26 +82,14 @@ class Acts:
 
         self._start(act)
 
-    def replay(self, ids: tuple[int, ...]) -> None:
-        """Give these dead jobs a new life. Tells ReplayEnded."""
+    def plan(self, feed: Feed, plan: Plan, *, generation: int) -> None:
+        """Look up what has to be known before an act. Tells Planned."""
 
         def act() -> Message:
             try:
-                with self._other_turn:
-                    return ReplayEnded(cleaned(self._others.replay_ids(ids)))
+                return Planned(plan, cleaned(feed.ask(plan.read)), generation)
             except (RunnerError, OSError) as error:
-                return ReplayEnded(None, clean(str(error)))
-
-        self._start(act)
-
-    def plan_replay(self, feed: Feed, jobs: tuple[Job, ...], *, generation: int) -> None:
-        """Find out what a replay of these jobs means. Tells ReplayPlanned."""
-
-        def act() -> Message:
-            try:
-                return ReplayPlanned(jobs, feed.effects(tuple(job.id for job in jobs)), generation)
-            except (RunnerError, OSError) as error:
-                return ReplayPlanned(jobs, 0, generation, clean(str(error)))
+                return Planned(plan, None, generation, clean(str(error)))
 
         self._start(act)
 

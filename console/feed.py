@@ -7,7 +7,9 @@ A tick asks `data_version` (3 us). Only when somebody committed, or a second has
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from console.clean import cleaned
 from console.seen import Ask, LogPart, Seen, Trouble
@@ -21,6 +23,8 @@ from runner.errors import (
 from runner.home import Home
 from runner.snapshot import Event, Reader, Vitals
 from runner.units import SECOND_MS, UnixMs
+
+T = TypeVar("T")
 
 VITALS_MS = SECOND_MS
 """Vitals older than this are read again: a heartbeat that stops commits nothing that could be noticed."""
@@ -76,12 +80,12 @@ class Feed:
                 back_after_ms=back_after_ms,
             )
 
-    def effects(self, ids: tuple[int, ...]) -> int:
-        """How many of these jobs have recorded steps. Raises StoreError."""
+    def ask(self, read: Callable[[Reader], T]) -> T:
+        """Read something else than the view, once. It is not cleaned. Raises StoreError."""
         with self._turn:
             if self._reader is None:
                 raise StoreMissing(self._trouble.text if self._trouble else "the database was not read yet")
-            return self._reader.recorded_steps(ids)
+            return read(self._reader)
 
     def close(self) -> None:
         """Let go of the file."""

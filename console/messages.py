@@ -10,8 +10,8 @@ from textual.message import Message
 
 from console.seen import Seen
 from console.views.table import RowId
-from runner.commands import Bulk, Door, Killed, Raised, Resumed
-from runner.snapshot import Job
+from runner.commands import Door, Killed, Raised, Resumed
+from runner.snapshot import Reader, ReplayPlan
 
 if TYPE_CHECKING:
     from console.screens.question import Question
@@ -82,22 +82,25 @@ class RaiseEnded(Message):
 
 
 @dataclass
-class ReplayEnded(Message):
-    """A replay was recorded, or could not be."""
+class Plan(Message):
+    """A person wants something done to dead jobs of which more has to be known before it is asked about."""
 
-    bulk: Bulk | None
-    error: str | None = None
+    key: str
+    """That was pressed, for a console that may change nothing."""
+    read: Callable[[Reader], ReplayPlan]
+    """Runs in a thread, in the turn of the reader."""
+    then: Callable[[ReplayPlan], Do | Flash]
+    """What to do with what was read."""
 
 
 @dataclass
-class ReplayPlanned(Message):
-    """What a replay of these jobs would mean is known."""
+class Planned(Message):
+    """It is known, or could not be."""
 
-    jobs: tuple[Job, ...]
-    """Frozen when the key was pressed."""
-    effects: int
-    """How many of them have recorded steps."""
+    plan: Plan
+    known: ReplayPlan | None
     generation: int
+    """Of the database that was on the screen when the key was pressed."""
     error: str | None = None
 
 

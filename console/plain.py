@@ -13,12 +13,14 @@ from console.panes.dead import DeadAsk
 from console.panes.home import HomeAsk, HomePage
 from console.seen import Seen
 from console.views.home import needs, next_line
-from console.views.jobs import dead, running
+from console.views.dead import letters as dead_letters
+from console.views.jobs import running
 from console.views.log import event_line
 from console.views.table import Listing, empty_line, head_line, place, row_line
 from console.views.vitals import vitals
 from runner.errors import StoreError
 from runner.home import Home
+from runner.snapshot import DeadPage
 from runner.units import Clock
 
 LOG_LINES = 15
@@ -40,7 +42,7 @@ def once(home: Home, *, db: Path | None, clock: Clock, width: int, look: Look) -
 
 def _lines(seen: Seen, letters: Seen, width: int, look: Look, where: str) -> list[Line]:
     page = seen.page if isinstance(seen.page, HomePage) else HomePage()
-    letters_page = letters.page if isinstance(letters.page, tuple) else ()
+    page_of_dead = letters.page if isinstance(letters.page, DeadPage) else DeadPage()
     waiting = needs(seen, page.dead, width, look)
     blank: Line = ()
     return [
@@ -53,7 +55,7 @@ def _lines(seen: Seen, letters: Seen, width: int, look: Look, where: str) -> lis
         *_list(running(page.running, seen.at), width, look),
         blank,
         _title("DEAD"),
-        *_list(dead(letters, letters_page), width, look),
+        *_list(dead_letters(page_of_dead, seen.at, look), width, look),
         blank,
         _title("LOG"),
         *(event_line(event, width, look) for event in seen.log.events[-LOG_LINES:]),

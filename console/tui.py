@@ -23,26 +23,26 @@ from console.look import ASCII, UNICODE, Look
 from console.messages import (
     Do,
     Done,
+    Flash,
     KillEnded,
     Looked,
     LookNow,
+    Plan,
+    Planned,
     RaiseEnded,
-    ReplayEnded,
-    ReplayPlanned,
     ResumeEnded,
 )
 from console.output import ThriftyApp
+from console.replays import Replays
 from console.screens.board import Board
 from console.screens.help import Help
 from console.screens.question import Question
 from console.screens.raising import RaiseQuestion
-from console.screens.replay import MOST, ReplayQuestion, needs_asking
 from console.screens.resume import ResumeQuestion
 from console.seen import Seen
 from console.theme import Scrubber
 from console.watch import Watch
 from runner.home import Home
-from runner.snapshot import Job
 from runner.units import Clock, SystemClock, exact_usd
 
 CHECK_S = 1.0
@@ -92,6 +92,7 @@ class ConsoleApp(ThriftyApp[None]):
         self.acts = Acts(home, db=db, clock=self.clock, tell=self.post_message)
         where = place(home.root, os.environ.get("HOME", ""))
         self.board = Board(self.options.look, monotonic, place=where, readonly=self.options.readonly)
+        self.replays = Replays(self.options.look, monotonic)
         self.seen = Seen(at=self.clock.now())
         self._scrubber = Scrubber()
         self.watch_home = Watch(self.feed, self.clock, self.post_message, ask=self.board.ask)
@@ -243,44 +244,38 @@ class ConsoleApp(ThriftyApp[None]):
 
     def action_replay(self) -> None:
         """Replay what is marked or under the cursor, after asking where it may cost or repeat something."""
+        letters = self.board.pane.letters()
         if self._refused("r"):
             return
-        jobs = self.board.targets()
-        if not jobs:
+        if letters is None:
             self.board.flash("r replays dead jobs: 3 lists them, arrows choose one")
-        elif len(jobs) > MOST:
-            self.board.flash(f"at most {count(MOST)} jobs at once; unmark some")
         else:
-            self.acts.plan_replay(self.feed, jobs, generation=self.seen.generation)
+            self._next(self.replays.replay(letters, self.seen))
 
-    def on_replay_planned(self, message: ReplayPlanned) -> None:
-        jobs = message.jobs
-        if message.error is not None:
-            self.board.flash(f"not replayed: {message.error}", bad=True)
+    def action_undo(self) -> None:
+        """Take back the last replay, as far as nothing was claimed."""
+        self._next(self.replays.undo(self.seen))
+
+    def on_plan(self, message: Plan) -> None:
+        """Look up what has to be known before it is asked about."""
+        if not self._refused(message.key):
+            self.acts.plan(self.feed, message, generation=self.seen.generation)
+
+    def on_planned(self, message: Planned) -> None:
+        if message.known is None:
+            self.board.flash(f"not done: {message.error}", bad=True)
         elif message.generation != self.seen.generation or self.screen is not self.board:
-            self.board.flash("not replayed: the screen changed meanwhile")
-        elif not needs_asking(jobs, message.effects):
-            self.acts.replay(tuple(job.id for job in jobs))
+            self.board.flash("not done: the screen changed meanwhile")
         else:
-            question = ReplayQuestion(jobs, message.effects, self.seen, self.options.look, self.monotonic)
-            self.push_screen(question, lambda yes: self._replay(jobs, yes))
+            self._next(message.plan.then(message.known))
 
-    def _replay(self, jobs: tuple[Job, ...], yes: bool | None) -> None:
-        if yes:
-            self.acts.replay(tuple(job.id for job in jobs))
+    def _next(self, message: Do | Plan | Flash) -> None:
+        if isinstance(message, Do):
+            self.on_do(message)
+        elif isinstance(message, Plan):
+            self.on_plan(message)
         else:
-            self.board.flash("left dead")
-
-    def on_replay_ended(self, message: ReplayEnded) -> None:
-        bulk = message.bulk
-        if bulk is None:
-            self.board.flash(f"not replayed: {message.error}", bad=True)
-        else:
-            done = bulk.done[0] if len(bulk.done) == 1 else plural(len(bulk.done), "job")
-            refused = "; ".join(f"{key}: {why}" for key, why in bulk.refused[:2])
-            more = f"; {count(len(bulk.refused))} refused: {refused}" if bulk.refused else ""
-            self.board.flash(f"{done} queued again{more}", bad=bool(bulk.refused))
-        self.look()
+            self.board.on_flash(message)
 
     def on_do(self, message: Do) -> None:
         """Do what a pane wants done, after asking where it wants that asked."""

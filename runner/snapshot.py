@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from runner import spending
+from runner import letters, spending
 from runner.errors import NotFound, StoreMissing, StoreNewer
 from runner.heartbeat import last_beat
 from runner.home import Home
+from runner.letters import DeadGroup, DeadPage, ReplayPlan
 from runner.lock import lock_is_held
 from runner.spending import CapView, HeldCall
 from runner.status import status_json
@@ -45,7 +46,6 @@ from runner.store.runners import Runner, RunState
 from runner.store.schedules import Schedule
 from runner.units import MINUTE_MS, MicroUsd, UnixMs
 from runner.views import (
-    CUT,
     LATE_MS,
     MOST_WAITING,
     SILENT_MS,
@@ -60,6 +60,7 @@ from runner.views import (
     StopView,
     Vitals,
     Waiting,
+    columns,
 )
 from runner.why import why
 from runner.work.conversation import Verdict, told, verdicts
@@ -72,6 +73,8 @@ __all__ = [
     "BreakerState",
     "CapView",
     "Counts",
+    "DeadGroup",
+    "DeadPage",
     "Draft",
     "DraftState",
     "Event",
@@ -83,6 +86,7 @@ __all__ = [
     "Raise",
     "RatePause",
     "Reader",
+    "ReplayPlan",
     "RunState",
     "Runner",
     "RunnerView",
@@ -200,14 +204,14 @@ class Reader:
         where = " AND ".join(["TRUE", *(clause for clause, given in wanted if given is not None)])
         values = [given for _, given in wanted if given is not None]
         order = "DESC" if after is None else "ASC"
-        sql = f"SELECT {_columns(cut=cut)} FROM jobs WHERE {where} ORDER BY id {order} LIMIT ?"  # noqa: S608
+        sql = f"SELECT {columns(cut=cut)} FROM jobs WHERE {where} ORDER BY id {order} LIMIT ?"  # noqa: S608
         with self._reading() as db:
             found = [jobs.job_of(row) for row in db.execute(sql, (*values, limit))]
         return tuple(found if after is None else reversed(found))
 
     def running(self, *, limit: int = 200, cut: bool = False) -> tuple[tuple[Job, Attempt], ...]:
         """Running jobs, oldest first, each with the attempt in progress. `cut` as in `jobs`."""
-        sql = f"SELECT {_columns(cut=cut)} FROM jobs WHERE status = 'running' ORDER BY id LIMIT ?"  # noqa: S608
+        sql = f"SELECT {columns(cut=cut)} FROM jobs WHERE status = 'running' ORDER BY id LIMIT ?"  # noqa: S608
         with self._reading() as db:
             found = [jobs.job_of(row) for row in db.execute(sql, (limit,)).fetchall()]
             pairs = []
@@ -219,7 +223,7 @@ class Reader:
 
     def dead(self, *, limit: int = 200, cut: bool = False) -> tuple[Job, ...]:
         """Dead letters, the newest first. `cut` as in `jobs`."""
-        sql = f"SELECT {_columns(cut=cut)} FROM jobs WHERE status = 'dead' ORDER BY finished_at DESC, id DESC LIMIT ?"  # noqa: S608
+        sql = f"SELECT {columns(cut=cut)} FROM jobs WHERE status = 'dead' ORDER BY finished_at DESC, id DESC LIMIT ?"  # noqa: S608
         with self._reading() as db:
             return tuple(jobs.job_of(row) for row in db.execute(sql, (limit,)))
 
@@ -233,6 +237,23 @@ class Reader:
                     "SELECT id FROM jobs WHERE status = 'dead' AND fingerprint = ? ORDER BY id", (fingerprint,)
                 ).fetchall()
         return tuple(int(row[0]) for row in rows)
+
+    def dead_page(
+        self, *, unfolded: bool | None = None, turned: frozenset[str] = frozenset(), reach: dict[str, int] | None = None
+    ) -> DeadPage:
+        """Dead letters by error; see `letters.page`."""
+        with self._reading() as db:
+            return letters.page(db, unfolded=unfolded, turned=turned, reach=reach)
+
+    def replay_plan(self, ids: Sequence[int]) -> ReplayPlan:
+        """What there is to know of these dead jobs before they are replayed or removed; the others are left out."""
+        with self._reading() as db:
+            return letters.plan_of(db, ids)
+
+    def replay_plan_of(self, fingerprint: str, *, died: UnixMs, id: int) -> ReplayPlan:
+        """The same of an error, up to the letter that was its newest when it was shown."""
+        with self._reading() as db:
+            return letters.plan_of_group(db, fingerprint, died=died, id=id)
 
     def recorded_steps(self, ids: Sequence[int]) -> int:
         """How many of these jobs have recorded steps: effects a replay does not do again."""
@@ -339,13 +360,6 @@ class Reader:
         """The newest calls that are not settled, newest first."""
         with self._reading() as db:
             return spending.holds(db, limit=limit, runner_lives=lock_is_held(self.home.lock))
-
-
-def _columns(*, cut: bool) -> str:
-    if not cut:
-        return jobs.COLUMNS
-    long = {"payload", "result", "error", "waiting_on"}
-    return ", ".join(f"substr({name}, 1, {CUT})" if name in long else name for name in jobs.COLUMNS.split(", "))
 
 
 def _runner(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerView:

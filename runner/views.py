@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runner.store import jobs
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker
 from runner.store.controls import Pause
@@ -26,6 +27,12 @@ MOST_WAITING = 500
 CUT = 500
 """Characters of a long text that a list shows."""
 NOTHING = MicroUsd(0)
+
+
+def columns(*, cut: bool) -> str:
+    """Of a job; `cut`: its long texts shortened to CUT characters, as a list needs no more."""
+    long = {"payload", "result", "error", "waiting_on"} if cut else set()
+    return ", ".join(f"substr({name}, 1, {CUT})" if name in long else name for name in jobs.COLUMNS.split(", "))
 
 
 class Health(StrEnum):

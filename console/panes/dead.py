@@ -6,60 +6,169 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual.binding import Binding, BindingType
+
 from console.look import Look
-from console.messages import Flash, PageWanted
+from console.messages import Flash, LookNow, PageWanted, RowChosen
 from console.panes.listed import ListPane
 from console.panes.pane import Key
+from console.replays import MOST, Letters, discard
 from console.seen import PAGE, Ask, Seen, View
-from console.views.jobs import dead
-from runner.snapshot import Job, Reader
+from console.views.dead import group_row, letters, more_row
+from console.widgets.folds import Fold, Folds, Marked, Turn
+from runner.snapshot import DeadGroup, DeadPage, Job, Reader
 from runner.units import UnixMs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadAsk(Ask):
-    """The newest dead letters."""
+    """The dead letters by error."""
 
-    def read(self, reader: Reader, *, now: UnixMs) -> tuple[Job, ...]:  # noqa: ARG002 - it needs no ages
-        return reader.dead(limit=PAGE, cut=True)
+    unfolded: bool | None = None
+    """Whether errors list their letters; None: when there are few, which is found out with the first look."""
+    turned: frozenset[str] = frozenset()
+    """Errors, by fingerprint, that are the other way round."""
+    reach: tuple[tuple[str, int], ...] = ()
+    """How many letters an error lists, where more were asked for."""
+
+    def read(self, reader: Reader, *, now: UnixMs) -> DeadPage:  # noqa: ARG002 - it needs no ages
+        return reader.dead_page(unfolded=self.unfolded, turned=self.turned, reach=dict(self.reach))
 
 
 class DeadPane(ListPane):
-    """The list, with marks."""
+    """The list, with folds and marks."""
 
     view: ClassVar = View.DEAD
     name_: ClassVar = "Dead"
     keys: ClassVar = (
-        Key("Space", "Mark", "marks; * marks all that are listed, c clears the marks", rank=4, writes=True),
-        Key("Enter", "Detail", "opens the job under the cursor; q or Esc leads back"),
-        Key("r", "", "replays the marked jobs, or the one under the cursor; asks when it cost something", writes=True),
+        Key("Enter", "Open", "opens the job under the cursor; unfolds or folds an error. Left folds, Right unfolds"),
+        Key("Space", "Mark", "marks a job, or the listed jobs of an error; * marks all, c clears", rank=4, writes=True),
+        Key("r", "", "replays the marked jobs, the one under the cursor, or all of the error under it", writes=True),
+        Key("z", "", "undoes the last replay of this console while its jobs wait to be claimed", writes=True),
+        Key("D", "Remove", "removes the marked jobs for good, after their number was typed", rank=5, writes=True),
     )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("D", "discard", show=False)]
 
     def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
-        super().__init__(look, monotonic, id=id, can_mark=True)
-        self._jobs: tuple[Job, ...] = ()
+        super().__init__(look, monotonic, id=id)
+        self.folds = Folds(look, id=f"{id}-list")
+        self.table = self.folds
+        self._ask = DeadAsk()
+        self._page = DeadPage()
+        self._seen: Seen | None = None
 
     @property
     def ask(self) -> Ask:
-        return DeadAsk()
+        return self._ask
 
     def waits(self, seen: Seen) -> int:
         return seen.vitals.counts.dead if seen.vitals else 0
 
+    # --- drawing --------------------------------------------------------------------------------------------------
+
     def draw_page(self, seen: Seen) -> None:
-        self._jobs = seen.page if isinstance(seen.page, tuple) else ()
-        total = seen.vitals.counts.dead if seen.vitals else None
-        self.table.show(dead(seen, self._jobs), total=total)
+        if not isinstance(seen.page, DeadPage):
+            return
+        self._page, self._seen = seen.page, seen
+        if self._ask.unfolded is None and seen.page.total:
+            # From here on it stays: a list that folds by itself when one letter more comes would jump.
+            self._change(unfolded=seen.page.unfolded)
+        self._show()
+
+    def _show(self) -> None:
+        if self._seen is None:
+            return
+        page = self._page
+        folds = {
+            group_row(group): Fold(tuple(job.id for job in group.listed) or group.ids, group.jobs)
+            for group in page.groups
+        }
+        listing = letters(page, self._seen.at, self.look, marks=self.folds.marks)
+        self.folds.show_folds(listing, folds=folds, everything=page.ids, total=page.total)
+
+    def on_marked(self, message: Marked) -> None:
+        message.stop()
+        self._show()
 
     def forget(self) -> None:
         super().forget()
-        self._jobs = ()
+        self._ask, self._page, self._seen = DeadAsk(), DeadPage(), None
 
-    def targets(self) -> tuple[Job, ...]:
-        chosen = set(self.table.chosen())
-        return tuple(job for job in self._jobs if job.id in chosen)
+    # --- folding --------------------------------------------------------------------------------------------------
+
+    def on_row_chosen(self, message: RowChosen) -> None:
+        if isinstance(message.id, int):
+            return  # a job: the board opens it
+        message.stop()
+        for group in self._page.groups:
+            if message.id == group_row(group):
+                self._turn(group, folded=bool(group.listed))
+            elif message.id == more_row(group):
+                self._list_more(group)
+
+    def on_turn(self, message: Turn) -> None:
+        message.stop()
+        for group in self._page.groups:
+            if message.id in (group_row(group), more_row(group)) or message.id in {job.id for job in group.listed}:
+                self._turn(group, folded=message.folded)
+                return
+
+    def _turn(self, group: DeadGroup, *, folded: bool) -> None:
+        self.folds.cursor = group_row(group)
+        if folded == bool(group.listed):
+            reach = tuple(pair for pair in self._ask.reach if pair[0] != group.fingerprint)
+            self._change(turned=self._ask.turned ^ {group.fingerprint}, reach=reach)
+        else:
+            self.folds.redraw()
+
+    def _list_more(self, group: DeadGroup) -> None:
+        if len(group.listed) >= MOST:
+            self.post_message(Flash(f"only the newest {MOST:,} are listed; r on the line of the error takes as many"))
+            return
+        self.folds.cursor = group.listed[-1].id  # the line that was entered moves down, or goes
+        others = tuple(pair for pair in self._ask.reach if pair[0] != group.fingerprint)
+        self._change(reach=(*others, (group.fingerprint, len(group.listed) + PAGE)))
+
+    def _change(
+        self,
+        *,
+        unfolded: bool | None = None,
+        turned: frozenset[str] | None = None,
+        reach: tuple[tuple[str, int], ...] | None = None,
+    ) -> None:
+        self._ask = DeadAsk(
+            unfolded=self._ask.unfolded if unfolded is None else unfolded,
+            turned=self._ask.turned if turned is None else turned,
+            reach=self._ask.reach if reach is None else reach,
+        )
+        self.post_message(LookNow())
 
     def on_page_wanted(self, message: PageWanted) -> None:
         message.stop()
         if message.to == "oldest":
-            self.post_message(Flash("only these are listed; afk-runner dead --limit N lists more"))
+            self.post_message(Flash("only the errors of the newest are listed; afk-runner dead --limit N lists more"))
+
+    # --- acts -----------------------------------------------------------------------------------------------------
+
+    def targets(self) -> tuple[Job, ...]:
+        chosen = set(self.table.chosen())
+        return tuple(job for group in self._page.groups for job in group.listed if job.id in chosen)
+
+    def letters(self) -> Letters | None:
+        marked = tuple(sorted(id for id in self.folds.marks if isinstance(id, int)))
+        cursor = self.folds.cursor
+        if marked:
+            return Letters(ids=marked, page=self._page)
+        if cursor is None or cursor in self.folds.gone:
+            return None
+        if isinstance(cursor, int):
+            return Letters(ids=(cursor,), page=self._page)
+        group = next((group for group in self._page.groups if group_row(group) == cursor), None)
+        return Letters(group=group, page=self._page) if group is not None else None
+
+    def action_discard(self) -> None:
+        chosen = self.letters()
+        if chosen is None or self._seen is None:
+            self.post_message(Flash("D removes dead jobs for good: arrows choose one, Space marks"))
+        else:
+            self.post_message(discard(chosen, self._seen, self.look, self.monotonic))

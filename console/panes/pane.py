@@ -9,8 +9,9 @@ from typing import ClassVar
 from textual.containers import Vertical
 
 from console.look import Look
+from console.replays import Letters
 from console.seen import Ask, LogPart, Seen, View
-from runner.snapshot import Job
+from runner.snapshot import Job, JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +69,8 @@ class Pane(Vertical):
     def targets(self) -> tuple[Job, ...]:
         """The jobs an act means now: the marked ones, or the one under the cursor."""
         return ()
+
+    def letters(self) -> Letters | None:
+        """The dead letters a replay means now; None: none."""
+        dead = tuple(job.id for job in self.targets() if job.status is JobStatus.DEAD)
+        return Letters(ids=dead) if dead else None

@@ -39,6 +39,7 @@ class Board(Screen[None]):
         Binding("k", "app.kill", show=False),
         Binding("u", "app.resume", show=False),
         Binding("r", "app.replay", show=False),
+        Binding("z", "app.undo", show=False),
         Binding("dollar_sign", "app.raise_cap", show=False),
         Binding("question_mark", "app.help", show=False),
         Binding("q", "back(True)", show=False),

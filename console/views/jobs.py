@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from console.format import age, money
 from console.look import Role
-from console.seen import Seen
 from console.views.table import Column, Listing, Row
 from runner.snapshot import Attempt, Job, JobStatus
 
@@ -42,14 +41,6 @@ _ALL = (
     _COST,
     Column(title="what holds it, or its error", width=24, rank=1, grow=4),
 )
-_DEAD = (
-    _KEY,
-    _TASK,
-    _TRY,
-    Column(title="died", width=5, right=True, rank=1),
-    _COST,
-    Column(title="error", width=14, grow=5),
-)
 
 
 def running(pairs: Sequence[tuple[Job, Attempt]], now: int) -> Listing:
@@ -69,17 +60,6 @@ def all_jobs(jobs: Sequence[Job], now: int, *, newest: bool, full: bool) -> List
         empty="no job was ever queued: afk-runner enqueue TASK",
         more_above=not newest,
         more_below=full,
-    )
-
-
-def dead(seen: Seen, jobs: Sequence[Job]) -> Listing:
-    """The dead letters, the newest first."""
-    total = seen.vitals.counts.dead if seen.vitals else 0
-    return Listing(
-        columns=_DEAD,
-        rows=tuple(_dead(job, seen.at) for job in jobs),
-        empty="no dead letters",
-        more_below=total > len(jobs),
     )
 
 
@@ -121,19 +101,5 @@ def _any(job: Job, now: int) -> Row:
             (age(now - job.created_at), Role.DIM),
             (cost(job), Role.PLAIN),
             (first_line(held_by), Role.DIM),
-        ),
-    )
-
-
-def _dead(job: Job, now: int) -> Row:
-    return Row(
-        job.id,
-        (
-            (job.key, Role.PLAIN),
-            (job.task, Role.DIM),
-            (f"{job.attempts}/{job.max_attempts}", Role.PLAIN),
-            (age(now - job.finished_at) if job.finished_at is not None else "-", Role.DIM),
-            (cost(job), Role.PLAIN),
-            (first_line(job.error), Role.PLAIN),
         ),
     )

@@ -34,9 +34,9 @@ async def test_one_that_did_nothing_yet_is_replayed_without_asking(app: ConsoleA
     older, newer = make_dead(db, 2)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
-        await shows(pilot, f">  {newer.key}")
-        await pilot.press("r")
-        await shows(pilot, f"{newer.key} queued again", "gone")
+        await shows(pilot, newer.key)
+        await pilot.press("down", "r")
+        await shows(pilot, f"{newer.key} queued again; z undoes", "gone")
 
         assert (status(db, newer), status(db, older)) == (JobStatus.PENDING, JobStatus.DEAD)
 
@@ -53,8 +53,8 @@ async def test_one_that_left_a_trace_is_asked_about(
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
         await shows(pilot, job.key)
-        await pilot.press("r")
-        await shows(pilot, f"Replay {job.key}?", "It has recorded steps" if trace == "step" else "so far")
+        await pilot.press("down", "r")
+        await shows(pilot, f"Replay {job.key}?", "1 with recorded steps" if trace == "step" else "so far")
         await pilot.press("y")
         assert isinstance(app.screen, ReplayQuestion), "too early to have been meant"
         monotonic.advance(1)
@@ -76,15 +76,16 @@ async def test_the_marked_ones_are_a_frozen_set(
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
         await shows(pilot, newest.key)
-        await pilot.press("space", "space", "r")
+        await pilot.press("down", "space", "space", "r")
         await shows(pilot, "Replay 2 dead jobs?", "2 marked")
         late = make_job(db, status=JobStatus.DEAD, finished_at=NOW + 5)
         await look(pilot)
 
         text = text_of(app)
         assert "$0.133 so far" in text
-        assert "$9.87 left today" in text
-        assert "1 of them have recorded steps" in text
+        assert "estimate $0.133 of $9.87 left today" in text
+        assert "1 with recorded steps" in text
+        assert "1 dead job since: NOT in the set" in text
         assert "anthropic/claude-haiku-4-5 is open" in text
         monotonic.advance(1)
         await pilot.press("y")
@@ -113,7 +114,7 @@ async def test_many_want_their_number_typed(app: ConsoleApp, database: Database,
         dead = make_dead(db, 21)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
-        await shows(pilot, dead[-1].key)
+        await shows(pilot, "ValueError: it does not")
         await pilot.press("asterisk", "r")
         await shows(pilot, "Replay 21 dead jobs?", "Type 21:")
         monotonic.advance(1)
@@ -150,16 +151,18 @@ async def test_a_row_that_is_gone_is_shown_as_gone_and_never_acted_on(
     older, newer = make_dead(db, 2)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
-        await shows(pilot, f">  {newer.key}")
+        await shows(pilot, newer.key)
+        await pilot.press("down")
+        await shows(pilot, f">    {newer.key}")
         Door(home, clock=app.clock).replay([newer.key])
-        await shows(pilot, f">  gone {newer.key}")
+        await shows(pilot, f">  gone   {newer.key}")
         await pilot.press("r")
         await look(pilot)
         assert flash_of(app) == "r replays dead jobs: 3 lists them, arrows choose one"
         assert status(db, older) is JobStatus.DEAD
 
         await pilot.press("down")
-        await shows(pilot, f">  {older.key}")
+        await shows(pilot, f">    {older.key}")
         assert "gone" not in text_of(app)
 
 
@@ -167,7 +170,9 @@ async def test_the_key_means_the_row_it_was_on_when_rows_come_in_above(app: Cons
     (aimed,) = make_dead(db, 1)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
-        await shows(pilot, f">  {aimed.key}")
+        await shows(pilot, aimed.key)
+        await pilot.press("down")
+        await shows(pilot, f">    {aimed.key}")
         for number in range(5):
             make_job(db, status=JobStatus.DEAD, finished_at=NOW + number)
         await look(pilot)
@@ -194,7 +199,7 @@ async def test_a_dead_job_is_replayed_from_its_own_page_too(app: ConsoleApp, db:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press(way)
         await shows(pilot, job.key)
-        await pilot.press("enter")
+        await pilot.press(*["down"] * (way == "3"), "enter")
         await shows(pilot, "ATTEMPTS")
         await pilot.press("r")
         await until(pilot, lambda: status(db, job) is JobStatus.PENDING)
