@@ -10,10 +10,10 @@ from console.feed import Feed
 from console.line import Line, fit, line, plain
 from console.look import Look
 from console.panes.dead import DeadAsk
-from console.panes.home import HomeAsk, HomePage
+from console.panes.home import HomeAsk
 from console.seen import Seen
-from console.views.home import needs, next_line
 from console.views.dead import letters as dead_letters
+from console.views.home import HomePage, needs, next_line
 from console.views.jobs import running
 from console.views.log import event_line
 from console.views.table import Listing, empty_line, head_line, place, row_line
@@ -43,7 +43,7 @@ def once(home: Home, *, db: Path | None, clock: Clock, width: int, look: Look) -
 def _lines(seen: Seen, letters: Seen, width: int, look: Look, where: str) -> list[Line]:
     page = seen.page if isinstance(seen.page, HomePage) else HomePage()
     page_of_dead = letters.page if isinstance(letters.page, DeadPage) else DeadPage()
-    waiting = needs(seen, page.dead, width, look)
+    waiting = needs(seen, page, width, look)
     blank: Line = ()
     return [
         *vitals(seen, width, look, place=where),

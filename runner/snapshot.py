@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from runner import letters, spending
+from runner import letters, pace, spending
 from runner.errors import NotFound, StoreMissing, StoreNewer
 from runner.heartbeat import last_beat
 from runner.home import Home
 from runner.letters import DeadGroup, DeadPage, ReplayPlan
 from runner.lock import lock_is_held
-from runner.spending import CapView, HeldCall
+from runner.pace import HourSpend, Pace, PartSpend, Slice
+from runner.price_age import ListDate, list_date
+from runner.spending import CapView, HeldCall, Holds
 from runner.status import status_json
 from runner.store import (
     alerts,
@@ -80,9 +84,14 @@ __all__ = [
     "Event",
     "Health",
     "HeldCall",
+    "Holds",
+    "HourSpend",
     "Job",
     "JobDetail",
     "JobStatus",
+    "ListDate",
+    "Pace",
+    "PartSpend",
     "Raise",
     "RatePause",
     "Reader",
@@ -92,6 +101,7 @@ __all__ = [
     "RunnerView",
     "Schedule",
     "ScheduleView",
+    "Slice",
     "SpendView",
     "StopView",
     "Verdict",
@@ -330,19 +340,23 @@ class Reader:
             rows = db.execute("SELECT day, settled, held FROM spend ORDER BY day DESC LIMIT ?", (days,))
             return tuple((row[0], MicroUsd(row[1]), MicroUsd(row[2])) for row in rows)
 
-    def brakes(self, *, now: UnixMs) -> tuple[BrakeView, ...]:
-        """Every breaker that ever saw a failure and every rate that is paused, by name."""
+    def brakes(self, *, now: UnixMs, quiet: bool = False) -> tuple[BrakeView, ...]:
+        """Every breaker that ever saw a failure and every rate that is paused, by name.
+
+        `quiet`: those of models that never failed as well, and of their upstreams as a whole.
+        """
         with self._reading() as db:
             window = controls.settings(db).get("rate_window_ms", "")
             window_ms = int(window) if window.isdigit() else MINUTE_MS
             known = {one.name: one for one in breakers.all_of(db)}
             pauses = {one.name: one for one in rate_pauses.all_of(db, now=now)}
             views = []
-            for name in sorted({*known, *pauses}):
+            for name in sorted({*known, *pauses, *(_called(db) if quiet else ())}):
                 tally = tallies.of(db, name, window_ms=window_ms, now=now)
                 views.append(
                     BrakeView(
-                        breaker=known.get(name) or breakers.untouched(name, at=pauses[name].at),
+                        breaker=known.get(name)
+                        or breakers.untouched(name, at=pauses[name].at if name in pauses else now),
                         calls=tally.calls,
                         failed=tally.failures,
                         window_ms=window_ms,
@@ -360,6 +374,39 @@ class Reader:
         """The newest calls that are not settled, newest first."""
         with self._reading() as db:
             return spending.holds(db, limit=limit, runner_lives=lock_is_held(self.home.lock))
+
+    def held(self) -> Holds:
+        """All calls that are not settled, in numbers."""
+        with self._reading() as db:
+            return spending.held(db, runner_lives=lock_is_held(self.home.lock))
+
+    def pace(self, *, now: UnixMs, known: Iterable[Slice] = ()) -> Pace:
+        """What was spent in the last 24 hours, and today by model; `known` is what the look before gave."""
+        with self._reading() as db:
+            return pace.pace(db, _zone(db), known, now=now)
+
+    def spend_by_task(self, *, now: UnixMs, limit: int) -> tuple[PartSpend, ...]:
+        """What the tasks have cost today, the dearest first."""
+        with self._reading() as db:
+            return pace.by_task(db, _zone(db), limit=limit, now=now)
+
+    @staticmethod
+    def prices() -> ListDate:
+        """Which price list is installed here."""
+        return _prices()
+
+
+_prices = cache(list_date)
+
+
+def _zone(db: sqlite3.Connection) -> ZoneInfo:
+    return ZoneInfo(controls.settings(db).get("timezone", "UTC"))
+
+
+def _called(db: sqlite3.Connection) -> set[str]:
+    """Every upstream and model that calls were counted for, and `UPSTREAM/*` for each."""
+    names = tallies.names(db)
+    return {*names, *(f"{name.partition('/')[0]}/*" for name in names)}
 
 
 def _runner(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerView:

@@ -12,23 +12,13 @@ from console.line import line
 from console.look import Look, Role
 from console.panes.pane import Pane
 from console.seen import PAGE, Ask, LogPart, Seen, View
-from console.views.home import needs, next_line
+from console.views.home import HomePage, needs, next_line
 from console.views.jobs import running
 from console.widgets.lines import Lines
 from console.widgets.table import Table
 from console.widgets.tail import Tail
-from runner.snapshot import Attempt, Job, Reader, ScheduleView
+from runner.snapshot import DraftState, Reader
 from runner.units import UnixMs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HomePage:
-    """What Home shows beside the vitals."""
-
-    running: tuple[tuple[Job, Attempt], ...] = ()
-    dead: tuple[Job, ...] = ()
-    """The newest dead letter."""
-    schedules: tuple[ScheduleView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +29,8 @@ class HomeAsk(Ask):
         return HomePage(
             running=reader.running(limit=PAGE, cut=True),
             dead=reader.dead(limit=1, cut=True),
+            drafts=reader.drafts(state=DraftState.WAITING, limit=1),
+            held=reader.held(),
             schedules=reader.schedules(now=now),
         )
 
@@ -92,7 +84,7 @@ class HomePane(Pane):
         if page is not None:
             self.running.show(running(page.running, seen.at))
         width, room = self.size.width, self._needs_height - 2
-        found = needs(seen, page.dead if page else (), width, self.look)
+        found = needs(seen, page, width, self.look)
         waiting = found[: max(0, room)]
         title = line((" NEEDS YOU", Role.DIM), f"  {len(found)}" if found else ("  nothing", Role.DIM))
         blank = ((),) * (room - len(waiting))

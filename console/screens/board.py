@@ -14,6 +14,7 @@ from console.line import fit, line
 from console.look import Look, Role
 from console.messages import Flash, LookNow, RowChosen
 from console.panes.approvals import ApprovalsPane
+from console.panes.breakers import BreakersPane
 from console.panes.dead import DeadPane
 from console.panes.home import HomePane
 from console.panes.job import JobPane
@@ -21,7 +22,8 @@ from console.panes.jobs import JobsPane
 from console.panes.log import LogPane
 from console.panes.pane import Pane
 from console.panes.schedules import SchedulesPane
-from console.seen import Ask, Seen, View
+from console.panes.spend import SpendPane
+from console.seen import OVERLAYS, Ask, Seen, View
 from console.views.frame import key_bar, tabs
 from console.views.vitals import vitals
 from console.widgets.lines import Lines
@@ -68,9 +70,13 @@ class Board(Screen[None]):
             SchedulesPane(look, monotonic, id="schedules"),
             LogPane(look, monotonic, id="log"),
             self._job,
+            SpendPane(look, monotonic, id="spend"),
+            BreakersPane(look, monotonic, id="breakers"),
         )
         self.panes: dict[View, Pane] = {pane.view: pane for pane in panes}
         self._came_from = View.HOME
+        self._under = View.HOME
+        """What the open overlay lies over."""
         self._flash_until = 0.0
 
     def compose(self) -> ComposeResult:
@@ -137,6 +143,7 @@ class Board(Screen[None]):
     def _forget(self) -> None:
         for pane in self.panes.values():
             pane.forget()
+        self._under = self._came_from if self._under is View.JOB else self._under
         if self.view is View.JOB:
             self._open(self._came_from)
 
@@ -151,11 +158,15 @@ class Board(Screen[None]):
             return
         if self.view is View.JOBS and View[name] is View.JOBS:
             self._jobs.to_newest()
+        if View[name] in OVERLAYS and self.view not in OVERLAYS:
+            self._under = self.view
         self._open(View[name])
 
     def action_back(self, quits: bool) -> None:
         if self.view is View.JOB:
             self._open(self._came_from)
+        elif self.view in OVERLAYS:
+            self._open(self._under)
         elif quits:
             self.app.exit()
         else:

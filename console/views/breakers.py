@@ -34,7 +34,7 @@ class Brake:
 
 
 _COLUMNS = (
-    Column(title="BREAKER", width=26, grow=3, most=44),
+    Column(title="BREAKER", width=24, grow=6, most=44),
     Column(title="state", width=9),
     Column(title="in row", width=6, right=True, rank=4),
     Column(title="failed", width=8, right=True, rank=1),
@@ -77,13 +77,13 @@ def told(brake: Brake | None, seen: Seen, width: int, look: Look) -> tuple[Line,
         return ()
     view, one = brake.view, brake.view.breaker
     said = [f"{brake.shown} is {_state(view, seen.at)}"]
+    said += [reason for reason in (view.pause.reason if view.pause else None, one.reason) if reason]
     if one.failures:
         said.append(f"{plural(one.failures, 'failure')} in a row")
     if view.calls:
         said.append(f"{view.failed} of {plural(view.calls, 'call')} failed in the last {age(view.window_ms)}")
     if waiting := waiting_for(brake, seen):
         said.append(f"{plural(waiting, 'job waits', 'jobs wait')} for it")
-    said += [reason for reason in (view.pause.reason if view.pause else None, one.reason) if reason]
     rows = wrap("; ".join(said), max(10, width - 2))
     return (line((look.rule * width, Role.DIM)), *(fit((Span(f" {row}"),), width, look) for row in rows[:4]))
 

@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from console.format import age, clock, plural
+from console.format import age, clock, money, plural
 from console.line import Line, fit, line
 from console.look import Look, Role
 from console.seen import Seen
 from console.views.jobs import first_line
 from console.views.stop import answered
-from runner.snapshot import Breaker, BreakerState, Health, Job, ScheduleView, Vitals
+from runner.snapshot import (
+    Attempt,
+    Breaker,
+    BreakerState,
+    Draft,
+    Health,
+    Holds,
+    Job,
+    RunState,
+    ScheduleView,
+    Vitals,
+)
 
 
-def needs(seen: Seen, dead: Sequence[Job], width: int, look: Look) -> tuple[Line, ...]:
-    """One line for each thing that waits for a person, the most urgent first, each with the key that leads there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomePage:
+    """What Home shows beside the vitals."""
 
-    `dead`: the newest dead letter, if any.
-    """
+    running: tuple[tuple[Job, Attempt], ...] = ()
+    dead: tuple[Job, ...] = ()
+    """The newest dead letter."""
+    drafts: tuple[Draft, ...] = ()
+    """The newest that waits for approval."""
+    held: Holds = field(default_factory=Holds)
+    schedules: tuple[ScheduleView, ...] = ()
+
+
+def needs(seen: Seen, page: HomePage | None, width: int, look: Look) -> tuple[Line, ...]:
+    """One line for each thing that waits for a person, the most urgent first, each with the key that leads there."""
     found: list[tuple[str, str]] = []
     if seen.trouble is not None:
         found.append((seen.trouble.text, ""))
     if seen.vitals is not None:
         found += _runner_needs(seen.vitals)
-        found += [(_breaker(one), "") for one in seen.vitals.breakers if one.state is not BreakerState.CLOSED]
+        found += [(_breaker(one), "b") for one in seen.vitals.breakers if one.state is not BreakerState.CLOSED]
         if seen.vitals.spend.free == 0:
             lifts = clock(seen.vitals.spend.resets_at)
-            found.append((f"the day's cap is reached: calls are refused until {lifts}", ""))
-        found += _waiting_needs(seen.vitals) if seen.vitals else []
-        found += _dead_needs(seen, dead)
+            found.append((f"the day's cap is reached: calls are refused until {lifts}", "$"))
+        found += _waiting_needs(seen.vitals)
+        found += _draft_needs(seen.vitals, page, now=seen.at)
+        found += _dead_needs(seen, page.dead if page else ())
+        found += _hold_needs(page, now=seen.at)
+        found += _resting_needs(seen.vitals, page)
     if not found:
         return ()
     return tuple(_need(text, key, width, look) for text, key in found)
@@ -65,6 +90,9 @@ def _runner_needs(vitals: Vitals) -> list[tuple[str, str]]:
         return [("no runner is running; start it: afk-runner run", "")]
     if vitals.stop.set and answered(vitals.stop, vitals.runner):
         return [(f"stopped: {vitals.stop.reason or 'no reason given'}; nothing starts until it is resumed", "u")]
+    row = vitals.runner.row
+    if not vitals.stop.set and row is not None and row.state is RunState.PARKED and row.reason:
+        return [(f"the runner parked itself: {row.reason}", "")]
     return []
 
 
@@ -74,7 +102,7 @@ def _waiting_needs(vitals: Vitals) -> list[tuple[str, str]]:
     for held in vitals.waiting:
         kind, _, name = held.gate.partition(":")
         if kind == "cap":
-            needs.append((f"{plural(held.jobs, 'job')} for the {name} cap, until {clock(held.until)}", "2"))
+            needs.append((f"{plural(held.jobs, 'job')} for the {name} cap, until {clock(held.until)}", "m"))
         elif kind == "pause":
             needs.append((f"{plural(held.jobs, 'job')} for task {name}, which is paused", "2"))
     return [(f"waiting: {text}", key) for text, key in needs]
@@ -89,6 +117,42 @@ def _dead_needs(seen: Seen, dead: Sequence[Job]) -> list[tuple[str, str]]:
     if newest is not None and newest.finished_at is not None:
         last = f", the last {age(seen.at - newest.finished_at)} ago: {newest.task}: {first_line(newest.error)}"
     return [(f"{plural(total, 'dead letter')}{last}", "3")]
+
+
+def _draft_needs(vitals: Vitals, page: HomePage | None, *, now: int) -> list[tuple[str, str]]:
+    if not vitals.drafts_waiting:
+        return []
+    last = ""
+    if page is not None and page.drafts:
+        newest = page.drafts[0]
+        last = f", the last {age(now - newest.at)} ago: {newest.performs}: {first_line(newest.summary)}"
+    return [(f"{plural(vitals.drafts_waiting, 'action waits', 'actions wait')} for approval{last}", "4")]
+
+
+def _hold_needs(page: HomePage | None, *, now: int) -> list[tuple[str, str]]:
+    """Money that counts as spent although nobody knows whether it was."""
+    if page is None or not page.held.standing:
+        return []
+    held = page.held
+    since = f", the oldest for {age(now - held.oldest)}" if held.oldest is not None else ""
+    amount = f"{plural(held.standing, 'hold stands', 'holds stand')} for {money(held.standing_total)}"
+    return [(f"{amount}{since}: nobody knows what the calls cost", "m")]
+
+
+def _resting_needs(vitals: Vitals, page: HomePage | None) -> list[tuple[str, str]]:
+    """What does no harm where it is, and is easily forgotten."""
+    found = []
+    told = {one.gate.partition(":")[2] for one in vitals.waiting if one.gate.startswith("pause:")}
+    scheduled = {one.schedule.name for one in page.schedules} if page is not None else set()
+    for pause in vitals.paused:
+        if pause.name not in told:
+            lift = "" if pause.name in scheduled else f"; afk-runner unpause {pause.name}"
+            found.append((f"task {pause.name} is paused by {pause.by}: {pause.reason}{lift}", "" if lift else "5"))
+    if vitals.counts.halted:
+        found.append((f"{plural(vitals.counts.halted, 'job')} halted by their own limit or criteria", "2"))
+    if untold := min(vitals.alerts.undelivered, vitals.alerts.open):  # what is over is nobody's need any more
+        found.append((f"{plural(untold, 'alert')} that nobody was told of", "6"))
+    return found
 
 
 def _breaker(breaker: Breaker) -> str:

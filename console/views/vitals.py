@@ -51,15 +51,17 @@ def _runner_line(seen: Seen, width: int, look: Look, place: str, *, readonly: bo
         parts = [Part(spans=line("not read yet"))]
     else:
         parts = [*_runner_parts(seen.vitals.runner), as_of]
-    left = (_label("RUNNER"), *pack(parts, width - 11 - width_of(right)))
+    # A reason that is too long is cut, not left out: a runner that parked itself says why on every view.
+    left = fit((_label("RUNNER"), *pack(parts, width - 11 - width_of(right))), width - 2 - width_of(right), look)
     return spread(left, right, width, look)
 
 
 def _runner_parts(runner: RunnerView) -> list[Part]:
     row = runner.row
     silence = exact_age(runner.heartbeat_age_ms or 0)
-    told = f"{row.state.value.upper() if row.state is RunState.PARKED else row.state.value}" if row else ""
-    reason = Part(spans=line((row.reason, Role.PLAIN)) if row and row.reason else (), rank=4)
+    parked = row is not None and row.state is RunState.PARKED
+    told = (row.state.value.upper() if parked else row.state.value) if row else ""
+    reason = Part(spans=line((row.reason, Role.PLAIN)) if row and row.reason else (), rank=0 if parked else 4)
     pid = Part(spans=line((f"pid {row.pid}", Role.DIM)) if row else (), rank=2)
     match runner.health:
         case Health.LIVE:
@@ -117,14 +119,17 @@ def _end_of_money(spend: SpendView, *, reached: bool) -> Part:
 
 
 def bar(spend: SpendView, cells: int, look: Look) -> Line:
-    """Settled, held and free as parts of the cap; whatever is not nothing has a cell."""
-    cap = spend.cap or 0
-    settled = _cells(spend.settled, cap, cells)
-    held = min(_cells(spend.held, cap, cells), cells - settled)
-    role = Role.BAD if spend.free == 0 else Role.ACCENT
-    return line(
-        (look.settled * settled, role), (look.held * held, role), (look.free * (cells - settled - held), Role.DIM)
-    )
+    """The day's cap as a bar."""
+    return bar_of(spend.settled, spend.held, spend.cap or 0, cells, look)
+
+
+def bar_of(settled: int, held: int, cap: int, cells: int, look: Look) -> Line:
+    """Settled, held and free as parts of a cap; whatever is not nothing has a cell."""
+    solid = _cells(settled, cap, cells)
+    shaded = min(_cells(held, cap, cells), cells - solid)
+    role = Role.BAD if settled + held >= cap else Role.ACCENT
+    rest = look.free * (cells - solid - shaded)
+    return line((look.settled * solid, role), (look.held * shaded, role), (rest, Role.DIM))
 
 
 def _cells(part: int, whole: int, cells: int) -> int:
