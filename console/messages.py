@@ -117,6 +117,13 @@ class RowChosen(Message):
 
 
 @dataclass
+class JobWanted(Message):
+    """A job is to be opened that is known by its key alone."""
+
+    key: str
+
+
+@dataclass
 class PageWanted(Message):
     """The cursor comes to the end of the rows that are loaded."""
 

@@ -23,16 +23,25 @@ from textual.app import App, ReturnType
 from textual.screen import Screen
 from textual.strip import Strip
 
+from console.clean import clean
+
 MOST_QUEUED = 4
 """Writes the terminal has not taken yet, from which on frames are dropped."""
 CATCH_UP_S = 0.05
 BRIDGE = 8
 """Unchanged cells between two changed ones that cost less to send again than to jump over."""
 
+COPIED = 8_000
+"""Characters given to the clipboard at most: terminals drop a longer sequence whole."""
+
 Cell = tuple[object, ...]
 """A character and its style, or a part of a text whose characters are not one cell wide each."""
 Piece = tuple[int, int, Strip]
 """Column, line and what is to stand there."""
+
+
+class TerminalBehind(Exception):
+    """The terminal is slow or stalled; nothing was sent to it."""
 
 
 class Shadow:
@@ -151,6 +160,15 @@ class ThriftyApp(App[ReturnType], Generic[ReturnType]):
         if isinstance(event, events.Resize):
             self._shadow.forget()  # what a terminal does to its cells then is its own affair
         await super().on_event(event)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Give a text to the clipboard of the person's terminal; cut, and without whatever a terminal obeys.
+
+        Raises TerminalBehind when the terminal does not take what it is sent: the write would wait, keys and all.
+        """
+        if self._queued() >= MOST_QUEUED:
+            raise TerminalBehind
+        super().copy_to_clipboard(clean(text, COPIED))
 
     def redraw_all(self) -> None:
         """Send everything anew, for a terminal on which something else has written."""

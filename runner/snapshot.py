@@ -293,15 +293,24 @@ class Reader:
             )
 
     def events(
-        self, *, after: int | None = None, limit: int = 200, levels: tuple[str, ...] = (), job: str | None = None
+        self,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int = 200,
+        levels: tuple[str, ...] = (),
+        job: str | None = None,
+        text: str | None = None,
     ) -> tuple[Event, ...]:
-        """Events after an id, or the newest; oldest first."""
+        """The oldest events after an id, or else the newest, of those before an id when one is given; oldest first.
+
+        `text`: only those with it in what is shown of them.
+        """
         chosen = levels or (events.INFO, events.WARN, events.ERROR)
         with self._reading() as db:
-            if after is None:
-                return tuple(events.newest(db, limit=limit, levels=chosen, job=job))
-            found = events.after(db, after, limit=limit)
-        return tuple(event for event in found if event.level in chosen and (job is None or event.job == job))
+            if after is not None:
+                return tuple(events.after(db, after, limit=limit, levels=chosen, job=job, text=text))
+            return tuple(events.newest(db, limit=limit, levels=chosen, job=job, before=before, text=text))
 
     def drafts(self, *, state: DraftState | None = None, limit: int = 200) -> tuple[Draft, ...]:
         """Actions written down for a person, those that wait first and the newest first."""

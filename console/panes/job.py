@@ -31,11 +31,12 @@ class JobPage:
 class JobAsk(Ask):
     """One job with all that is kept of it."""
 
-    job_id: int
+    job: int | str
+    """Its id, or its key where no more is known of it."""
 
     def read(self, reader: Reader, *, now: UnixMs) -> JobPage:
         with suppress(NotFound):
-            return JobPage(job=reader.job(self.job_id, now=now))
+            return JobPage(job=reader.job(self.job, now=now))
         return JobPage()
 
 
@@ -49,20 +50,20 @@ class JobPane(Pane):
     def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
         super().__init__(look, monotonic, id=id)
         self._text = Text(look, id="job-text")
-        self._job_id = 0
+        self._job: int | str = 0
         self._page: JobPage | None = None
         self._drawn: tuple[JobPage, int] | None = None
 
     @property
     def ask(self) -> Ask:
-        return JobAsk(job_id=self._job_id)
+        return JobAsk(job=self._job)
 
     def compose(self) -> ComposeResult:
         yield self._text
 
-    def choose(self, job_id: int) -> None:
+    def choose(self, job: int | str) -> None:
         """Show this one."""
-        self._job_id, self._page, self._drawn = job_id, None, None
+        self._job, self._page, self._drawn = job, None, None
         self._text.show((), from_top=True)
 
     def open(self) -> None:

@@ -66,6 +66,10 @@ class Pane(Vertical):
     def forget(self) -> None:
         """Another database: no id means what it meant."""
 
+    def copies(self) -> tuple[str, ...]:
+        """What `y` copies: the keys of its targets."""
+        return tuple(job.key for job in self.targets())
+
     def targets(self) -> tuple[Job, ...]:
         """The jobs an act means now: the marked ones, or the one under the cursor."""
         return ()

@@ -10,9 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 
+from console.clean import one_line
 from console.line import fit, line
 from console.look import Look, Role
-from console.messages import Flash, LookNow, RowChosen
+from console.messages import Flash, JobWanted, LookNow, RowChosen
+from console.output import TerminalBehind
 from console.panes.approvals import ApprovalsPane
 from console.panes.breakers import BreakersPane
 from console.panes.dead import DeadPane
@@ -42,6 +44,7 @@ class Board(Screen[None]):
         Binding("u", "app.resume", show=False),
         Binding("r", "app.replay", show=False),
         Binding("z", "app.undo", show=False),
+        Binding("y", "copy", show=False),
         Binding("dollar_sign", "app.raise_cap", show=False),
         Binding("question_mark", "app.help", show=False),
         Binding("q", "back(True)", show=False),
@@ -177,9 +180,28 @@ class Board(Screen[None]):
 
     def on_row_chosen(self, message: RowChosen) -> None:
         if isinstance(message.id, int):
-            self._came_from = self.view
-            self._job.choose(message.id)
-            self._open(View.JOB)
+            self._open_job(message.id)
+
+    def on_job_wanted(self, message: JobWanted) -> None:
+        self._open_job(message.key)
+
+    def _open_job(self, job: int | str) -> None:
+        self._came_from = self.view
+        self._job.choose(job)
+        self._open(View.JOB)
+
+    def action_copy(self) -> None:
+        """Give the key under the cursor, or the marked ones, to the clipboard of the person's terminal."""
+        keys = self.pane.copies()
+        if not keys:
+            self.flash("y copies the key of the job under the cursor: there is none")
+            return
+        try:
+            self.app.copy_to_clipboard(" ".join(one_line(key) for key in keys))
+        except TerminalBehind:
+            self.flash("not copied: the terminal does not keep up", bad=True)
+        else:
+            self.flash(f"copied {keys[0]}" if len(keys) == 1 else f"copied {len(keys)} keys, a blank between them")
 
     def on_flash(self, message: Flash) -> None:
         self.flash(message.text, bad=message.bad)

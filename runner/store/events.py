@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ KEEP = 50_000
 """Rows kept; older ones are in the rotated log files."""
 TEXT_LIMIT = 2_000
 """Characters of one event's text."""
+
+_SELECT = "SELECT id, at, level, event, task, job, attempt, text FROM events"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,26 +51,39 @@ def record(
     )
 
 
-def after(db: sqlite3.Connection, id: int, *, limit: int) -> list[Event]:
-    """Events newer than `id`, oldest first."""
-    rows = db.execute(
-        "SELECT id, at, level, event, task, job, attempt, text FROM events WHERE id > ? ORDER BY id LIMIT ?",
-        (id, limit),
-    )
+def after(
+    db: sqlite3.Connection,
+    id: int,
+    *,
+    limit: int,
+    levels: tuple[str, ...] = (INFO, WARN, ERROR),
+    job: str | None = None,
+    text: str | None = None,
+) -> list[Event]:
+    """Events newer than `id` that `newest` would give, oldest first."""
+    where, values = _wanted(levels, job, text)
+    rows = db.execute(f"{_SELECT} WHERE id > ?{where} ORDER BY id LIMIT ?", (id, *values, limit))
     return [_event(row) for row in rows]
 
 
 def newest(
-    db: sqlite3.Connection, *, limit: int, levels: tuple[str, ...] = (INFO, WARN, ERROR), job: str | None = None
+    db: sqlite3.Connection,
+    *,
+    limit: int,
+    levels: tuple[str, ...] = (INFO, WARN, ERROR),
+    job: str | None = None,
+    before: int | None = None,
+    text: str | None = None,
 ) -> list[Event]:
-    """The last events of these levels, oldest first; of one job when `job` is given."""
-    marks = ", ".join("?" * len(levels))
-    where, values = ("AND job = ?", [job]) if job is not None else ("", [])
-    rows = db.execute(
-        f"SELECT id, at, level, event, task, job, attempt, text FROM events WHERE level IN ({marks}) {where} "  # noqa: S608 - marks only
-        "ORDER BY id DESC LIMIT ?",
-        (*levels, *values, limit),
-    ).fetchall()
+    """The last events of these levels, oldest first.
+
+    `job`: only of this one. `before`: only older than this id. `text`: only those with it in what is shown of
+    them, a to z being A to Z. What looks for a rare kind looks through the table, which `prune` keeps short.
+    """
+    where, values = _wanted(levels, job, text)
+    upto = "id < ?" if before is not None else "TRUE"
+    given = (before,) if before is not None else ()
+    rows = db.execute(f"{_SELECT} WHERE {upto}{where} ORDER BY id DESC LIMIT ?", (*given, *values, limit)).fetchall()
     return [_event(row) for row in reversed(rows)]
 
 
@@ -77,6 +93,23 @@ def prune(db: sqlite3.Connection, *, keep: int = KEEP, batch: int = 500) -> int:
         "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id <= (SELECT max(id) FROM events) - ? LIMIT ?)",
         (keep, batch),
     ).rowcount
+
+
+def _wanted(levels: tuple[str, ...], job: str | None, text: str | None) -> tuple[str, list[str]]:
+    """The conditions, each with `AND` before it, and what they are given."""
+    where, values = "", list[str]()
+    if set(levels) != {INFO, WARN, ERROR}:
+        where += f" AND level IN ({', '.join('?' * len(levels))})"
+        values += levels
+    if job is not None:
+        where += " AND job = ?"
+        values.append(job)
+    if text is not None:
+        part = re.sub(r"([\\%_])", r"\\\1", text)
+        columns = ("text", "job", "task", "event")
+        where += " AND (" + " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns) + ")"
+        values += [f"%{part}%"] * len(columns)
+    return where, values
 
 
 def _event(row: tuple[int, int, str, str, str | None, str | None, int | None, str]) -> Event:

@@ -197,7 +197,7 @@ def test_more_events_than_a_look_can_take_are_counted_as_skipped(
 
 def test_a_job_that_was_removed_is_no_page(feed: Feed, db: sqlite3.Connection, clock: ManualClock) -> None:
     job = make_job(db, status=JobStatus.DONE)
-    ask = JobAsk(job_id=job.id)
+    ask = JobAsk(job=job.id)
     there = feed.read(ask, now=clock.now()).page
     db.execute("DELETE FROM jobs")
 
