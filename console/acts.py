@@ -12,8 +12,9 @@ from textual.message import Message
 
 from console.clean import clean, cleaned
 from console.feed import Feed
-from console.messages import Done, KillEnded, Plan, Planned, RaiseEnded, ResumeEnded, Said
-from runner.commands import Door, who
+from console.messages import Done, ForceAsked, KillEnded, Plan, Planned, RaiseEnded, ResumeEnded, Said
+from console.screens.force import told
+from runner.commands import Door, Targets, who
 from runner.errors import RunnerError
 from runner.home import Home
 from runner.units import Clock, MicroUsd
@@ -30,6 +31,8 @@ class Acts:
         # A kill has its own connection: it never stands behind a replay of a thousand jobs.
         self._kills = Door(home, db=db, clock=clock, by=who("console"))
         self._others = Door(home, db=db, clock=clock, by=who("console"))
+        self._forces = Door(home, db=db, clock=clock, by=who("console"))
+        self._force_turn = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._kill_turn = threading.Lock()
         self._other_turn = threading.Lock()
@@ -43,6 +46,30 @@ class Acts:
                     return KillEnded(cleaned(self._kills.kill(now=now, reason="k in the console")), now)
             except (RunnerError, OSError) as error:
                 return KillEnded(None, now, clean(str(error)))
+
+        self._start(act)
+
+    def force_targets(self) -> None:
+        """Find out what a force would end. Tells ForceAsked."""
+
+        def act() -> Message:
+            try:
+                with self._force_turn:
+                    return ForceAsked(cleaned(self._forces.force_targets()))
+            except (RunnerError, OSError) as error:
+                return ForceAsked(None, clean(str(error)))
+
+        self._start(act)
+
+    def force(self, shown: Targets) -> None:
+        """End these from outside. Tells Done."""
+
+        def act() -> Message:
+            try:
+                with self._force_turn:
+                    return Done(cleaned(told(self._forces.force(shown=shown, reason="K in the console"))))
+            except (RunnerError, OSError) as error:
+                return Done(Said(f"not done: {clean(str(error))}", bad=True))
 
         self._start(act)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
 from console.seen import Seen
 from console.views.table import RowId
-from runner.commands import Door, Killed, Raised, Resumed
-from runner.snapshot import Reader, ReplayPlan
+from runner.commands import Door, Killed, Raised, Resumed, Targets
+from runner.snapshot import Reader
 
 if TYPE_CHECKING:
     from console.screens.question import Question
@@ -66,6 +66,14 @@ class KillEnded(Message):
 
 
 @dataclass
+class ForceAsked(Message):
+    """What a force would end is known, or could not be found out."""
+
+    targets: Targets | None
+    error: str | None = None
+
+
+@dataclass
 class ResumeEnded(Message):
     """A resume was recorded, or could not be."""
 
@@ -83,13 +91,13 @@ class RaiseEnded(Message):
 
 @dataclass
 class Plan(Message):
-    """A person wants something done to dead jobs of which more has to be known before it is asked about."""
+    """A person wants something done to jobs of which more has to be known before it is asked about."""
 
     key: str
     """That was pressed, for a console that may change nothing."""
-    read: Callable[[Reader], ReplayPlan]
+    read: Callable[[Reader], Any]
     """Runs in a thread, in the turn of the reader."""
-    then: Callable[[ReplayPlan], Do | Flash]
+    then: Callable[[Any], Do | Flash]
     """What to do with what was read."""
 
 
@@ -98,7 +106,7 @@ class Planned(Message):
     """It is known, or could not be."""
 
     plan: Plan
-    known: ReplayPlan | None
+    known: Any | None
     generation: int
     """Of the database that was on the screen when the key was pressed."""
     error: str | None = None

@@ -18,12 +18,13 @@ from console import terminal
 from console.acts import Acts
 from console.clean import clean
 from console.feed import Feed
-from console.format import clock, count, exact_age, place, plural
+from console.format import clock, exact_age, place, plural
 from console.look import ASCII, UNICODE, Look
 from console.messages import (
     Do,
     Done,
     Flash,
+    ForceAsked,
     KillEnded,
     Looked,
     LookNow,
@@ -35,6 +36,7 @@ from console.messages import (
 from console.output import ThriftyApp
 from console.replays import Replays
 from console.screens.board import Board
+from console.screens.force import ForceQuestion
 from console.screens.help import Help
 from console.screens.question import Question
 from console.screens.raising import RaiseQuestion
@@ -113,6 +115,12 @@ class ConsoleApp(ThriftyApp[None]):
         self.watch_home.start()
         self.set_interval(CHECK_S, self._check)
 
+    def on_app_blur(self) -> None:
+        self.watch_home.slow = True
+
+    def on_app_focus(self) -> None:
+        self.watch_home.slow = False
+
     def on_unmount(self) -> None:
         self.watch_home.stop()
 
@@ -189,6 +197,35 @@ class ConsoleApp(ThriftyApp[None]):
                     "stop recorded, without grace" if message.now else "stop recorded; k again cuts calls in flight"
                 )
         self.board.draw_edges()
+
+    def action_force(self) -> None:
+        """Ask whether to end the runner's processes from outside."""
+        if self._refused("K"):
+            return
+        self.board.flash("looking which processes run")
+        self.acts.force_targets()
+
+    def on_force_asked(self, message: ForceAsked) -> None:
+        targets = message.targets
+        if self.screen is not self.board:
+            self.board.flash("not forced: the screen changed meanwhile")
+        elif targets is None:
+            self.board.flash(f"not forced: {message.error}", bad=True)
+        elif not targets.processes:
+            why = "; ".join(targets.refused) or "nothing of this home runs here"
+            self.board.flash(f"not forced: {why}", bad=bool(targets.refused))
+        else:
+            self.board.flash("")
+            question = ForceQuestion(targets, self.seen, self.options.look, self.monotonic)
+
+            def answered(yes: bool | None) -> None:
+                if yes:
+                    self.board.flash("stop sent; ending them")
+                    self.acts.force(targets)
+                else:
+                    self.board.flash("left as they are; k stops without ending them")
+
+            self.push_screen(question, answered)
 
     def action_resume(self) -> None:
         """Ask whether to clear the stop."""
@@ -299,6 +336,16 @@ class ConsoleApp(ThriftyApp[None]):
 
     def action_help(self) -> None:
         self.push_screen(Help(self.board.pane, self.options.look, readonly=self.options.readonly))
+
+    def action_palette(self) -> None:
+        from console.registry import commands  # noqa: PLC0415 - the first picture does not wait for it
+        from console.screens.palette import Palette  # noqa: PLC0415
+
+        def chosen(press: str | None) -> None:
+            if press:
+                self.simulate_key(press)
+
+        self.push_screen(Palette(commands(self.board.pane, readonly=self.options.readonly), self.options.look), chosen)
 
     def action_draw_anew(self) -> None:
         self.redraw_all()

@@ -28,6 +28,8 @@ class Watch:
         self._tell = tell
         self._ask = ask
         self._wanted = 0
+        self.slow = False
+        """Nobody looks: the terminal's window is not in front."""
         self._wake = threading.Event()
         self._ended = False
         self._told: Seen | None = None
@@ -61,7 +63,7 @@ class Watch:
                     self._tell(Looked(seen, wanted))
                 except RuntimeError:
                     return  # the screen is gone
-            self._wake.wait(TICK_S)
+            self._wake.wait(2 * TICK_S if self.slow else TICK_S)
 
     def _is_news(self, seen: Seen) -> bool:
         told = self._told

@@ -26,7 +26,7 @@ from console.panes.pane import Pane
 from console.panes.schedules import SchedulesPane
 from console.panes.spend import SpendPane
 from console.seen import OVERLAYS, Ask, Seen, View
-from console.views.frame import key_bar, tabs
+from console.views.frame import folded, key_bar, tabs
 from console.views.vitals import vitals
 from console.widgets.lines import Lines
 from runner.snapshot import Job, JobStatus
@@ -41,12 +41,15 @@ class Board(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(view.value, f"open('{view.name}')", show=False) for view in View if view is not View.JOB),
         Binding("k", "app.kill", show=False),
+        Binding("K", "app.force", show=False),
         Binding("u", "app.resume", show=False),
         Binding("r", "app.replay", show=False),
         Binding("z", "app.undo", show=False),
         Binding("y", "copy", show=False),
         Binding("dollar_sign", "app.raise_cap", show=False),
         Binding("question_mark", "app.help", show=False),
+        Binding("colon", "app.palette", show=False),
+        Binding("ctrl+e", "fold_vitals", show=False),
         Binding("q", "back(True)", show=False),
         Binding("escape", "back(False)", show=False),
         Binding("j", "no_move", show=False),
@@ -81,6 +84,8 @@ class Board(Screen[None]):
         self._under = View.HOME
         """What the open overlay lies over."""
         self._flash_until = 0.0
+        self._folded = False
+        """Of the vitals only the line that matters most is shown."""
 
     def compose(self) -> ComposeResult:
         yield self._vitals
@@ -128,7 +133,7 @@ class Board(Screen[None]):
         if self.seen is None or width <= 0:
             return
         board = vitals(self.seen, width, self.look, place=self.place, readonly=self.readonly, sending=self.sending)
-        self._vitals.show_lines(board)
+        self._vitals.show_lines((folded(self.seen, board, sending=self.sending),) if self._folded else board)
         self._tabs.show_lines((tabs(self.seen, tuple(self.panes.values()), self.pane, width, self.look),))
         self._keys.show_lines((key_bar(self.pane, width, readonly=self.readonly),))
 
@@ -174,6 +179,12 @@ class Board(Screen[None]):
             self.app.exit()
         else:
             self.flash("q quits; the runner goes on")
+
+    def action_fold_vitals(self) -> None:
+        """Give the room of the vitals to the pane, or take it back. A stop is shown all the same."""
+        self._folded = not self._folded
+        self._vitals.styles.height = 1 if self._folded else 4
+        self.draw_edges()
 
     def action_no_move(self) -> None:
         self.flash("arrows move; k = KILL")

@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from console.line import EMPTY, Line, line
 from console.look import Look, Role
 from console.panes.pane import Pane
-from console.registry import EVERYWHERE, SCREEN, of_pane
+from console.registry import EVERYWHERE, SCREEN
 from console.widgets.text import Text
 
 _NOTES = (
@@ -60,8 +60,9 @@ class Help(ModalScreen[None]):
 
 def help_lines(pane: Pane, *, readonly: bool) -> tuple[Line, ...]:
     """The keys that work in a pane, and the words its states are told in."""
-    here = tuple((one.key, one.does) for one in of_pane(pane) if not (readonly and one.writes))
-    kill, *others = [(one.key, one.does) for one in EVERYWHERE]
+    here = tuple((one.key, one.does) for one in pane.keys if not (readonly and one.writes))
+    here_too = {key.key for key in pane.keys}
+    kill, *others = [(one.key, one.does) for one in EVERYWHERE if one.key not in here_too]
     acts = (("read-only", "nothing can be changed: started with --readonly"),) if readonly else (kill, *_NOTES, *others)
     lines: list[Line] = []
     screen = tuple((one.key, one.does) for one in SCREEN if one.key not in ("q", "?"))

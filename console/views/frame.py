@@ -11,6 +11,7 @@ from console.panes.pane import Pane
 from console.registry import in_bar
 from console.seen import Seen
 
+
 def tabs(seen: Seen, panes: Sequence[Pane], chosen: Pane, width: int, look: Look) -> Line:
     """The panes by their digits, the open one in brackets; a number and a `!` where something waits."""
     spans: list[Span] = [Span(look.rule, Role.DIM)]

@@ -223,13 +223,13 @@ async def test_q_quits_and_neither_escape_nor_control_c_does(app: ConsoleApp) ->
 async def test_help_tells_the_keys_of_the_view_it_was_opened_in(app: ConsoleApp) -> None:
     async with app.run_test(size=(100, 40)) as pilot:
         await pilot.press("3", "question_mark")
-        await shows(pilot, "kill: stops everything at once", "marks; * marks all", "SILENT")
+        await shows(pilot, "kill: stops everything at once", "marks a job, or", "SILENT")
         await pilot.press("question_mark")
         await lacks(pilot, "ACTS")
         await pilot.press("1", "question_mark")
         await shows(pilot, "ACTS")
 
-        assert "marks; * marks all" not in text_of(app)
+        assert "marks a job, or" not in text_of(app)
 
 
 async def test_old_numbers_never_look_like_new_ones(
