@@ -9,11 +9,17 @@ from typing import Any
 
 from runner.gate.http import BadRequest
 
+MOST_PARTS = 1_000_000
+"""Braces, brackets, commas and colons of a body, those inside its texts too. Each costs a microsecond or two, here and
+where it is bounded, in which nothing else happens; no model reads a text that has as many."""
+
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
     """The JSON object of a body. Raises BadRequest for anything else, a repeated key included."""
+    if sum(map(body.count, (b"{", b"[", b",", b":"))) > MOST_PARTS:
+        raise BadRequest(413, f"the body has more than {MOST_PARTS:,} braces, brackets, commas and colons")
     try:
         value = json.loads(
             body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite

@@ -166,6 +166,15 @@ async def test_a_body_that_is_not_one_plain_object_is_refused(gate: House, vendo
     assert gate.charges() == []
 
 
+@pytest.mark.parametrize("part", [b"[]", b"{}", b'{"a":1}', b"1"])
+async def test_a_body_of_millions_of_parts_is_refused_unread(gate: House, part: bytes) -> None:
+    """Reading one took half a minute, in which no kill was heard."""
+    answer = await raw(gate, request(gate, b'{"model": "house-model", "metadata": [' + part + b"," * 1_000_000))
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"braces, brackets, commas and colons" in answer
+
+
 @pytest.mark.parametrize("said", [True, False])
 async def test_a_body_that_is_too_large_is_refused_and_its_sender_told(
     gate: House, monkeypatch: pytest.MonkeyPatch, said: bool
