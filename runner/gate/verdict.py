@@ -139,6 +139,7 @@ def of_transport(error: Exception, *, sent: bool) -> Verdict:
 
 def of_stream_error(kind: str) -> Verdict:
     """The meaning of an error event inside a 200 stream."""
+    kind = _text(kind)
     if kind in _SPEND_CODES:
         blow = Blow.TRIP
     else:
@@ -170,6 +171,11 @@ def _number(text: str | None) -> float | None:
     return value if value is not None and 0 <= value < 1e12 else None
 
 
+def _text(word: str) -> str:
+    """Half a surrogate pair, which JSON can hold, fits into no row."""
+    return word.encode("utf-8", "backslashreplace").decode()
+
+
 def _error_of(body: bytes) -> tuple[str, str, str]:
     """Type, error code and message of an error body; empty words where it has none."""
     try:
@@ -177,6 +183,6 @@ def _error_of(body: bytes) -> tuple[str, str, str]:
         details = error.get("details") or {}
         code = details.get("error_code") if isinstance(details, dict) else None
         words = (error.get("type"), code or error.get("code"), error.get("message"))
-        return tuple(word if isinstance(word, str) else "" for word in words)  # type: ignore[return-value]
+        return tuple(_text(word) if isinstance(word, str) else "" for word in words)  # type: ignore[return-value]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "", "", ""

@@ -130,6 +130,16 @@ def test_an_error_in_any_shape_is_judged_by_its_status(body: bytes) -> None:
     assert (verdict.money, verdict.blow, verdict.note) == (Money.STAND, Blow.FAILURE, "HTTP 500")
 
 
+@pytest.mark.parametrize("word", ["type", "message", "code"])
+def test_half_a_surrogate_pair_in_an_error_can_be_written_down(word: str) -> None:
+    """No row takes one: the money would stand as for a fault of ours, and the breaker learn nothing."""
+    verdict = of_status(429, json.dumps({"error": {word: "over\ud800loaded"}}).encode(), {}, now=NOW)
+
+    assert verdict.money is Money.RELEASE
+    assert verdict.note.encode()
+    assert of_stream_error("over\ud800loaded").note.encode()
+
+
 def test_a_note_stays_short() -> None:
     """It is kept in rows and shown on screens."""
     assert len(judge(500, kind="x" * 10_000).note) < 200
