@@ -17,7 +17,7 @@ from runner.gate.call import Call
 from runner.gate.endpoints import Endpoint, Passer
 from runner.gate.estimate import Bound
 from runner.gate.http import NO_RETRY, Responder
-from runner.gate.local import RemoteWatch
+from runner.gate.local import RemoteWatch, came_from_elsewhere
 from runner.gate.passes import Pass
 from runner.gate.rates import Price
 from runner.gate.toolcalls import StreamedCalls
@@ -164,7 +164,9 @@ class Flight:
             meter = self._endpoint.meter(self._call.model)
             meter.feed(body)
             used = meter.complete()
-        if self._watch is not None and self._watch.sees(body):
+        if self._watch is not None and (
+            came_from_elsewhere(parsed) if isinstance(parsed, dict) else self._watch.sees(body)
+        ):
             await self._end(REMOTE)
         elif used is not None:
             await self._settle(used)

@@ -71,13 +71,18 @@ class LocalModels:
             async with asyncio.timeout(ASK_S):
                 answer = await self._client.post(url, json={"model": model})
             told = answer.json() if answer.status_code == 200 else {}
-        except (httpx.HTTPError, OSError, TimeoutError, ValueError):
+        except (httpx.HTTPError, OSError, TimeoutError, ValueError, RecursionError):
             return None
-        return isinstance(told, dict) and any(told.get(field) for field in ("remote_host", "remote_model"))
+        return came_from_elsewhere(told)
+
+
+def came_from_elsewhere(told: object) -> bool:
+    """Whether a whole answer of a daemon says that its model is not on this machine. What the model says is not it."""
+    return isinstance(told, dict) and any(told.get(field) for field in ("remote_host", "remote_model"))
 
 
 class RemoteWatch:
-    """Looks for the mark of a forwarded answer in its bytes as they pass, wherever the chunks are cut."""
+    """Looks for the mark of a forwarded answer in the bytes of a stream as they pass, wherever the chunks are cut."""
 
     def __init__(self) -> None:
         self._tail = b""

@@ -115,6 +115,18 @@ async def test_words_of_an_answer_are_no_mark(gate: House, daemon: FakeAnthropic
     assert [charge[0] for charge in gate.charges()] == ["settled"] * 2
 
 
+async def test_what_a_model_gives_a_tool_is_no_mark(gate: House, daemon: FakeAnthropic) -> None:
+    """A tool may well have a remote host among its arguments."""
+    used = {"type": "tool_use", "id": "t", "name": "ssh", "input": {"remote_host": "web1"}}
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    daemon.script(Reply(body=json.dumps({"model": "house-cellar", "content": [used], "usage": usage}).encode()))
+
+    answer = await ask(gate)
+
+    assert answer.status_code == 200
+    assert [charge[0] for charge in gate.charges()] == ["settled"]
+
+
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
@@ -151,6 +163,7 @@ async def test_a_daemon_that_is_not_there_is_left_to_the_call(tmp_path: Path) ->
         (200, b'{"error": "unexpected endpoint"}', False),
         (200, b"[]", False),
         (200, b"<html>", False),
+        (200, b"[" * 100_000, False),
         (404, b'{"remote_host": "https://a"}', False),
         (500, b"", False),
     ],
