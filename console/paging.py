@@ -9,36 +9,67 @@ from console.seen import PAGE
 from console.views.table import RowId
 from runner.snapshot import Job
 
+_FAR = 2**62
+"""Beyond every id."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A page of all jobs, newest first."""
+    """A page of a list of jobs, which begins with the newest or with the oldest."""
 
     upto: int | None = None
-    """Its newest id, when it was reached from above; both None: the newest page."""
+    """The id of its first row, when it was reached from above; both None: the first page."""
     after: int | None = None
-    """The id just below its oldest, when it was reached from below."""
+    """The id just below its last row, when it was reached from below."""
+    oldest_first: bool = False
+    before: int | None = 0
+    """About how many rows are above it; None: not known."""
 
-    def above(self, rows: Sequence[Job]) -> bool:
-        """Whether there may be newer rows than these."""
-        return self.upto is not None or (self.after is not None and len(rows) >= PAGE)
+    @property
+    def begins(self) -> int | None:
+        """The id a search begins beyond; None: at its very end."""
+        if self.after is not None:
+            return self.after
+        return None if self.upto is None else self.upto - 1 if self.oldest_first else self.upto + 1
 
-    def below(self, rows: Sequence[Job]) -> bool:
-        """Whether there may be older rows than these."""
-        return self.after > 0 if self.after is not None else len(rows) >= PAGE
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing is below it."""
+        return self.after == (_FAR if self.oldest_first else 0)
+
+    def above(self, *, more: bool) -> bool:
+        """Whether there may be rows before these; `more`: the search that found them has not come to its end."""
+        return self.upto is not None or (self.after is not None and more)
+
+    def below(self, *, more: bool) -> bool:
+        """Whether there may be rows behind these."""
+        return not self.at_end if self.after is not None else more
 
     def moved(self, to: str, rows: Sequence[Job]) -> Window:
-        """The window after a move to `newest`, `newer`, `older` or `oldest`; half of the rows stay."""
-        if to == "oldest":
-            return Window(after=0)
-        if to == "newest" or not rows:
-            return Window()
-        middle = rows[len(rows) // 2].id
-        return Window(upto=middle) if to == "older" else Window(after=middle)
+        """The window after a move; half of the rows stay.
 
-    def keeping(self, cursor: RowId | None, rows: Sequence[Job], shown: Sequence[Job]) -> Window | None:
+        `newest` and `oldest` are the first and the last page, `newer` and `older` those beside this one, as in a list
+        that begins with the newest.
+        """
+        if to == "oldest":
+            return Window(after=_FAR if self.oldest_first else 0, oldest_first=self.oldest_first, before=None)
+        if to == "newest" or not rows:
+            return Window(oldest_first=self.oldest_first)
+        half = len(rows) // 2
+        middle = rows[half].id
+        if to == "older":
+            before = None if self.before is None else self.before + half
+            return Window(upto=middle, oldest_first=self.oldest_first, before=before)
+        before = None if self.before is None else max(0, self.before + half - PAGE)
+        return Window(after=middle, oldest_first=self.oldest_first, before=before)
+
+    def keeping(self, cursor: RowId | None, rows: Sequence[Job], shown: Sequence[Job], *, more: bool) -> Window | None:
         """Another window, when the row under the cursor only slid out of `rows`, pushed by newer ones; else None."""
-        slid = isinstance(cursor, int) and rows and cursor < rows[-1].id and self.below(rows)
-        if not slid or not shown or cursor not in {job.id for job in shown}:
+        if self.oldest_first or not rows or not shown or not self.below(more=more):
             return None
-        return Window(upto=shown[0].id)
+        slid = isinstance(cursor, int) and cursor < rows[-1].id and cursor in {job.id for job in shown}
+        return Window(upto=shown[0].id, before=None) if slid else None
+
+
+FIRST = Window()
+"""The newest."""

@@ -10,13 +10,14 @@ import heapq
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from runner.filter import Field, Filter, Term
-from runner.store.jobs import JobStatus
+from runner.store.jobs import Job, JobStatus, job_of
 from runner.units import UnixMs
+from runner.views import columns
 
 FIRST_STEP = 512
 """Rows looked at first; every further step takes four times as many, so that what is near is found at once."""
@@ -24,11 +25,14 @@ LAST_STEP = 16_384
 SORTED_MOST = 300_000
 """Entries of an index that is not in the order of ids, beyond which going over the rows is quicker."""
 NARROW = 20_000
-"""A state with fewer jobs than this leads the search before any task does."""
+"""A state with fewer jobs than this always leads the search."""
+FEW = 2_000
+"""Waiting jobs, of which the index of gates is used."""
 TASKS_MOST = 16
 """Tasks that are searched each along its own part of the index."""
 
 _OPEN = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+_WAITING = "status = 'pending' AND waiting_gate IS NOT NULL"
 _ENDED = frozenset({JobStatus.HALTED, JobStatus.CANCELLED, JobStatus.DEAD})
 
 
@@ -102,6 +106,24 @@ def find(
             return Found(ids=tuple(found), go_on=None, looked=looked)
         at, step = upto, min(step * 4, LAST_STEP)
     return Found(ids=tuple(found), go_on=at, looked=looked)
+
+
+def listed(
+    db: sqlite3.Connection, ids: Sequence[int], wanted: Filter, *, now: UnixMs, dearest: int | None, cut: bool
+) -> tuple[Job, ...]:
+    """Those of these jobs that are there and meant, in the order of `ids`; or so many of the dearest, dearest first."""
+    where, values = condition(wanted, now=now)
+    last = "" if dearest is None else "ORDER BY settled + held DESC, id DESC LIMIT ?"
+    sql = (
+        f"SELECT {columns(cut=cut)} FROM jobs "  # noqa: S608 - our own words
+        f"WHERE id IN (SELECT value FROM json_each(?)) AND {where} {last}"
+    )
+    given = (json.dumps(list(ids)), *values, *(() if dearest is None else (dearest,)))
+    found = [job_of(row) for row in db.execute(sql, given)]
+    if dearest is None:
+        place = {id: number for number, id in enumerate(ids)}
+        found.sort(key=lambda job: place[job.id])
+    return tuple(found)
 
 
 def condition(wanted: Filter, *, now: UnixMs) -> tuple[str, tuple[str | int, ...]]:
@@ -196,19 +218,39 @@ def _sources(db: sqlite3.Connection, wanted: Filter, *, oldest_first: bool) -> l
     by_state = None
     if JobStatus.DONE not in states and sum(counts[state] for state in states & _OPEN) <= SORTED_MOST:
         by_state = [_of_state(state, oldest_first=oldest_first) for state in JobStatus if state in states]
-    if by_state is not None and number <= NARROW:
-        return by_state
+        if any(term.field is Field.WAITING and not term.negated for term in wanted.terms) and _few_wait(db):
+            by_state = [_of_waiting(oldest_first=oldest_first)]
     names = _names(db, wanted)
-    if names is not None:
+    if names is not None and (by_state is None or _tasks_have_fewer(db, names, number)):
         return [_of_task(name, oldest_first=oldest_first) for name in names]
-    # Over the rows, what is a good part of all is found sooner than it is sorted.
-    return by_state if by_state is not None and number * 3 < sum(counts.values()) else None
+    # What is a good part of all is found sooner over the rows than it is sorted.
+    few = number <= NARROW or number * 3 < sum(counts.values())
+    return by_state if few else None
+
+
+def _few_wait(db: sqlite3.Connection) -> bool:
+    # Its entries do not hold the state, so each costs a row; of many, those of `jobs_open` are sooner gone over.
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_waiting WHERE {_WAITING} LIMIT ?)"  # noqa: S608
+    return bool(db.execute(sql, (FEW,)).fetchone()[0] < FEW)
+
+
+def _tasks_have_fewer(db: sqlite3.Connection, names: list[str], number: int) -> bool:
+    for name in names:
+        sql = "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_task WHERE task = ? LIMIT ?)"
+        number -= db.execute(sql, (name, min(number, NARROW))).fetchone()[0]
+        if number <= 0:
+            return False
+    return True
 
 
 def _of_state(state: JobStatus, *, oldest_first: bool) -> _Source:
     # The state stands there as a literal: only so SQLite sees that the partial index has all of it.
     index = "jobs_ended" if state in _ENDED else "jobs_open"
     return _Source(_ids(f"jobs INDEXED BY {index}", f"status = '{state.value}'", oldest_first=oldest_first))
+
+
+def _of_waiting(*, oldest_first: bool) -> _Source:
+    return _Source(_ids("jobs INDEXED BY jobs_waiting", _WAITING, oldest_first=oldest_first))
 
 
 def _of_task(name: str, *, oldest_first: bool) -> _Source:

@@ -14,11 +14,14 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from runner import letters, pace, spending
+from runner import letters, listing, pace, spending
 from runner.errors import NotFound, StoreMissing, StoreNewer
+from runner.filter import EVERYTHING, EXAMPLES, BadFilter, Field, Filter, Term, parse
+from runner.filter import WORDS as FIELD_WORDS
 from runner.heartbeat import last_beat
 from runner.home import Home
 from runner.letters import DeadGroup, DeadPage, ReplayPlan
+from runner.listing import Found
 from runner.lock import lock_is_held
 from runner.pace import HourSpend, Pace, PartSpend, Slice
 from runner.price_age import ListDate, list_date
@@ -70,8 +73,12 @@ from runner.why import why
 from runner.work.conversation import Verdict, told, verdicts
 
 __all__ = [
+    "EVERYTHING",
+    "EXAMPLES",
+    "FIELD_WORDS",
     "Alerts",
     "Attempt",
+    "BadFilter",
     "BrakeView",
     "Breaker",
     "BreakerState",
@@ -82,6 +89,9 @@ __all__ = [
     "Draft",
     "DraftState",
     "Event",
+    "Field",
+    "Filter",
+    "Found",
     "Health",
     "HeldCall",
     "Holds",
@@ -104,9 +114,11 @@ __all__ = [
     "Slice",
     "SpendView",
     "StopView",
+    "Term",
     "Verdict",
     "Vitals",
     "Waiting",
+    "parse",
     "status_json",
     "told",
 ]
@@ -218,6 +230,46 @@ class Reader:
         with self._reading() as db:
             found = [jobs.job_of(row) for row in db.execute(sql, (*values, limit))]
         return tuple(found if after is None else reversed(found))
+
+    def find(
+        self,
+        wanted: Filter,
+        *,
+        now: UnixMs,
+        beyond: int | None = None,
+        oldest_first: bool = False,
+        limit: int,
+        most: int,
+    ) -> Found:
+        """Ids of jobs a filter means, beyond an id, after a look at about `most` rows at the most."""
+        with self._reading() as db:
+            return listing.find(db, wanted, now=now, beyond=beyond, oldest_first=oldest_first, limit=limit, most=most)
+
+    def listed(
+        self,
+        ids: Sequence[int],
+        wanted: Filter = EVERYTHING,
+        *,
+        now: UnixMs,
+        dearest: int | None = None,
+        cut: bool = True,
+    ) -> tuple[Job, ...]:
+        """Those of these jobs that are there and meant by the filter, in the order of `ids`. `cut` as in `jobs`.
+
+        `dearest`: only so many, those that cost most, the dearest first.
+        """
+        with self._reading() as db:
+            return listing.listed(db, ids, wanted, now=now, dearest=dearest, cut=cut)
+
+    def total(self, wanted: Filter) -> int | None:
+        """How many jobs a filter means, where counters know it."""
+        with self._reading() as db:
+            return listing.exact_total(db, wanted)
+
+    def tasks(self, *, limit: int = 200) -> tuple[str, ...]:
+        """Names of tasks that have jobs, by name."""
+        with self._reading() as db:
+            return tuple(listing.tasks(db, limit=limit))
 
     def running(self, *, limit: int = 200, cut: bool = False) -> tuple[tuple[Job, Attempt], ...]:
         """Running jobs, oldest first, each with the attempt in progress. `cut` as in `jobs`."""

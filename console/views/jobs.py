@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console.format import age, money
-from console.look import Role
+from console.clean import clean, one_line
+from console.format import age, count, money, plural
+from console.line import Line, Span, fit, line, spread, width_of
+from console.look import Look, Role
+from console.paging import Window
+from console.searching import MOST, JobsPage, Order
 from console.views.table import Column, Listing, Row
 from runner.snapshot import Attempt, Job, JobStatus
+from runner.units import SECOND_MS
 
 STATUS_ROLES = {
     JobStatus.PENDING: Role.PLAIN,
@@ -17,6 +22,9 @@ STATUS_ROLES = {
     JobStatus.CANCELLED: Role.DIM,
     JobStatus.DEAD: Role.BAD,
 }
+
+SEARCH_SHOWN_MS = 2 * SECOND_MS
+"""A search that ended longer ago than this is told."""
 
 _KEY = Column(title="job", width=18, grow=2, most=44)
 _TASK = Column(title="task", width=10, rank=3, grow=1, most=20)
@@ -52,15 +60,66 @@ def running(pairs: Sequence[tuple[Job, Attempt]], now: int) -> Listing:
     )
 
 
-def all_jobs(jobs: Sequence[Job], now: int, *, newest: bool, full: bool) -> Listing:
-    """A page of all jobs, newest first. `newest`: none is newer; `full`: there may be older ones."""
+def all_jobs(
+    jobs: Sequence[Job], now: int, *, empty: str, more_above: bool = False, more_below: bool = False
+) -> Listing:
+    """A page of all jobs."""
     return Listing(
         columns=_ALL,
         rows=tuple(_any(job, now) for job in jobs),
-        empty="no job was ever queued: afk-runner enqueue TASK",
-        more_above=not newest,
-        more_below=full,
+        empty=empty,
+        more_above=more_above,
+        more_below=more_below,
     )
+
+
+def jobs_title(
+    page: JobsPage,
+    window: Window,
+    *,
+    wanted: str,
+    order: Order,
+    marks: int,
+    view: tuple[int, int],
+    now: int | None,
+    width: int,
+    look: Look,
+) -> Line:
+    """What is listed and how, and which rows of how many are in view."""
+    among = f" of the newest {count(MOST)}" if order is Order.DEAREST and page.more and not page.searching else ""
+    right = line(
+        (f"{count(marks)} marked  " if marks else "", Role.ACCENT),
+        (_searched(page, now), Role.WARN),
+        (_rows(page, window, view), Role.DIM),
+    )
+    room = max(0, width - width_of(right) - 1)
+    sorted_by = line((f"  {order.value}{among}", Role.DIM))
+    what = line((" JOBS", Role.DIM), (f"  {one_line(clean(wanted))}" if wanted else "", Role.ACCENT))
+    left = fit(what, max(0, room - width_of(sorted_by) - 1), look) if wanted else what
+    return spread((*left, *sorted_by), (*right, Span(" ")), width, look)
+
+
+def _searched(page: JobsPage, now: int | None) -> str:
+    if page.searching:
+        return f"searching, {count(page.looked)} looked at  "
+    if page.searched_at is not None and now is not None and now - page.searched_at >= SEARCH_SHOWN_MS:
+        return f"searched {age(now - page.searched_at)} ago  "
+    return ""
+
+
+def _rows(page: JobsPage, window: Window, view: tuple[int, int]) -> str:
+    """`rows 1-14 of 131`; with a `~` where rows above are not counted one by one, and a `+` where there may be more."""
+    loaded, (top, end) = len(page.jobs), view
+    if end <= top:
+        return ""
+    before = window.before
+    if before is None and window.at_end and page.total is not None:
+        before = max(0, page.total - loaded)
+    if before is None:
+        return f"{plural(end - top, 'row')} of {count(page.total)}" if page.total is not None else "far from the first"
+    total = count(page.total) if page.total is not None else f"{count(before + loaded)}{'+' if page.more else ''}"
+    about = "~" if before else ""
+    return f"rows {about}{count(before + top + 1)}-{count(before + end)} of {total}"
 
 
 def cost(job: Job) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.message import Message
 
 from console.format import count
 from console.line import Line, fit, line, spread, width_of
@@ -15,6 +18,8 @@ from console.widgets.lines import Lines
 
 NEAR = 20
 """Rows before the end of what is loaded at which more are asked for."""
+MOST_MARKS = 1_000
+"""Jobs of one act."""
 
 
 class Table(Lines, can_focus=True):
@@ -25,6 +30,8 @@ class Table(Lines, can_focus=True):
         Binding("down,ctrl+n", "move(1)", show=False),
         Binding("pageup", "move_page(-1)", show=False),
         Binding("pagedown", "move_page(1)", show=False),
+        Binding("shift+up", "extend(-1)", show=False),
+        Binding("shift+down", "extend(1)", show=False),
         Binding("home", "jump(-1)", show=False),
         Binding("end", "jump(1)", show=False),
         Binding("space", "mark", show=False),
@@ -33,10 +40,33 @@ class Table(Lines, can_focus=True):
         Binding("enter", "choose", show=False),
     ]
 
-    def __init__(self, look: Look, *, id: str | None = None, can_mark: bool = False, drifts: bool = False) -> None:
-        """`drifts`: until a key moves the cursor it is on the first row, whichever that is; for lists without acts."""
+    @dataclass
+    class AllWanted(Message):
+        """All that match are to be marked, of a list that holds a page of them."""
+
+    def __init__(
+        self,
+        look: Look,
+        *,
+        id: str | None = None,
+        can_mark: bool = False,
+        drifts: bool = False,
+        paged: bool = False,
+        drawn: Callable[[], None] | None = None,
+    ) -> None:
+        """`drifts`: until a key moves the cursor it is on the first row, whichever that is; for lists without acts.
+
+        `paged`: rows that are not in the list are elsewhere, so their marks stay. `drawn`: called whenever other rows
+        are in view, by whoever says above the list which they are.
+        """
         super().__init__(look, id=id)
         self._drifts = drifts
+        self._paged = paged
+        self._drawn = drawn
+        self._anchor: RowId | None = None
+        """Where a range of marks began."""
+        self._unranged: frozenset[RowId] = frozenset()
+        """What was marked before it."""
         self._moved = False
         self.listing = Listing(columns=())
         self.can_mark = can_mark
@@ -61,7 +91,8 @@ class Table(Lines, can_focus=True):
         if ghost is not None:
             rows.insert(self._ghost_place(ghost, rows), ghost)
         self.gone = frozenset({ghost.id}) if ghost is not None else frozenset()
-        self.marks &= ids | self.gone
+        if not self._paged:
+            self.marks &= ids | self.gone
         self.listing, self._rows, self._total = listing, tuple(rows), total
         if self.cursor is None and rows:
             self.cursor = rows[-1 if self._at_end else 0].id
@@ -73,13 +104,36 @@ class Table(Lines, can_focus=True):
 
     def forget(self, *, at_end: bool = False) -> None:
         """Start anew with the next list: another database, where no id means what it meant, or a far page."""
-        self.cursor, self.marks, self.gone, self._rows, self._top = None, frozenset(), frozenset(), (), 0
+        self.marks = frozenset()
+        self.turn_over(at_end=at_end)
+
+    def turn_over(self, *, at_end: bool = False) -> None:
+        """The next list is another part of the same: its marks stay."""
+        self.cursor, self.gone, self._rows, self._top, self._anchor = None, frozenset(), (), 0, None
         self._at_end, self._moved = at_end, False
         self.redraw()
 
+    def mark(self, ids: Iterable[RowId]) -> None:
+        """Mark these and no others."""
+        self.marks, self._anchor = frozenset(ids), None
+        self.redraw()
+
+    def markable(self, id: RowId) -> bool:  # noqa: ARG002 - lists with rows of several kinds look at it
+        """Whether a range marks it."""
+        return True
+
+    def in_view(self) -> tuple[int, int]:
+        """Places of the first row that is seen and of the one behind the last, among those of the list."""
+        return self._top, min(len(self._rows), self._top + self._room())
+
     def chosen(self) -> tuple[RowId, ...]:
-        """The marked rows in their order, or else the row under the cursor; rows that are gone are never chosen."""
+        """The marked rows in their order, or else the row under the cursor; rows that are gone are never chosen.
+
+        Of a paged list the marked rows of other pages come last.
+        """
+        here = {row.id for row in self._rows}
         ids = tuple(row.id for row in self._rows if row.id in self.marks and row.id not in self.gone)
+        ids += tuple(sorted((id for id in self.marks if id not in here), key=str)) if self._paged else ()
         if ids or self.cursor is None or self.cursor in self.gone:
             return ids
         return (self.cursor,)
@@ -102,18 +156,48 @@ class Table(Lines, can_focus=True):
     def action_mark(self) -> None:
         if not self.can_mark or self.cursor is None or self.cursor in self.gone:
             return
+        if self.cursor not in self.marks and not self._has_room(1):
+            return
         self.marks ^= {self.cursor}
         self._go((self._index() or 0) + 1)
 
+    def action_extend(self, by: int) -> None:
+        """Move and mark every row from where the first of these keys was pressed to the cursor."""
+        if not self.can_mark or self.cursor is None or self.cursor in self.gone:
+            self.action_move(by)
+            return
+        if self._anchor is None:
+            self._anchor, self._unranged = self.cursor, self.marks
+        self._go((self._index() or 0) + by, keep_anchor=True)
+        places = {row.id: place_of for place_of, row in enumerate(self._rows)}
+        if self._anchor in places and self.cursor in places:
+            low, high = sorted((places[self._anchor], places[self.cursor]))
+            ids = {row.id for row in self._rows[low : high + 1] if self.markable(row.id)} - self.gone
+            marks = self._unranged | ids
+        else:
+            marks = self.marks | (
+                {self.cursor} if self.cursor is not None else set()
+            )  # the range began on a page that is not loaded any more
+        if len(marks) <= len(self.marks) or self._has_room(len(marks) - len(self.marks)):
+            self.marks = marks
+        self.redraw()
+
+    def _has_room(self, more: int) -> bool:
+        if len(self.marks) + more <= MOST_MARKS:
+            return True
+        self.post_message(Flash(f"at most {count(MOST_MARKS)} are marked at once; c clears them"))
+        return False
+
     def action_mark_all(self) -> None:
-        if self.can_mark:
+        if self.can_mark and self._paged:
+            self.post_message(self.AllWanted())
+        elif self.can_mark:
             self.marks = frozenset(row.id for row in self._rows) - self.gone
             self.post_message(Flash(f"{count(len(self.marks))} marked; those that come later are not among them"))
             self.redraw()
 
     def action_clear_marks(self) -> None:
-        self.marks = frozenset()
-        self.redraw()
+        self.mark(())
 
     def action_choose(self) -> None:
         if self.cursor is None:
@@ -132,7 +216,7 @@ class Table(Lines, can_focus=True):
             return
         self._settle(room)
         placed = place(self.listing.columns, width - 1)
-        position = self._position(room)
+        position = self._position(room) if self._drawn is None else ()
         titles = fit(head_line(placed, self.look), width - (width_of(position) + 2 if position else 0), self.look)
         lines: list[Line] = [spread(titles, position, width, self.look)]
         for row in self._rows[self._top : self._top + room]:
@@ -150,11 +234,15 @@ class Table(Lines, can_focus=True):
         if not self._rows:
             lines.append(empty_line(self.listing))
         self.show_lines(tuple(lines))
+        if self._drawn is not None:
+            self._drawn()
 
     def on_resize(self) -> None:
         self.redraw()
 
-    def _go(self, index: int, *, ask: bool = True) -> None:
+    def _go(self, index: int, *, ask: bool = True, keep_anchor: bool = False) -> None:
+        if not keep_anchor:
+            self._anchor = None
         if not self._rows:
             return
         self._moved = True

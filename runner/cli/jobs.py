@@ -21,37 +21,61 @@ from runner.cli.shell import (
     say_table,
     stamp,
 )
-from runner.snapshot import Attempt, Job, JobDetail, JobStatus, told
+from runner.snapshot import (
+    Attempt,
+    Field,
+    Filter,
+    Job,
+    JobDetail,
+    JobStatus,
+    Reader,
+    Term,
+    parse,
+    told,
+)
 from runner.text import one_line
 from runner.units import SystemClock, duration, usd
 
 SHOWS_CHARS = 4_000
 """Of a payload, a result or a tail on the terminal; `--json` gives them whole."""
+LOOK = 100_000
+"""Rows gone over in one read transaction."""
 STEP_CHARS = 160
 """Of a recorded step."""
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog=example("afk-runner jobs --status pending --task digest"))(jobs)
+    app.command(
+        epilog=example(
+            "afk-runner jobs --status pending --task digest", "afk-runner jobs --filter 'err:timeout age<2h'"
+        )
+    )(jobs)
     app.command(epilog=example("afk-runner job digest-4f2a90c1d2e3b4a5"))(job)
     app.command(epilog=example("afk-runner why digest-4f2a90c1d2e3b4a5"))(why)
 
 
-def jobs(
+def jobs(  # noqa: PLR0917 - typer reads the flags from the signature
     home: HomeDir = None,
     status: Annotated[JobStatus | None, typer.Option("--status", help="Only these.")] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Only of this task.")] = None,
+    wanted: Annotated[
+        str, typer.Option("--filter", metavar="F", help="As / in the console: 'state:dead err:timeout age<2h'.")
+    ] = "",
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, the newest first."""
+    meant = parse(wanted)
     with reading(home) as reader:
-        found = reader.jobs(status=status, task=task, limit=limit, cut=not as_json)
+        if meant:
+            found = _matching(reader, meant, status=status, task=task, limit=limit, cut=not as_json)
+        else:
+            found = reader.jobs(status=status, task=task, limit=limit, cut=not as_json)
     if as_json:
         say_json([job_json(each) for each in found])
         return
     if not found:
-        remark("no jobs")
+        remark("no job is meant by that" if meant else "no jobs")
         return
     now = SystemClock().now()
     rows = [
@@ -64,6 +88,25 @@ def jobs(
     say_table(("KEY", "TASK", "STATUS", "TRIES", "COST", "AGE", "NOTE"), rows)
     if len(found) == limit:
         remark(f"the newest {limit}; --limit shows more")
+
+
+def _matching(
+    reader: Reader, meant: Filter, *, status: JobStatus | None, task: str | None, limit: int, cut: bool
+) -> tuple[Job, ...]:
+    if status is not None:
+        meant = meant.and_(Term(field=Field.STATE, values=(status.value,)))
+    if task is not None:
+        meant = meant.and_(Term(field=Field.TASK, values=(task,)))
+    now = SystemClock().now()
+    ids: list[int] = []
+    beyond: int | None = None
+    while len(ids) < limit:
+        found = reader.find(meant, now=now, beyond=beyond, limit=limit - len(ids), most=LOOK)
+        ids += found.ids
+        beyond = found.go_on
+        if beyond is None:
+            break
+    return reader.listed(ids, meant, now=now, cut=cut)
 
 
 def job(key: OneKey, home: HomeDir = None, as_json: AsJson = False) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
 from console.feed import Feed
 from console.paging import Window
 from console.panes.jobs import JobsAsk, JobsPane
+from console.searching import JobsPage
 from console.seen import PAGE
 from console.tui import ConsoleApp
 from runner.home import Home
@@ -25,46 +24,54 @@ def many(database: Database) -> list[Job]:
         return [make_job(db, key=f"job-{number:04}") for number in range(PAGE * 5 // 2)]
 
 
-def page(home: Home, clock: ManualClock, window: Window) -> tuple[Job, ...]:
-    seen = Feed(home).read(JobsAsk(upto=window.upto, after=window.after), now=clock.now())
-    assert isinstance(seen.page, tuple)
+def page(home: Home, clock: ManualClock, window: Window) -> JobsPage:
+    seen = Feed(home).read(JobsAsk(window=window), now=clock.now())
+    assert isinstance(seen.page, JobsPage)
     return seen.page
 
 
-def test_a_window_slides_over_everything_and_back(home: Home, clock: ManualClock, many: list[Job]) -> None:
-    window, met = Window(), []
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_a_window_slides_over_everything_and_back(
+    home: Home, clock: ManualClock, many: list[Job], oldest_first: bool
+) -> None:
+    order = many if oldest_first else many[::-1]
+    window, met = Window(oldest_first=oldest_first), []
     for _ in range(10):
-        rows = page(home, clock, window)
-        met += [job.id for job in rows if job.id not in met]
-        if not window.below(rows):
+        found = page(home, clock, window)
+        assert window.before == [job.id for job in order].index(found.jobs[0].id)
+        met += [job.id for job in found.jobs if job.id not in met]
+        if not window.below(more=found.more):
             break
-        window = window.moved("older", rows)
-    assert met == [job.id for job in reversed(many)]
+        window = window.moved("older", found.jobs)
+    assert met == [job.id for job in order]
 
     for _ in range(10):
-        rows = page(home, clock, window)
-        if not window.above(rows):
+        found = page(home, clock, window)
+        if not window.above(more=found.more):
             break
-        window = window.moved("newer", rows)
-    assert rows[0].id == many[-1].id
+        window = window.moved("newer", found.jobs)
+    assert found.jobs[0].id == order[0].id
+
+    window = window.moved("oldest", found.jobs)
+    assert [job.id for job in page(home, clock, window).jobs] == [job.id for job in order[-PAGE:]]
+    assert not window.below(more=True)
 
 
 def test_half_of_the_rows_stay_when_it_slides(home: Home, clock: ManualClock, many: list[Job]) -> None:
-    first = page(home, clock, Window())
-    second = page(home, clock, Window().moved("older", first))
+    first = page(home, clock, Window()).jobs
+    second = page(home, clock, Window().moved("older", first)).jobs
 
     assert [job.id for job in second[: PAGE // 2]] == [job.id for job in first[PAGE // 2 :]]
 
 
 def test_a_row_pushed_out_by_newer_ones_is_not_taken_for_gone(home: Home, clock: ManualClock, many: list[Job]) -> None:
-    shown = page(home, clock, Window())
+    shown = page(home, clock, Window()).jobs
     cursor = shown[5].id
     later = tuple(job for job in shown if job.id > cursor + 3)
 
-    kept = Window().keeping(cursor, later * PAGE, shown)
-
-    assert kept == Window(upto=shown[0].id)
-    assert Window().keeping(cursor, shown, shown) is None
+    assert Window().keeping(cursor, later * PAGE, shown, more=True) == Window(upto=shown[0].id, before=None)
+    assert Window().keeping(cursor, shown, shown, more=True) is None
+    assert Window().keeping(cursor, later, shown, more=False) is None
 
 
 async def test_keys_reach_both_ends_of_the_list(app: ConsoleApp, many: list[Job]) -> None:
@@ -96,16 +103,7 @@ async def test_a_flood_of_new_jobs_does_not_move_the_cursor(
         await look(pilot)
         pane = app.board.pane
         assert isinstance(pane, JobsPane)
-        await until(pilot, lambda: pane._window.upto is not None)
+        await until(pilot, lambda: pane._ask.window.upto is not None)
         await look(pilot)
 
         assert lines_of(app)[line].startswith(f">  {many[-2].key}")
-
-
-def test_a_page_is_found_by_its_index_however_deep(db: sqlite3.Connection) -> None:
-    plan = db.execute(
-        "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE TRUE AND id <= 5 ORDER BY id DESC LIMIT 9"
-    ).fetchall()
-
-    assert "SEARCH jobs USING INTEGER PRIMARY KEY" in plan[0][3]
-    assert len(plan) == 1
