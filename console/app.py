@@ -13,7 +13,7 @@ import typer
 
 from console import terminal
 from console.clean import clean
-from console.look import ASCII, UNICODE
+from console.look import ASCII, UNICODE, Look
 from runner.errors import Exit, RunnerError
 from runner.home import Home
 from runner.snapshot import Reader, status_json
@@ -42,6 +42,9 @@ def console(  # noqa: PLR0917 - options, which the parser gives by name
     mouse: Annotated[bool, typer.Option("--mouse", help="Let the program have the mouse.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Print the state as text and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the state as JSON and end.")] = False,
+    in_tmux: Annotated[
+        bool, typer.Option("--tmux", help="In a tmux session of its own, which outlives an ssh.")
+    ] = False,
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> int:
     """Watch a home and stop, resume and replay its work. The runner goes on when the console ends."""
@@ -57,6 +60,8 @@ def console(  # noqa: PLR0917 - options, which the parser gives by name
     file = Path(os.path.abspath(db)) if db is not None else None
     place = Home(file.parent) if file is not None else Home.find(Path(home) if home is not None else None, os.environ)
     look = ASCII if ascii_only else UNICODE
+    if in_tmux and (once or as_json):
+        raise typer.BadParameter("--tmux is for the screen; leave it out for --once and --json")
     if as_json:
         return _print_json(place, file)
     if once:
@@ -69,16 +74,10 @@ def console(  # noqa: PLR0917 - options, which the parser gives by name
     if refusal is not None:
         _remark(refusal)
         return Exit.REFUSED
-    from console.tui import ConsoleApp, Options  # noqa: PLC0415
-
-    tui = ConsoleApp(place, db=file, options=Options(look=look, readonly=readonly))
-    tui.run(mouse=mouse)
-    tui.finish()
-    if tui.return_code:
-        return Exit.INTERNAL
-    if not os.environ.get(OF_A_DEMO):
-        typer.echo("The console ended; the runner goes on as it was.")
-    return Exit.OK
+    if in_tmux:
+        options = {"--readonly": readonly, "--ascii": ascii_only, "--mouse": mouse}
+        return _enter_tmux(place, file, tuple(option for option, given in options.items() if given))
+    return _draw(place, file, readonly=readonly, look=look, mouse=mouse)
 
 
 def main() -> int:
@@ -102,6 +101,35 @@ def main() -> int:
     except OSError as error:
         _remark(f"{error.filename or 'the terminal'}: {error.strerror or error}")
         return Exit.FILES
+
+
+def _enter_tmux(home: Home, db: Path | None, options: tuple[str, ...]) -> int:
+    """Become the client of a tmux session; comes back only where there can be none."""
+    from console import tmux  # noqa: PLC0415 - only what is asked for is loaded
+
+    refusal = tmux.why_not(os.environ)
+    if refusal is not None:
+        _remark(refusal)
+        return Exit.REFUSED
+    target = ("--db", str(db)) if db is not None else ("--home", str(home.root))
+    program = shutil.which(sys.argv[0]) or PROGRAM
+    words = tmux.words(
+        (os.path.abspath(program), *target, *options), session=tmux.session(home, options), environ=os.environ
+    )
+    return os.execvp(words[0], words)  # noqa: S606 - a list of words, and no shell
+
+
+def _draw(home: Home, db: Path | None, *, readonly: bool, look: Look, mouse: bool) -> int:
+    from console.tui import ConsoleApp, Options  # noqa: PLC0415
+
+    tui = ConsoleApp(home, db=db, options=Options(look=look, readonly=readonly))
+    tui.run(mouse=mouse)
+    tui.finish()
+    if tui.return_code:
+        return Exit.INTERNAL
+    if not os.environ.get(OF_A_DEMO):
+        typer.echo("The console ended; the runner goes on as it was.")
+    return Exit.OK
 
 
 def _print_json(home: Home, db: Path | None) -> int:

@@ -50,7 +50,7 @@ EVERYWHERE = (
         id="force",
         key="K",
         name="Force",
-        does="force: ends the runner's processes from outside; names them, and wants the word typed",
+        does="force: ends the runner's processes from outside; names them, asks for a word",
         writes=True,
     ),
     Command(

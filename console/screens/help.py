@@ -66,7 +66,7 @@ def help_lines(pane: Pane, *, readonly: bool) -> tuple[Line, ...]:
     acts = (("read-only", "nothing can be changed: started with --readonly"),) if readonly else (kill, *_NOTES, *others)
     lines: list[Line] = []
     screen = tuple((one.key, one.does) for one in SCREEN if one.key not in ("q", "?"))
-    for title, rows in (("ACTS", acts), ("HERE", here), ("MOVING", _MOVES), ("SCREEN", screen), ("WORDS", _TELLS)):
+    for title, rows in (("ACTS", acts), ("HERE", here), ("MOVING", _MOVES), ("WORDS", _TELLS), ("SCREEN", screen)):
         if rows:
             lines.append(line((f" {title}", Role.DIM)))
             lines += [line((f"   {key:<10}", Role.ACCENT), f" {does}") for key, does in rows]
