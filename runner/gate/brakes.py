@@ -22,7 +22,10 @@ from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, MicroUsd, UnixMs
 TRIAL_MS = 15 * MINUTE_MS
 """A trial that has not come back by then counts as lost. Longer than an answer takes: two trials would be one too
 many. A runner that died frees its trial when the next one starts."""
-WAKE_AT_ONCE = 500
+WAKE_AT_ONCE = 2_000
+"""Jobs woken in the settling of the trial that closed their breaker, for a kill waits as long. The rest of a longer
+queue comes due by itself: none of it waits for later than a minute or two after the cool-down.
+"""
 STEP_MS = 100
 """Jobs that wait for the same moment look again so far apart: ten a second, not all at once."""
 MOST_STEPS = 600
@@ -121,8 +124,7 @@ def answered(
         tallies.forget_calls(db, call.breaker)
         _event(db, call, events.INFO, "breaker.closed", f"breaker {call.breaker} closed, its trial succeeded", now=now)
         _close_alert(db, call.breaker, f"{call.breaker} answers again, its breaker is closed", now=now)
-        while jobs.wake(db, gate=f"breaker:{call.breaker}", now=now, limit=WAKE_AT_ONCE) == WAKE_AT_ONCE:
-            pass
+        jobs.wake(db, gate=f"breaker:{call.breaker}", now=now, limit=WAKE_AT_ONCE)
     _look_for_runaway(db, call, policy.runaway, now=now)
 
 

@@ -608,6 +608,28 @@ def test_the_retries_of_a_job_stay_far_below_the_limit(gate: Gate) -> None:
 # --- alerts and bounds ----------------------------------------------------------------------------------------------
 
 
+def test_a_breaker_that_closes_wakes_no_more_jobs_than_a_kill_can_wait_for(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest comes due by itself: it was told to look again when the cool-down is over."""
+    monkeypatch.setattr(brakes, "WAKE_AT_ONCE", 2)
+    for _ in range(5):
+        gate.fail()
+    for _ in range(3):
+        make_job(gate.db)
+    later = UnixMs(NOW + 3 * MINUTE_MS)
+    gate.db.execute(
+        "UPDATE jobs SET waiting_gate = ?, waiting_on = 'x', not_before = ? WHERE status = 'pending'",
+        (f"breaker:{MODEL}", later),
+    )
+    gate.clock.advance(2 * MINUTE_MS)
+
+    gate.succeed()
+
+    due = gate.db.execute("SELECT not_before FROM jobs WHERE status = 'pending' ORDER BY not_before").fetchall()
+    assert due == [(gate.clock.now(),), (gate.clock.now(),), (later,)]
+
+
 def test_a_breaker_is_told_when_it_opens_and_when_it_closes(gate: Gate) -> None:
     """Once each, however often a trial fails in between."""
     for _ in range(3):
