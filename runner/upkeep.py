@@ -8,7 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from runner.config import Config
-from runner.store import alerts, attempts, breakers, charges, events, jobs, rate_pauses, repeats, runners, schedules
+from runner.store import (
+    alerts,
+    attempts,
+    breakers,
+    charges,
+    events,
+    jobs,
+    rate_pauses,
+    repeats,
+    runners,
+    schedules,
+    tallies,
+)
 from runner.store.attempts import Outcome
 from runner.store.jobs import MAX_RESCUES, UNKNOWN_EFFECT, Job, JobStatus
 from runner.store.writer import Writer
@@ -96,6 +108,7 @@ class Upkeep:
         await self._writer.write(lambda db: rate_pauses.prune(db, now=self._clock.now()))
         while await self._writer.write(lambda db: repeats.prune(db, now=self._clock.now())) == repeats.BATCH:
             pass
+        await self._writer.write(lambda db: tallies.prune(db, now=self._clock.now()))
         await self._writer.write(lambda db: alerts.lapse(db, now=self._clock.now()))
         self._prune_outputs()
         if idle and self._wal_bytes() > WAL_LIMIT:

@@ -1,6 +1,6 @@
 """What became of the calls of each breaker, second by second, for rates over time. Runs in the caller's transaction.
 
-Bounded: a note deletes what no window of its name looks back to any more.
+Bounded: a note deletes what no window of its name looks back to any more, and upkeep all of names long out of use.
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from runner.units import SECOND_MS, UnixMs
+from runner.units import HOUR_MS, SECOND_MS, UnixMs
+
+KEEP_NAMES = 500
+"""Clients choose the names of models, and a local upstream may answer to any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ SELECT name FROM found WHERE name IS NOT NULL
 
 
 def names(db: sqlite3.Connection) -> list[str]:
-    """All that were ever counted for, but those that a person reset since."""
+    """All that were counted for and not forgotten since."""
     return [row[0] for row in db.execute(NAMES)]
 
 
@@ -81,6 +84,15 @@ def forget_calls(db: sqlite3.Connection, name: str) -> None:
 def forget(db: sqlite3.Connection, name: str) -> None:
     """Begin everything anew, as a person closed the breaker."""
     db.execute("DELETE FROM tallies WHERE name = ?", (name,))
+
+
+def prune(db: sqlite3.Connection, *, now: UnixMs) -> int:
+    """Forget the names that were out of use longest, beyond `KEEP_NAMES`, but none of the last hour; rows deleted."""
+    return db.execute(
+        "DELETE FROM tallies WHERE name IN (SELECT name FROM tallies GROUP BY name HAVING max(second) < ? "
+        "ORDER BY max(second) DESC LIMIT -1 OFFSET ?)",
+        ((now - HOUR_MS) // SECOND_MS, KEEP_NAMES),
+    ).rowcount
 
 
 def _window(now: UnixMs, window_ms: int) -> tuple[int, int]:

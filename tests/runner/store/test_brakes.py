@@ -90,3 +90,17 @@ def test_calls_of_one_millisecond_are_free_together_and_counted_apart(db: sqlite
     assert rate_uses.used(db, "a", now=UnixMs(NOW + MINUTE_MS - 1)).requests == 3
     assert rate_uses.used(db, "a", now=UnixMs(NOW + MINUTE_MS)).requests == 0
     assert rate_uses.used(db, "b", now=UnixMs(NOW + MINUTE_MS - 1)).requests == 1
+
+
+def test_names_out_of_use_are_forgotten_beyond_a_number(
+    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client may ask a local upstream for a new model with every call. Nothing that a window looks at is lost."""
+    monkeypatch.setattr(tallies, "KEEP_NAMES", 2)
+    now = UnixMs(NOW + 2 * HOUR_MS)
+    for place, name in enumerate(("a/1", "a/2", "a/3", "a/4")):
+        tallies.note(db, name, now=UnixMs(NOW + place * 1000), keep_ms=MINUTE_MS, calls=1)
+
+    assert tallies.prune(db, now=UnixMs(NOW + MINUTE_MS)) == 0
+    assert tallies.prune(db, now=now) == 2
+    assert tallies.names(db) == ["a/3", "a/4"]
