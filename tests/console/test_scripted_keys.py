@@ -1,0 +1,26 @@
+"""Thousands of keys while rows change fifty times a second: nothing is acted on that was not shown as the target.
+
+The whole ten thousand are pressed in tests/bench; AFK_KEYS=10000 presses them here.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+import pytest
+
+from runner.home import Home
+from tests.console.scripted import play
+
+KEYS = int(os.environ.get("AFK_KEYS", "2000"))
+
+
+@pytest.mark.usefixtures("live")
+async def test_no_act_hits_a_row_that_was_not_shown_as_its_target(home: Home, db: sqlite3.Connection) -> None:
+    played = await play(home, db, keys=KEYS, seed=7)
+
+    assert played.wrong == []
+    assert played.changes > KEYS / 500, "rows changed meanwhile"
+    assert played.changed > KEYS / 100, "and the keys did something"
+    assert played.asked > KEYS / 200
