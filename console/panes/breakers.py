@@ -10,26 +10,33 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from console.look import Look
-from console.messages import Do, Flash, RowChosen, Said
+from console.messages import Do, Flash, LookNow, RowChosen, Said
 from console.panes.listed import ListPane
 from console.panes.pane import Key
 from console.screens.brakes import ResetQuestion, TripQuestion
 from console.seen import Ask, Seen, View
-from console.views.breakers import Brake, at_rest, brakes, told
+from console.views.breakers import Brake, BreakersPage, at_rest, brakes, told
 from console.widgets.lines import Lines
 from console.widgets.table import Table
 from runner.commands import Door
 from runner.snapshot import Reader
-from runner.units import UnixMs
+from runner.units import SECOND_MS, UnixMs
+
+OLD_MS = 10 * SECOND_MS
+"""A page read longer ago is read again, for what counts in it is of the last minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakersAsk(Ask):
     """All of them, those that never failed as well: any may be tripped."""
 
-    def read(self, reader: Reader, *, now: UnixMs) -> tuple[Brake, ...]:
+    again: int = 0
+    """Counts what was read anew although nothing was written: failures of a while ago count no more."""
+
+    def read(self, reader: Reader, *, now: UnixMs) -> BreakersPage:
         views = reader.brakes(now=now, quiet=True)
-        return tuple(Brake(view=view, raw=view.breaker.name.encode("utf-8", "surrogatepass")) for view in views)
+        found = (Brake(view=view, raw=view.breaker.name.encode("utf-8", "surrogatepass")) for view in views)
+        return BreakersPage(at=now, brakes=tuple(found))
 
 
 class _Brakes(Table):
@@ -62,12 +69,13 @@ class BreakersPane(ListPane):
         super().__init__(look, monotonic, id=id)
         self._brakes: tuple[Brake, ...] = ()
         self._seen: Seen | None = None
+        self._again = 0
         self._told = Lines(look, id="breakers-told")
         self.table = _Brakes(look, id=f"{id}-list", moved=self._tell)
 
     @property
     def ask(self) -> Ask:
-        return BreakersAsk()
+        return BreakersAsk(again=self._again)
 
     def compose(self) -> ComposeResult:
         yield self.table
@@ -78,9 +86,12 @@ class BreakersPane(ListPane):
         self._tell()
 
     def draw_page(self, seen: Seen) -> None:
-        self._brakes = seen.page if isinstance(seen.page, tuple) else ()
-        self._seen = seen
+        page = seen.page if isinstance(seen.page, BreakersPage) else BreakersPage(at=seen.at)
+        self._brakes, self._seen = page.brakes, seen
         self.table.show(brakes(self._brakes, seen.at))
+        if abs(seen.at - page.at) >= OLD_MS:
+            self._again += 1
+            self.post_message(LookNow())
 
     def forget(self) -> None:
         super().forget()
@@ -106,7 +117,7 @@ class BreakersPane(ListPane):
         chosen = self._chosen()
         if chosen is None or self._seen is None:
             return
-        if at_rest(chosen.view):
+        if at_rest(chosen.view, self._seen.at):
             self.post_message(Flash(f"{chosen.shown} is closed and nothing failed: there is nothing to reset"))
             return
         question = ResetQuestion(chosen, self._seen, self.look, self.monotonic)

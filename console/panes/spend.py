@@ -43,7 +43,7 @@ class SpendAsk(Ask):
     """All of it."""
 
     again: int = 0
-    """Counts looks that left something for the next: another ask, or it would not be read again."""
+    """Counts what was read anew although nothing was written: the next part of a long day, or the next minute."""
     kept: Kept = field(default_factory=Kept, compare=False)
 
     def read(self, reader: Reader, *, now: UnixMs) -> SpendPage:
@@ -56,6 +56,7 @@ class SpendAsk(Ask):
         if kept.caps_at is None or few or not 0 <= now - kept.caps_at < MINUTE_MS:
             kept.caps, kept.caps_at = reader.caps(now=now), now
         return SpendPage(
+            at=now,
             caps=kept.caps,
             caps_at=kept.caps_at,
             tasks=reader.spend_by_task(now=now, limit=_PARTS),
@@ -116,7 +117,7 @@ class SpendPane(Pane):
             return
         self._seen, self._page, self._holds = seen, page, page.holds
         self._redraw()
-        if page.missing:
+        if page.missing or abs(seen.at - page.at) >= MINUTE_MS:
             self._again += 1
             self.post_message(LookNow())
 

@@ -10,7 +10,7 @@ from console.look import Look, Role
 from console.screens.question import fact
 from console.screens.typed import TypedQuestion, reason
 from console.seen import Seen
-from console.views.breakers import Brake, state_word, waiting_for
+from console.views.breakers import Brake, BreakersPage, pause_of, state_word, waiting_for
 from runner.snapshot import BreakerState
 from runner.units import usd
 
@@ -27,13 +27,15 @@ class _BrakeQuestion(TypedQuestion):
     @property
     def brake(self) -> Brake:
         """As it was seen last."""
-        page = self.seen.page if isinstance(self.seen.page, tuple) else ()
-        same = (one for one in page if isinstance(one, Brake) and one.raw == self.pinned.raw)
+        page = self.seen.page
+        same = (
+            (one for one in page.brakes if one.raw == self.pinned.raw) if isinstance(page, BreakersPage) else iter(())
+        )
         return next(same, self.pinned)
 
     def _stands(self) -> Line:
         view, one = self.brake.view, self.brake.view.breaker
-        word, role = state_word(view)
+        word, role = state_word(view, self.seen.at)
         since = f" since {when(one.changed_at, self.seen.at)}" if one.state is not BreakerState.CLOSED else ""
         why = f": {one.reason}" if one.reason else ""
         return fact("stands", (word, role), f"{since}{why}")
@@ -75,7 +77,7 @@ class ResetQuestion(_BrakeQuestion):
             fact("flows", "calls to it, at once and without a trial"),
             fact("jobs", (due, Role.WARN if waits else Role.PLAIN)),
         ]
-        pause = self.brake.view.pause
+        pause = pause_of(self.brake.view, self.seen.at)
         if pause is not None:
             lines.append(fact("pause", f"lifted, though it was to last until {clock_s(pause.until)}"))
             lines.append(fact("", pause.reason))

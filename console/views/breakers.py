@@ -10,7 +10,8 @@ from console.line import Line, Span, fit, line, wrap
 from console.look import Look, Role
 from console.seen import Seen
 from console.views.table import Column, Listing, Row
-from runner.snapshot import BrakeView, BreakerState
+from runner.snapshot import BrakeView, BreakerState, RatePause
+from runner.units import UnixMs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,15 @@ class Brake:
         return self.view.breaker.name
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakersPage:
+    """What the overlay shows."""
+
+    at: UnixMs
+    """When it was read."""
+    brakes: tuple[Brake, ...] = ()
+
+
 _COLUMNS = (
     Column(title="BREAKER", width=24, grow=6, most=44),
     Column(title="state", width=9),
@@ -48,25 +58,31 @@ def brakes(rows: Sequence[Brake], now: int) -> Listing:
     """All of them: those that hold something back first, then those with failures, then by name."""
     return Listing(
         columns=_COLUMNS,
-        rows=tuple(_row(one, now) for one in sorted(rows, key=_urgency)),
+        rows=tuple(_row(one, now) for one in sorted(rows, key=lambda one: _urgency(one, now))),
         empty="no model was called yet: every breaker is closed",
     )
 
 
-def at_rest(view: BrakeView) -> bool:
+def pause_of(view: BrakeView, now: int) -> RatePause | None:
+    """The pause of its rate, while it lasts: that it is over is written nowhere."""
+    return view.pause if view.pause is not None and view.pause.until > now else None
+
+
+def at_rest(view: BrakeView, now: int) -> bool:
     """Whether there is nothing that a reset would change."""
     one = view.breaker
-    return one.state is BreakerState.CLOSED and not one.failures and not view.failed and view.pause is None
+    quiet = one.state is BreakerState.CLOSED and not one.failures and not view.failed
+    return quiet and pause_of(view, now) is None
 
 
-def state_word(view: BrakeView) -> tuple[str, Role]:
+def state_word(view: BrakeView, now: int) -> tuple[str, Role]:
     """What it is in."""
     match view.breaker.state:
         case BreakerState.OPEN:
             return "OPEN", Role.BAD
         case BreakerState.HALF_OPEN:
             return "HALF OPEN", Role.WARN
-    if view.pause is not None:
+    if pause_of(view, now) is not None:
         return "paused", Role.WARN
     return ("closed", Role.WARN) if view.breaker.failures else ("closed", Role.GOOD)
 
@@ -75,9 +91,9 @@ def told(brake: Brake | None, seen: Seen, width: int, look: Look) -> tuple[Line,
     """Everything about one, in words."""
     if brake is None:
         return ()
-    view, one = brake.view, brake.view.breaker
+    view, one, pause = brake.view, brake.view.breaker, pause_of(brake.view, seen.at)
     said = [f"{brake.shown} is {_state(view, seen.at)}"]
-    said += [reason for reason in (view.pause.reason if view.pause else None, one.reason) if reason]
+    said += [reason for reason in (pause.reason if pause else None, one.reason) if reason]
     if one.failures:
         said.append(f"{plural(one.failures, 'failure')} in a row")
     if view.calls:
@@ -95,7 +111,7 @@ def waiting_for(brake: Brake, seen: Seen) -> int:
 
 
 def _state(view: BrakeView, now: int) -> str:
-    one, pause = view.breaker, view.pause
+    one, pause = view.breaker, pause_of(view, now)
     word = one.state.value.replace("_", " ")
     if one.state is BreakerState.OPEN:
         word = f"OPEN since {when(one.changed_at, now)}"
@@ -108,22 +124,22 @@ def _state(view: BrakeView, now: int) -> str:
     return f"{word}, and its rate is paused until {clock_s(pause.until)}" if pause is not None else word
 
 
-def _urgency(brake: Brake) -> tuple[int, str]:
+def _urgency(brake: Brake, now: int) -> tuple[int, str]:
     view = brake.view
     if view.breaker.state is not BreakerState.CLOSED:
         return 0, brake.shown
-    return (1 if view.pause is not None else 2 if not at_rest(view) else 3), brake.shown
+    return (1 if pause_of(view, now) is not None else 2 if not at_rest(view, now) else 3), brake.shown
 
 
 def _row(brake: Brake, now: int) -> Row:
     view, one = brake.view, brake.view.breaker
-    pause = view.pause
+    pause = pause_of(view, now)
     reasons = [*([pause.reason] if pause else []), *([one.reason] if one.reason else [])]
     return Row(
         brake.name,
         (
             (brake.shown, Role.PLAIN),
-            state_word(view),
+            state_word(view, now),
             (str(one.failures) if one.failures else "-", Role.WARN if one.failures else Role.DIM),
             (f"{view.failed} of {view.calls}" if view.calls else "-", Role.WARN if view.failed else Role.DIM),
             _lifts(view, now),
@@ -135,8 +151,8 @@ def _row(brake: Brake, now: int) -> Row:
 
 def _lifts(view: BrakeView, now: int) -> tuple[str, Role]:
     """When a call may leave again."""
-    one = view.breaker
-    ends = [view.pause.until] if view.pause is not None else []
+    one, pause = view.breaker, pause_of(view, now)
+    ends = [pause.until] if pause is not None else []
     if one.state is BreakerState.HALF_OPEN and one.trial is not None:
         return "trial out", Role.WARN
     if one.state is BreakerState.OPEN:

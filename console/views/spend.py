@@ -21,6 +21,8 @@ from runner.units import UnixMs, exact_usd, usd
 class SpendPage:
     """What the overlay shows beside the vitals."""
 
+    at: UnixMs
+    """When it was read: windows of time move on although nothing is written."""
     caps: tuple[CapView, ...] = ()
     caps_at: UnixMs
     """When they were read: with very many calls a day not at every look."""
@@ -72,7 +74,7 @@ def overview(seen: Seen, page: SpendPage, width: int, height: int, look: Look) -
     return (
         *_caps(whole, seen, width, look),
         *_pace(seen, page, width, look),
-        *_day(page, width, height, look),
+        *_day(seen, page, width, height, look),
         EMPTY,
         *_parts(page, width, look),
         EMPTY,
@@ -157,9 +159,12 @@ def _pace(seen: Seen, page: SpendPage, width: int, look: Look) -> list[Line]:
     return lines
 
 
-def _day(page: SpendPage, width: int, height: int, look: Look) -> list[Line]:
+def _day(seen: Seen, page: SpendPage, width: int, height: int, look: Look) -> list[Line]:
     total = sum(one.settled + one.held for one in page.hours)
-    head = line((" LAST 24 H  ", Role.DIM), (f"{money(total)}  ", Role.STRONG), (peak_words(page.hours), Role.DIM))
+    doubt = "?" if seen.stale else ""
+    head = line(
+        (" LAST 24 H  ", Role.DIM), (f"{money(total)}{doubt}  ", Role.STRONG), (peak_words(page.hours), Role.DIM)
+    )
     reading = f"   reading, {plural(page.missing, 'part')} to come" if page.missing else ""
     tall = 3 if height < 20 else 6
     return [fit((*head, *line((reading, Role.WARN))), width, look), *chart(page.hours, width, tall, look)]
@@ -203,9 +208,11 @@ def _rest(seen: Seen, page: SpendPage, width: int, look: Look) -> list[Line]:
     if not held.calls:
         said = line("none is open")
     else:
-        stand = f"; {count(held.standing)} of unknown cost, {money(held.standing_total)}, up to "
-        old = f"{age(seen.at - held.oldest)} old" if held.oldest is not None else ""
-        said = line(f"{plural(held.calls, 'call')}, {money(held.total)}", f"{stand}{old}" if held.standing else "")
+        stands = plural(held.standing, "stands", "stand")
+        old = age(seen.at - held.oldest) if held.oldest is not None else ""
+        said = line(f"{plural(held.calls, 'call')}, {money(held.total)}")
+        if held.standing:
+            said = (*said, *line((f"; {stands} for up to {old}, {money(held.standing_total)}", Role.WARN)))
     each = next((cap.limit for cap in page.caps if cap.name == "job"), None)
     outdated = page.prices.old(UnixMs(seen.at))
     age_of_list = page.prices.sentence(UnixMs(seen.at))

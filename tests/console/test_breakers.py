@@ -17,7 +17,7 @@ from runner.store.breakers import BreakerState, CoolDown
 from runner.units import MINUTE_MS, UnixMs
 from tests.console.conftest import ManualMonotonic
 from tests.console.hostile import STORABLE
-from tests.console.screen import flash_of, lines_of, look, shows, text_of, until
+from tests.console.screen import flash_of, lacks, lines_of, look, shows, text_of, until
 from tests.factories import NOW, ManualClock, lease_of, make_breaker, make_running
 
 pytestmark = pytest.mark.usefixtures("live")
@@ -289,3 +289,16 @@ async def test_hostile_names_and_reasons_are_text(app: ConsoleApp, db: sqlite3.C
             app.screen.dismiss(False)
             await until(pilot, lambda: app.screen is app.board)
         assert app.is_running
+
+
+async def test_what_lapses_by_itself_is_gone_although_nothing_is_written(
+    app: ConsoleApp, db: sqlite3.Connection, clock: ManualClock
+) -> None:
+    called(db, failures=3)
+    rate_pauses.pause(db, HAIKU, until=UnixMs(NOW + 90_000), reason="429: wait 90s", now=NOW)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("b")
+        await shows(pilot, "paused", "3 of 10")
+        clock.advance(2 * MINUTE_MS)
+        await lacks(pilot, "3 of 10")
+        await lacks(pilot, "429")

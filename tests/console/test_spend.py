@@ -86,7 +86,7 @@ async def test_caps_pace_picture_and_holds_are_all_there(
             "anthropic/claude-haiku-4-5",
             "CAP OF TASK",
             "raised   to $12.00 at 17:46:40Z by ada@cli",
-            "holds    1 call, $0.050; 1 of unknown cost, $0.050, up to 40m",
+            "holds    1 call, $0.050; 1 stands for up to 40m, $0.050",
             "each job may cost $2.00",
             "genai-prices",
         ):
@@ -350,3 +350,16 @@ async def test_caps_read_a_while_ago_say_when(
         make_charge(db, make_job(db), cost=1_000)
         await look(pilot)
         await shows(pilot, "caps     as of 17:46:40Z")
+
+
+async def test_an_idle_hour_frees_the_cap_of_an_hour(
+    app: ConsoleApp, db: sqlite3.Connection, clock: ManualClock
+) -> None:
+    """Nothing is written meanwhile, and still the windows of time move on."""
+    put_caps(db)
+    make_charge(db, make_job(db), cost=1_500_000)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("m")
+        await shows(pilot, "hour              $1.50", "in the hour from 17:00Z")
+        clock.advance(HOUR_MS + 1)
+        await shows(pilot, "hour             $0.00?", "in the hour from 17:00Z", "19:00Z")
