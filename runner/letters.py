@@ -17,6 +17,8 @@ MOST_GROUPS = 100
 """Errors that are listed; there are few, unless every error has a first line of its own."""
 SAMPLE = 50
 """Newest letters of an error that are known by their ids though the error is folded."""
+FEWEST = 10
+"""Letters that an unfolded error lists, however many errors there are."""
 FEW = 20
 """Letters that are all shown at once; when there are more, it begins with the errors alone."""
 
@@ -97,12 +99,11 @@ def page(
     unfolded: bool | None = None,
     turned: frozenset[str] = frozenset(),
     reach: dict[str, int] | None = None,
-    shown: int = SAMPLE,
 ) -> DeadPage:
     """The groups, and the letters of those that are unfolded.
 
     `unfolded`: whether groups list their letters; None: when there are few of them. `turned`: the groups that are the
-    other way round. `reach`: how many letters a group lists instead of `shown`.
+    other way round. `reach`: how many letters a group lists; others list `SAMPLE`, or fewer where groups are many.
     """
     total = int(db.execute("SELECT dead FROM board").fetchone()[0])
     unfolded = total <= FEW if unfolded is None else unfolded
@@ -110,6 +111,7 @@ def page(
         "SELECT fingerprint, jobs, last_at FROM dead_groups ORDER BY last_at DESC, fingerprint DESC LIMIT ?",
         (MOST_GROUPS + 1,),
     ).fetchall()
+    shown = max(FEWEST, min(SAMPLE, MOST // max(1, len(rows))))
     groups = []
     for fingerprint, number, last_at in rows[:MOST_GROUPS]:
         listing = unfolded != (fingerprint in turned)

@@ -285,9 +285,8 @@ class Reader:
 
     def dead(self, *, limit: int = 200, cut: bool = False) -> tuple[Job, ...]:
         """Dead letters, the newest first. `cut` as in `jobs`."""
-        sql = f"SELECT {columns(cut=cut)} FROM jobs WHERE status = 'dead' ORDER BY finished_at DESC, id DESC LIMIT ?"  # noqa: S608
         with self._reading() as db:
-            return tuple(jobs.job_of(row) for row in db.execute(sql, (limit,)))
+            return tuple(jobs.job_of(row) for row in db.execute(letters.NEWEST.format(columns(cut=cut)), (limit,)))
 
     def dead_ids(self, *, fingerprint: str | None = None) -> tuple[int, ...]:
         """Ids of all dead letters, or of those that share an error: the frozen set of a replay."""
@@ -316,13 +315,6 @@ class Reader:
         """The same of an error, up to the letter that was its newest when it was shown."""
         with self._reading() as db:
             return letters.plan_of_group(db, fingerprint, died=died, id=id)
-
-    def recorded_steps(self, ids: Sequence[int]) -> int:
-        """How many of these jobs have recorded steps: effects a replay does not do again."""
-        marks = ", ".join("?" * len(ids))
-        sql = f"SELECT count(DISTINCT job_id) FROM steps WHERE job_id IN ({marks})"  # noqa: S608 - marks only
-        with self._reading() as db:
-            return int(db.execute(sql, list(ids)).fetchone()[0])
 
     def job(self, key: str | int, *, now: UnixMs) -> JobDetail:
         """One job by its key, or by its id, which no other job ever gets. Raises NotFound."""

@@ -102,7 +102,7 @@ class DeadPane(ListPane):
         message.stop()
         for group in self._page.groups:
             if message.id == group_row(group):
-                self._turn(group, folded=bool(group.listed))
+                self._turn(group, folded=self._unfolded(group))
             elif message.id == more_row(group):
                 self._list_more(group)
 
@@ -115,11 +115,16 @@ class DeadPane(ListPane):
 
     def _turn(self, group: DeadGroup, *, folded: bool) -> None:
         self.folds.cursor = group_row(group)
-        if folded == bool(group.listed):
+        if folded == self._unfolded(group):
             reach = tuple(pair for pair in self._ask.reach if pair[0] != group.fingerprint)
             self._change(turned=self._ask.turned ^ {group.fingerprint}, reach=reach)
         else:
             self.folds.redraw()
+
+    def _unfolded(self, group: DeadGroup) -> bool:
+        """What was asked for last; the list may not show it yet."""
+        begun = self._page.unfolded if self._ask.unfolded is None else self._ask.unfolded
+        return begun != (group.fingerprint in self._ask.turned)
 
     def _list_more(self, group: DeadGroup) -> None:
         if len(group.listed) >= MOST:

@@ -93,6 +93,19 @@ async def test_enter_and_the_arrows_fold(app: ConsoleApp, db: sqlite3.Connection
         await shows(pilot, "ATTEMPTS", one.key)
 
 
+async def test_an_arrow_means_its_own_way_however_often_it_is_pressed(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    """The second press comes before the list has folded."""
+    one = die(db)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, one.key)
+        await pilot.press("left", "left", "left")
+        await shows(pilot, ">  + HTTP 504")
+        await look(pilot)
+        assert one.key not in text_of(app)
+        await pilot.press("right", "right")
+        await shows(pilot, ">  - HTTP 504", one.key)
+
+
 async def test_many_begin_folded_and_stay_as_they_were_when_more_die(app: ConsoleApp, database: Database) -> None:
     with database.write() as db:
         made = [die(db, at=NOW + number) for number in range(20)]

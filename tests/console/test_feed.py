@@ -13,7 +13,7 @@ from console.panes.dead import DeadAsk
 from console.panes.job import JobAsk, JobPage
 from console.seen import Ask
 from runner.home import Home
-from runner.snapshot import Reader
+from runner.snapshot import DeadPage, Reader
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
 from tests.factories import NOW, ManualClock, make_event, make_job, make_settings
@@ -89,8 +89,8 @@ def test_a_replaced_database_is_read_anew_and_counted_as_another(
     assert after.trouble is None
     assert after.generation == before.generation + 1
     assert after.log.fresh
-    assert isinstance(after.page, tuple)
-    assert len(after.page) == 1
+    assert isinstance(after.page, DeadPage)
+    assert after.page.total == 1
 
 
 def test_a_locked_database_is_said_to_be_locked(feed: Feed, home: Home, clock: ManualClock) -> None:
@@ -151,7 +151,7 @@ def test_nothing_is_queried_while_nothing_changes(
 ) -> None:
     feed.read(DEAD, now=clock.now())
     queried: list[str] = []
-    for name in ("vitals", "dead", "jobs", "events"):
+    for name in ("vitals", "dead_page", "jobs", "events"):
         real = getattr(Reader, name)
         monkeypatch.setattr(
             Reader, name, lambda self, name=name, real=real, **rest: (queried.append(name), real(self, **rest))[1]
@@ -164,7 +164,7 @@ def test_nothing_is_queried_while_nothing_changes(
     feed.read(DEAD, now=clock.now())
 
     assert quiet == []
-    assert queried == ["vitals", "dead", "events"]
+    assert queried == ["vitals", "dead_page", "events"]
 
 
 def test_the_log_gives_each_event_once(feed: Feed, db: sqlite3.Connection, clock: ManualClock) -> None:

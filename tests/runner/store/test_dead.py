@@ -117,6 +117,22 @@ def test_a_group_lists_the_newest_first_and_more_when_asked(db: Connection) -> N
     assert [job.id for job in more.listed] == made[::-1][: SAMPLE + 10]
 
 
+def test_many_errors_list_fewer_letters_each(database: Database, db: Connection) -> None:
+    """A page stays a page, whoever unfolds everything."""
+    with database.write():
+        for number in range(60 * 15):
+            die(db, error="x" * (number % 60 + 1), at=NOW + number)
+
+    page = letters.page(db, unfolded=True)
+
+    assert {len(group.listed) for group in page.groups} == {15}
+    assert sum(len(group.listed) for group in page.groups) <= MOST
+    with database.write():
+        for number in range(60 * 10):
+            die(db, error="x" * (number % 60 + 1), at=NOW + number)
+    assert {len(group.listed) for group in letters.page(db, unfolded=True).groups} == {MOST // 60}
+
+
 def test_what_died_without_an_error_is_a_group_too(db: Connection) -> None:
     job = die(db)
     db.execute("UPDATE jobs SET error = NULL, fingerprint = NULL")
