@@ -11,7 +11,7 @@ COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version
 	--no-emit-index-url --no-annotate --custom-compile-command 'make requirements'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-agents lint bench requirements clean
+.PHONY: help demo test test-agents lint bench screenshots requirements clean
 
 help:
 	@echo 'make demo          the console on a demo home: real jobs, no network, no key, pretend prices'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-agents   install claude, codex, opencode and the OpenAI SDK (npm, PyPI) and run them at the gate'
 	@echo 'make lint          lint, types and import contracts alone'
 	@echo 'make bench         measure beside huey and beside raw commits'
+	@echo 'make screenshots   draw the pictures of README.md anew'
 	@echo 'make requirements  pin the newest versions of what we depend on'
 	@echo 'make clean         remove .venv and every cache'
 
@@ -46,6 +47,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m tests.console.picture
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -s -m bench

@@ -1,19 +1,42 @@
-"""The README's picture can be remade, and is the same each time."""
+"""The README's pictures can be remade, are the same each time, and show the program as it is."""
 
 from __future__ import annotations
 
-from runner.home import Home
-from runner.store.db import Database
-from tests.console.conftest import runner_lock
-from tests.console.picture import draw
-from tests.console.seed import seed
-from tests.factories import NOW
+from pathlib import Path
+
+import pytest
+
+from tests.console.picture import FOLDER, PICTURES, draw_all, words_of
 
 
-async def test_the_same_home_gives_the_same_picture(home: Home, database: Database) -> None:
-    seed(database, NOW, pid=4121)
-    with runner_lock(home):
-        first, second = [await draw(home) for _ in range(2)]
+@pytest.fixture
+async def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return await draw_all(tmp_path)
 
-    assert first == second
-    assert "RUNNING" in first
+
+async def test_the_same_home_gives_the_same_pictures(
+    drawn: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = tmp_path / "again"
+    again.mkdir()
+    monkeypatch.setenv("HOME", str(again))
+
+    assert await draw_all(again) == drawn
+
+
+async def test_the_readme_shows_what_the_program_draws(drawn: dict[str, str]) -> None:
+    """If this fails, the screen has changed: `make screenshots` draws the pictures anew."""
+    readme = (FOLDER.parent / "README.md").read_text("utf-8")
+    for picture in PICTURES:
+        kept = (FOLDER / f"{picture.name}.svg").read_text("utf-8")
+
+        assert words_of(kept) == words_of(drawn[picture.name]), f"docs/{picture.name}.svg: run `make screenshots`"
+        assert f"docs/{picture.name}.svg" in readme
+
+
+async def test_a_picture_fetches_nothing(drawn: dict[str, str]) -> None:
+    for svg in drawn.values():
+        assert "url(http" not in svg
+        assert "@import" not in svg
