@@ -19,6 +19,7 @@ from runner.gate.prompt import Prompt
 from runner.gate.rates import Price, micro
 
 MOST_CHOICES = 128
+_NEWER, _OLDER = "max_completion_tokens", "max_tokens"
 
 _EITHER = frozenset(
     {
@@ -66,10 +67,11 @@ def chat(body: object, *, price: Price, upstream: UpstreamConfig, max_output_tok
     """
     try:
         asked = _checked(body, _CHAT_KEYS, price)
-        names = (
-            ("max_completion_tokens", "max_tokens") if _is_openai(upstream) else ("max_tokens", "max_completion_tokens")
-        )
+        names = (_NEWER, _OLDER) if _is_openai(upstream) else (_OLDER, _NEWER)
         sent, output = _output(asked, names, price, upstream, max_output_tokens)
+        if sent.keys() == {_NEWER} and not _is_openai(upstream):  # many servers pass over it: no limit would be left
+            sent = {_OLDER: output}
+            asked = {key: value for key, value in asked.items() if key != _NEWER}
         if asked.get("stream") is True:
             options = asked.get("stream_options")
             sent["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}

@@ -101,7 +101,7 @@ async def test_a_limit_of_the_answer_is_written_in(gate: House, vendor: FakeAnth
         await client.post("/v1/responses", json=RESPONSE)
 
     one, two, three, four = [call.body for call in vendor.requests]
-    assert one["max_tokens"] == two["max_completion_tokens"] == three["max_output_tokens"] == 70
+    assert one["max_tokens"] == two["max_tokens"] == three["max_output_tokens"] == 70
     assert four["max_output_tokens"] == 16_384
     assert [hold for (hold,) in gate.sql("SELECT hold FROM charges ORDER BY id")] == [70_000] * 3 + [16_384_000]
 

@@ -72,7 +72,8 @@ def of_response(
         ({"max_tokens": 500}, None, {"max_tokens": 500}, 500),
         ({"max_tokens": 5_000}, None, {"max_tokens": 5_000}, 5_000),
         ({"max_tokens": 500}, 300, {"max_tokens": 300}, 300),
-        ({"max_completion_tokens": 500}, 300, {"max_completion_tokens": 300}, 300),
+        ({"max_completion_tokens": 500}, 300, {"max_tokens": 300}, 300),
+        ({"max_completion_tokens": 500, "max_tokens": None}, None, {"max_tokens": 500}, 500),
         (
             {"max_completion_tokens": 200, "max_tokens": 900},
             300,
@@ -105,6 +106,7 @@ def test_a_response_goes_with_a_limit_too(sent: dict[str, Any], limit: int | Non
 def test_the_vendor_itself_wants_the_newer_name() -> None:
     """Its reasoning models refuse the older one, and most other servers know no newer one."""
     assert "max_completion_tokens" in of_chat(upstream=OPENAI).body
+    assert "max_tokens" not in of_chat(upstream=OPENAI, max_completion_tokens=500).body
     assert "max_completion_tokens" not in of_chat(upstream=ELSEWHERE).body
 
 
