@@ -151,7 +151,7 @@ class DeadPane(ListPane):
     def on_page_wanted(self, message: PageWanted) -> None:
         message.stop()
         if message.to == "oldest":
-            self.post_message(Flash("only the errors of the newest are listed; afk-runner dead --limit N lists more"))
+            self.post_message(Flash("only the newest 100 errors are listed; afk-runner dead --limit N lists more"))
 
     # --- acts -----------------------------------------------------------------------------------------------------
 
@@ -161,10 +161,10 @@ class DeadPane(ListPane):
 
     def letters(self) -> Letters | None:
         marked = tuple(sorted(id for id in self.folds.marks if isinstance(id, int)))
-        cursor = self.folds.cursor
+        cursor = self.folds.target
         if marked:
             return Letters(ids=marked, page=self._page)
-        if cursor is None or cursor in self.folds.gone:
+        if cursor is None:
             return None
         if isinstance(cursor, int):
             return Letters(ids=(cursor,), page=self._page)

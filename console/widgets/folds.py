@@ -48,7 +48,7 @@ class Folds(Table):
     ]
 
     def __init__(self, look: Look, *, id: str) -> None:
-        super().__init__(look, id=id, can_mark=True)
+        super().__init__(look, id=id, can_mark=True, paged=True)
         self.folds: Mapping[RowId, Fold] = {}
         self._everything: tuple[int, ...] = ()
         self._number = 0
@@ -63,15 +63,13 @@ class Folds(Table):
         self.folds, self._everything, self._number = folds, everything, total
         known = {*everything, *(id for fold in folds.values() for id in fold.ids)}
         listed = {row.id for row in listing.rows}
-        kept = frozenset(id for id in self.marks if isinstance(id, int) and (id in known or id in listed))
+        self.marks = frozenset(id for id in self.marks if self.markable(id) and (id in known or id in listed))
         self.show(listing)
-        self.marks = kept
-        self.redraw()
 
     def action_mark(self) -> None:
         fold = self.folds.get(self.cursor) if self.cursor is not None else None
         if fold is None:
-            if isinstance(self.cursor, int):
+            if self.cursor is not None and self.markable(self.cursor):
                 super().action_mark()
                 self.post_message(Marked())
             return
@@ -80,7 +78,7 @@ class Folds(Table):
         ids = frozenset(fold.ids)
         if ids <= self.marks:
             self.marks -= ids
-        else:
+        elif self._has_room(len(ids - self.marks)):
             self.marks |= ids
             rest = f"; the other {count(fold.total - len(ids))} are not listed" if fold.total > len(ids) else ""
             self.post_message(Flash(f"{count(len(ids))} of this error marked{rest}"))

@@ -442,3 +442,37 @@ async def test_hostile_errors_are_text(app: ConsoleApp, db: sqlite3.Connection) 
 
         assert "\x1b" not in text_of(app)
         assert app.is_running
+
+
+async def test_a_range_marks_jobs_and_no_titles(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    for number in range(3):
+        die(db, at=NOW + number)
+    for number in range(2):
+        die(db, error="another", at=NOW - 9 + number)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "- another")
+        await pilot.press("down", "down", "shift+down", "shift+down", "shift+down")
+        await shows(pilot, "(2 marked) HTTP 504", "(1 marked) another", "3 marked")
+
+
+async def test_undo_does_not_reach_into_another_database(
+    app: ConsoleApp, home: Home, db: sqlite3.Connection, clock: ManualClock
+) -> None:
+    """The ids of one file mean other jobs in the next."""
+    one = die(db)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, one.key)
+        await pilot.press("down", "r")
+        await shows(pilot, "queued again; z undoes")
+        home.db.rename(home.root / "elsewhere")
+        other = Database.open(home.db, create=True)
+        same_id = make_job(other.connection, key="another")
+        await look(pilot)
+        clock.advance(1_000)
+        await shows(pilot, "this is another database")
+        await pilot.press("z")
+        await shows(pilot, "nothing to undo")
+
+        assert same_id.id == one.id
+        assert status(other.connection, same_id) is JobStatus.PENDING
+        other.close()
