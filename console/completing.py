@@ -32,7 +32,8 @@ def complete(text: str, tasks: Sequence[str]) -> Completion:
     if not colon:
         return _of(word, [*FIELD_WORDS], ends="")
     typed = value.rsplit(",", 1)[-1]
-    known = {"state": [status.value for status in JobStatus], "task": list(tasks), "waiting": list(GATES)}
+    plain = [task for task in tasks if not any(char.isspace() or char in '",' for char in task)]
+    known = {"state": [status.value for status in JobStatus], "task": plain, "waiting": list(GATES)}
     return _of(typed, known.get(name.lower(), []), ends=" ", lists=not typed)
 
 

@@ -196,8 +196,8 @@ def _values(field: Field, written: str, value: str) -> tuple[str, ...]:
     for one in values:
         if one.lower() not in known:
             near = get_close_matches(one.lower(), known, n=1)
-            guess = f"; did you mean state:{near[0]}?" if near else ""
-            raise BadFilter(f"{_shown(written)} names no state: they are {', '.join(known)}{guess}")
+            nearest = f"the nearest is state:{near[0]}; " if near else ""
+            raise BadFilter(f"{_shown(written)} names no state; {nearest}there are {', '.join(known)}")
     return tuple(dict.fromkeys(one.lower() for one in values))
 
 

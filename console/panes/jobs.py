@@ -62,7 +62,9 @@ class JobsPane(ListPane):
     view: ClassVar = View.JOBS
     name_: ClassVar = "Jobs"
     keys: ClassVar = (
-        Key("/", "Filter", "state:pending task:a* err:text age>2h cost>0.1 waiting:cap word; - negates, Tab completes"),
+        Key("/", "Filter", "types a filter: Tab completes, Enter applies, Esc leaves; an empty one lists all"),
+        Key("", "", "state:dead,halted task:digest* key:text err:text waiting:cap"),
+        Key("", "", "age>2h cost>0.10, and words of the key or the error; - before one turns it round"),
         Key("s", "Sort", "newest, oldest or dearest first; the dearest of the newest 1,000 that match", rank=5),
         Key("Space", "Mark", "marks; Shift-arrows a range, * all that match, c clears", rank=4, writes=True),
         Key("x", "Cancel", "cancels the marked jobs or the one under the cursor; asks first", rank=2, writes=True),
@@ -173,7 +175,7 @@ class JobsPane(ListPane):
 
     def action_filter(self) -> None:
         self._prompt.display = True
-        self._prompt.begin(str(self._ask.wanted))
+        self._prompt.begin(f"{self._ask.wanted} " if self._ask.wanted else "")
         self._complete()
         self._change(names=True)
 
@@ -216,6 +218,7 @@ class JobsPane(ListPane):
         window = self._ask.window.moved(to, self._page.jobs)
         if to in ("newest", "oldest"):
             self.table.turn_over(at_end=to == "oldest")
+            self.post_message(LookNow())
         if window != self._ask.window:
             self._turn_to(window)
 

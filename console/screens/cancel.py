@@ -35,15 +35,15 @@ class CancelQuestion(Question):
         running = sum(job.status is JobStatus.RUNNING for job in self.open)
         pending = len(self.open) - running
         parts = [f"{count(number)} {word}" for number, word in ((pending, "pending"), (running, "running")) if number]
-        lines = [fact("set", f"{' and '.join(parts)}, frozen; what comes later is not in it")]
+        lines = [fact("set", f"{' and '.join(parts)}, frozen: later ones are not in it")]
         if self.over:
-            lines.append(fact("", (f"{count(self.over)} more of them have ended already or are gone", Role.WARN)))
+            lines.append(fact("", (f"{count(self.over)} more have ended by now, or are gone", Role.WARN)))
         spent = sum(job.settled + job.held for job in self.open)
         lines.append(fact("cost", f"{money(spent)} so far, which stays spent" if spent else "nothing so far"))
         if running:
             what = "its attempt is" if running == 1 else "their attempts are"
-            lines.append(fact("running", (f"{what} ended in the middle; what was done is not undone", Role.WARN)))
-        lines.append(fact("after", "a cancelled job is not replayed; the same work is queued as a new job"))
+            lines.append(fact("running", (f"{what} cut short; what was done stays done", Role.WARN)))
+        lines.append(fact("after", "it cannot be replayed: queue the work anew"))
         return lines
 
 

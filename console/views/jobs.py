@@ -116,7 +116,7 @@ def _rows(page: JobsPage, window: Window, view: tuple[int, int]) -> str:
     if before is None and window.at_end and page.total is not None:
         before = max(0, page.total - loaded)
     if before is None:
-        return f"{plural(end - top, 'row')} of {count(page.total)}" if page.total is not None else "far from the first"
+        return plural(end - top, "row") + (f" of {count(page.total)}" if page.total is not None else "")
     total = count(page.total) if page.total is not None else f"{count(before + loaded)}{'+' if page.more else ''}"
     about = "~" if before else ""
     return f"rows {about}{count(before + top + 1)}-{count(before + end)} of {total}"

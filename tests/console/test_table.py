@@ -124,6 +124,42 @@ async def test_marks_are_ids_in_the_order_of_the_list() -> None:
         assert table.chosen() == (3,)
 
 
+async def test_a_range_grows_and_shrinks_and_leaves_older_marks() -> None:
+    async with table_of(*range(9, 0, -1)) as (table, _, pilot):
+        await pilot.press("space", "down", "shift+down", "shift+down")
+        assert table.chosen() == (9, 7, 6, 5)
+        await pilot.press("shift+up", "shift+up", "shift+up")
+        assert table.chosen() == (9, 8, 7)
+        assert table.cursor == 8
+        await pilot.press("down", "down", "shift+down")
+        assert table.chosen() == (9, 8, 7, 6, 5)
+
+
+async def test_a_range_has_no_row_that_is_gone() -> None:
+    async with table_of(5, 4, 3, 2) as (table, _, pilot):
+        await pilot.press("down")
+        table.show(listing(5, 3, 2))
+        await pilot.press("shift+down", "shift+down")
+        assert table.chosen() == (3, 2)
+
+
+async def test_marks_of_a_paged_list_outlive_its_pages() -> None:
+    harness = Harness()
+    async with harness.run_test(size=(30, 6)) as pilot:
+        table = Table(ASCII, can_mark=True, paged=True)
+        await harness.mount(table)
+        table.show(listing(9, 8, 7))
+        table.focus()
+        await pilot.press("space", "shift+down")
+        table.turn_over()
+        table.show(listing(3, 2, 1))
+        await pilot.press("space")
+
+        assert table.chosen() == (3, 7, 8, 9)
+        table.show(listing(2, 1))
+        assert table.chosen() == (3, 7, 8, 9), "it is on another page as far as the list knows"
+
+
 async def test_pages_and_ends_are_reached() -> None:
     async with table_of(*range(50, 0, -1)) as (table, _, pilot):
         await pilot.press("end")

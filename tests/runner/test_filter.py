@@ -80,7 +80,7 @@ def test_a_time_of_day_in_a_key_is_no_qualifier() -> None:
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("state:pendin", ("state:pendin", "did you mean state:pending?")),
+        ("state:pendin", ("state:pendin", "the nearest is state:pending; ")),
         ("state:", ("state:", "state:pending")),
         ("state>dead", ("state>dead", "state:pending")),
         ("status:dead", ("status:", "the nearest is state:pending", '"status:dead"')),
