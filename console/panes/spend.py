@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 
 from console.line import line
 from console.look import Look, Role
-from console.messages import Do, Flash, LookNow, PageWanted, RowChosen, Said
+from console.messages import Do, Flash, JobWanted, LookNow, PageWanted, RowChosen, Said
 from console.panes.pane import Key, Pane
 from console.screens.writeoff import WriteOffQuestion
 from console.seen import PAGE, Ask, Seen, View
@@ -76,11 +76,12 @@ class SpendPane(Pane):
     name_: ClassVar = "Spend"
     keys: ClassVar = (
         Key("w", "Write off", "frees the hold under the cursor if its cost will never be known; asks why", 2, True),
-        Key("Tab", "Holds", "lets the arrows move over the open holds; again: scroll the text", 4),
+        Key("Enter", "", "opens the job of the hold under the cursor"),
+        Key("h", "Holds", "lets the arrows move over the open holds; again: scroll the text", 4),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "write_off", show=False),
-        Binding("tab,shift+tab", "other", show=False),
+        Binding("h", "other", show=False),
     ]
 
     def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
@@ -127,7 +128,11 @@ class SpendPane(Pane):
 
     def on_row_chosen(self, message: RowChosen) -> None:
         message.stop()  # its id is a call's, not a job's
-        self.action_write_off()
+        hold = self._chosen()
+        if hold is not None and hold.job is not None:
+            self.post_message(JobWanted(hold.job))
+        elif hold is not None:
+            self.post_message(Flash(f"the job of hold {hold.id} was removed"))
 
     def on_page_wanted(self, message: PageWanted) -> None:
         message.stop()
@@ -138,8 +143,7 @@ class SpendPane(Pane):
         (self._text if self.table.has_focus else self.table).focus()
 
     def action_write_off(self) -> None:
-        chosen = self.table.chosen()
-        hold = next((one for one in self._holds if one.id in chosen), None)
+        hold = self._chosen()
         if hold is None or self._seen is None:
             self.post_message(Flash("no hold is open here: there is nothing to write off"))
             return
@@ -153,6 +157,10 @@ class SpendPane(Pane):
             return Said(f"hold {gone.id} of {exact_usd(gone.hold)} written off: it counts no more")
 
         self.post_message(Do("w", act, question, left="left standing"))
+
+    def _chosen(self) -> HeldCall | None:
+        chosen = self.table.chosen()
+        return next((one for one in self._holds if one.id in chosen), None)
 
     def _redraw(self) -> None:
         if self._seen is None or self._page is None:

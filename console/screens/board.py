@@ -80,9 +80,8 @@ class Board(Screen[None]):
             BreakersPane(look, monotonic, id="breakers"),
         )
         self.panes: dict[View, Pane] = {pane.view: pane for pane in panes}
-        self._came_from = View.HOME
-        self._under = View.HOME
-        """What the open overlay lies over."""
+        self._trail: list[View] = []
+        """What lies under an open job or overlay, the top last, each view once: the way back."""
         self._flash_until = 0.0
         self._folded = False
         """Of the vitals only the line that matters most is shown."""
@@ -151,9 +150,9 @@ class Board(Screen[None]):
     def _forget(self) -> None:
         for pane in self.panes.values():
             pane.forget()
-        self._under = self._came_from if self._under is View.JOB else self._under
+        self._trail = [view for view in self._trail if view is not View.JOB]
         if self.view is View.JOB:
-            self._open(self._came_from)
+            self._open(self._trail.pop() if self._trail else View.HOME)
 
     # --- what is meant --------------------------------------------------------------------------------------------
 
@@ -166,15 +165,15 @@ class Board(Screen[None]):
             return
         if self.view is View.JOBS and View[name] is View.JOBS:
             self._jobs.to_newest()
-        if View[name] in OVERLAYS and self.view not in OVERLAYS:
-            self._under = self.view
+        if View[name] in OVERLAYS:
+            self._lay_over(View[name])
+            return
+        self._trail = []
         self._open(View[name])
 
     def action_back(self, quits: bool) -> None:
-        if self.view is View.JOB:
-            self._open(self._came_from)
-        elif self.view in OVERLAYS:
-            self._open(self._under)
+        if self._trail:
+            self._open(self._trail.pop())
         elif quits:
             self.app.exit()
         else:
@@ -197,9 +196,8 @@ class Board(Screen[None]):
         self._open_job(message.key)
 
     def _open_job(self, job: int | str) -> None:
-        self._came_from = self.view
         self._job.choose(job)
-        self._open(View.JOB)
+        self._lay_over(View.JOB)
 
     def action_copy(self) -> None:
         """Give the key under the cursor, or the marked ones, to the clipboard of the person's terminal."""
@@ -216,6 +214,13 @@ class Board(Screen[None]):
 
     def on_flash(self, message: Flash) -> None:
         self.flash(message.text, bad=message.bad)
+
+    def _lay_over(self, view: View) -> None:
+        """Open a view that q leads back from. One overlay takes the place of the other."""
+        self._trail = [one for one in self._trail if one is not view]
+        if self.view is not view and not (self.view in OVERLAYS and view in OVERLAYS):
+            self._trail.append(self.view)
+        self._open(view)
 
     def _open(self, view: View) -> None:
         self.view = view

@@ -208,7 +208,7 @@ async def test_the_hold_under_the_cursor_is_the_one_meant(
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("m")
         await shows(pilot, str(first), str(second))
-        await pilot.press("tab", "down", "w")
+        await pilot.press("h", "down", "w")
         await shows(pilot, f"Write off hold {first} ")
         third = stand(db)
         await look(pilot)
@@ -285,7 +285,7 @@ async def test_hostile_names_are_text(app: ConsoleApp, db: sqlite3.Connection, m
         for _ in range(5):
             await pilot.press("pagedown")
             assert "\x1b" not in text_of(app)
-        await pilot.press("tab", "end", "w")
+        await pilot.press("h", "end", "w")
         await shows(pilot, "Write off hold")
         assert "\x1b" not in text_of(app)
         assert app.is_running
@@ -363,3 +363,26 @@ async def test_an_idle_hour_frees_the_cap_of_an_hour(
         await shows(pilot, "hour              $1.50", "in the hour from 17:00Z")
         clock.advance(HOUR_MS + 1)
         await shows(pilot, "hour             $0.00?", "in the hour from 17:00Z", "19:00Z")
+
+
+async def test_enter_opens_the_job_of_a_hold_and_every_way_back_comes_to_an_end(
+    app: ConsoleApp, db: sqlite3.Connection
+) -> None:
+    stand(db)
+    key = db.execute("SELECT key FROM jobs").fetchone()[0]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "m")
+        await shows(pilot, "the stream")
+        await pilot.press("h", "enter")
+        await shows(pilot, "[Job]", key)
+        await pilot.press("m", "b", "m")
+        await pilot.press("q")
+        assert app.board.view is View.JOB
+        await pilot.press("q")
+        assert app.board.view is View.JOBS
+        await pilot.press("m", "h", "enter")
+        await until(pilot, lambda: app.board.view is View.JOB)
+        await pilot.press("q")
+        assert app.board.view is View.SPEND
+        await pilot.press("q")
+        assert app.board.view is View.JOBS
