@@ -82,6 +82,10 @@ class Home:
         """One file of raw output an attempt."""
         return self.logs / "attempts"
 
+    def attempt_file(self, job_id: int, n: int) -> Path:
+        """What the job's n-th start printed."""
+        return self.attempts / f"{job_id}-{n}.log"
+
     @property
     def work(self) -> Path:
         """Where commands without a `cwd` run."""

@@ -25,6 +25,7 @@ from runner.listing import Found
 from runner.lock import lock_is_held
 from runner.pace import HourSpend, Pace, PartSpend, Slice
 from runner.price_age import ListDate, list_date
+from runner.printed import Printed, printed
 from runner.spending import CapView, HeldCall, Holds
 from runner.status import status_json
 from runner.store import (
@@ -102,6 +103,7 @@ __all__ = [
     "ListDate",
     "Pace",
     "PartSpend",
+    "Printed",
     "Raise",
     "RatePause",
     "Reader",
@@ -335,6 +337,10 @@ class Reader:
                 drafts=tuple(drafts.of_job(db, job.id)),
                 why=why(db, job, runner, _stop(db, self.home, settings, runner), now=now),
             )
+
+    def printed(self, job_id: int, n: int) -> Printed | None:
+        """The end of what the job's n-th start printed so far; None: nothing, or it is no longer kept."""
+        return printed(self.home.attempt_file(job_id, n), n)
 
     def events(
         self,

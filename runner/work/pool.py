@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from runner.config import Config, TaskKind
@@ -69,7 +68,6 @@ class Pool:
     ) -> None:
         """`may_claim` is asked before each claim, as it is inside it; it looks for a stop outside the database."""
         self._home = home
-        self._outputs = home.attempts
         self._config = config
         self._register = register
         self._writer = writer
@@ -217,12 +215,9 @@ class Pool:
             self._over(seat, Ending(outcome="dead", error=f"there is no task {live.job.task!r}: {known}"))
             return
         self._passes.issue(live.granted)
-        child.capture.begin(self._attempt_file(live))
+        child.capture.begin(self._home.attempt_file(live.job.id, live.job.starts))
         live.deadline = self._loop.call_later(live.max_seconds_ms / 1000, self._overtime, seat, live)
         child.order(live.order(live.task, home=self._home, gate_url=self._gate_url))
-
-    def _attempt_file(self, live: Live) -> Path:
-        return self._outputs / f"{live.job.id}-{live.job.starts}.log"
 
     def _overtime(self, seat: _Seat, live: Live) -> None:
         if seat.live is live:
