@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.strip import Strip
 
 from console.format import count
 from console.line import Line, fit, line, spread, width_of
@@ -63,6 +64,8 @@ class Table(Lines, can_focus=True):
         self._drifts = drifts
         self._paged = paged
         self._drawn = drawn
+        self._unseen: RowId | None = None
+        """The row the cursor came to by itself, until it was drawn there."""
         self._anchor: RowId | None = None
         """Where a range of marks began."""
         self._unranged: frozenset[RowId] = frozenset()
@@ -95,7 +98,7 @@ class Table(Lines, can_focus=True):
             self.marks &= ids | self.gone
         self.listing, self._rows, self._total = listing, tuple(rows), total
         if self.cursor is None and rows:
-            self.cursor = rows[-1 if self._at_end else 0].id
+            self.cursor = self._unseen = rows[-1 if self._at_end else 0].id
             self._at_end = False
         after = self._index()
         if before is not None and after is not None:
@@ -134,9 +137,15 @@ class Table(Lines, can_focus=True):
         here = {row.id for row in self._rows}
         ids = tuple(row.id for row in self._rows if row.id in self.marks and row.id not in self.gone)
         ids += tuple(sorted((id for id in self.marks if id not in here), key=str)) if self._paged else ()
-        if ids or self.cursor is None or self.cursor in self.gone:
-            return ids
-        return (self.cursor,)
+        return ids if ids or self.target is None else (self.target,)
+
+    @property
+    def target(self) -> RowId | None:
+        """The row under the cursor; None where it is gone, and before it was drawn.
+
+        A key that was on its way when a page came was not meant for the first row of that page.
+        """
+        return None if self.cursor in self.gone or self.cursor == self._unseen else self.cursor
 
     # --- keys -----------------------------------------------------------------------------------------------------
 
@@ -236,6 +245,10 @@ class Table(Lines, can_focus=True):
         self.show_lines(tuple(lines))
         if self._drawn is not None:
             self._drawn()
+
+    def render_line(self, y: int) -> Strip:
+        self._unseen = None
+        return super().render_line(y)
 
     def on_resize(self) -> None:
         self.redraw()
