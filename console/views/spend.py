@@ -166,7 +166,7 @@ def _day(seen: Seen, page: SpendPage, width: int, height: int, look: Look) -> li
         (" LAST 24 H  ", Role.DIM), (f"{money(total)}{doubt}  ", Role.STRONG), (peak_words(page.hours), Role.DIM)
     )
     reading = f"   reading, {plural(page.missing, 'part')} to come" if page.missing else ""
-    tall = 3 if height < 20 else 6
+    tall = 3 if height < 16 else 6
     return [fit((*head, *line((reading, Role.WARN))), width, look), *chart(page.hours, width, tall, look)]
 
 
