@@ -34,6 +34,7 @@ from console.messages import (
     ResumeEnded,
 )
 from console.output import ThriftyApp
+from console.registry import commands
 from console.replays import Replays
 from console.screens.board import Board
 from console.screens.force import ForceQuestion
@@ -202,30 +203,30 @@ class ConsoleApp(ThriftyApp[None]):
         """Ask whether to end the runner's processes from outside."""
         if self._refused("K"):
             return
-        self.board.flash("looking which processes run")
+        question = ForceQuestion(self.seen, self.options.look, self.monotonic)
+
+        def answered(yes: bool | None) -> None:
+            if yes and question.targets is not None:
+                self.board.flash("stop sent; ending them")
+                self.acts.force(question.targets)
+            elif question.fault:
+                self.board.flash(f"not forced: {question.fault}", bad=True)
+            else:
+                self.board.flash("left as they are; k stops without ending them")
+
+        self.push_screen(question, answered)
         self.acts.force_targets()
 
     def on_force_asked(self, message: ForceAsked) -> None:
-        targets = message.targets
-        if self.screen is not self.board:
-            self.board.flash("not forced: the screen changed meanwhile")
-        elif targets is None:
-            self.board.flash(f"not forced: {message.error}", bad=True)
-        elif not targets.processes:
-            why = "; ".join(targets.refused) or "nothing of this home runs here"
-            self.board.flash(f"not forced: {why}", bad=bool(targets.refused))
-        else:
-            self.board.flash("")
-            question = ForceQuestion(targets, self.seen, self.options.look, self.monotonic)
-
-            def answered(yes: bool | None) -> None:
-                if yes:
-                    self.board.flash("stop sent; ending them")
-                    self.acts.force(targets)
-                else:
-                    self.board.flash("left as they are; k stops without ending them")
-
-            self.push_screen(question, answered)
+        question, targets = self.screen, message.targets
+        if not isinstance(question, ForceQuestion) or question.targets is not None:
+            return  # it was left meanwhile
+        if targets is not None and targets.processes:
+            question.found(targets)
+            return
+        refused = targets.refused if targets is not None else ()
+        question.fault = message.error or "; ".join(refused) or "nothing of this home runs here"
+        question.dismiss(False)
 
     def action_resume(self) -> None:
         """Ask whether to clear the stop."""
@@ -338,8 +339,7 @@ class ConsoleApp(ThriftyApp[None]):
         self.push_screen(Help(self.board.pane, self.options.look, readonly=self.options.readonly))
 
     def action_palette(self) -> None:
-        from console.registry import commands  # noqa: PLC0415 - the first picture does not wait for it
-        from console.screens.palette import Palette  # noqa: PLC0415
+        from console.screens.palette import Palette  # noqa: PLC0415 - the first picture does not wait for it
 
         def chosen(press: str | None) -> None:
             if press:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from textual import events
+
 from console.format import money, plural
 from console.line import Line, fit
 from console.look import Look, Role
@@ -18,17 +20,35 @@ NAMED = 2
 
 
 class ForceQuestion(Question):
-    """Dismisses with True on `y` once `force` was typed. What it names is what will be ended, and nothing else."""
+    """Dismisses with True on `y` once `force` was typed. What it names is what will be ended, and nothing else.
 
-    def __init__(self, targets: Targets, seen: Seen, look: Look, monotonic: Callable[[], float]) -> None:
+    It opens before it is known what runs, so that what is typed meanwhile goes nowhere else.
+    """
+
+    def __init__(self, seen: Seen, look: Look, monotonic: Callable[[], float]) -> None:
         super().__init__(seen, look, monotonic, verb="stop everything and end these processes", word="force")
+        self.targets: Targets | None = None
+        self.fault = ""
+        """Why there is nothing to be asked about."""
+
+    def found(self, targets: Targets) -> None:
+        """Ask about these from now on."""
         self.targets = targets
+        self._opened = self._monotonic()
+        self.redraw()
+
+    def on_key(self, event: events.Key) -> None:
+        if self.targets is None and event.key not in ("k", "n", "q", "escape"):
+            event.prevent_default()
+            event.stop()
 
     def asks(self) -> str:
         return "End the runner's processes from outside?"
 
     def facts(self, width: int) -> list[Line]:
         targets = self.targets
+        if targets is None:
+            return [fact("", "looking which processes run")]
         by_part: dict[str, list[str]] = {}
         for one in targets.others:
             by_part.setdefault(one.part.value, []).append(str(one.pid))

@@ -82,8 +82,7 @@ def _need(text: str, key: str, width: int, look: Look) -> Line:
 def _runner_needs(vitals: Vitals) -> list[tuple[str, str]]:
     health = vitals.runner.health
     if health is Health.SILENT:
-        pid = f" -9 {vitals.runner.row.pid}" if vitals.runner.row else " -9 PID"
-        return [(f"the runner holds its lock and says nothing; end it: kill{pid}", "")]
+        return [("the runner holds its lock and says nothing; end it with K, or afk-runner kill --force", "K")]
     if health is Health.DEAD:
         return [("the runner is gone without a word; start it: afk-runner run", "")]
     if health in (Health.NEVER, Health.STOPPED):

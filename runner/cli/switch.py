@@ -212,7 +212,8 @@ def _reaction(seen: Vitals | None, acted: bool) -> str:
         left = f", {seen.counts.running} still in progress" if seen.counts.running else ""
         return f"runner pid {row.pid} has acted on it: {row.state.value}{left}"
     health = seen.runner.health.value
-    return f"runner pid {row.pid} ({health}) has not acted on it in {REACTS_WITHIN_S:.0f} s; `kill {row.pid}` ends it"
+    late = f"has not acted on it in {REACTS_WITHIN_S:.0f} s"
+    return f"runner pid {row.pid} ({health}) {late}; `afk-runner kill --force` ends it"
 
 
 def _after_resume(seen: Vitals | None) -> str:

@@ -17,6 +17,7 @@ from runner.home import Home
 from runner.store import controls
 from runner.work.processes import boot_id, start_time
 from tests.console.conftest import ManualMonotonic
+from tests.console.hostile import STORABLE
 from tests.console.screen import flash_of, lines_of, look, shows, text_of, until
 from tests.factories import ManualClock, make_charge, make_runner, make_running, make_settings
 
@@ -79,7 +80,7 @@ async def test_without_the_whole_word_nothing_is_ended(
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("K")
-        await until(pilot, lambda: isinstance(app.screen, ForceQuestion))
+        await shows(pilot, f"pid {runner.pid}")
         await typed(pilot, keys, monotonic)
         await look(pilot)
 
@@ -108,12 +109,46 @@ async def test_a_runner_that_came_after_the_question_is_left_alone(
         await until(pilot, lambda: isinstance(app.screen, ForceQuestion))
         question = app.screen
         assert isinstance(question, ForceQuestion)
+        await until(pilot, lambda: question.targets)
+        assert question.targets is not None
         shown = question.targets.runners[0]
         object.__setattr__(shown, "started", "another")
         await typed(pilot, "forcey", monotonic)
         await shows(pilot, "was not among those shown")
 
         assert runner.poll() is None
+
+
+async def test_what_is_typed_before_it_is_known_what_runs_goes_nowhere(
+    app: ConsoleApp, db: sqlite3.Connection, runner: subprocess.Popen[str], monotonic: ManualMonotonic
+) -> None:
+    """Neither to the question nor to the list behind it, where some letters act."""
+    async with app.run_test(size=(80, 24)) as pilot:
+        with app.acts._force_turn:
+            await pilot.press("K")
+            await shows(pilot, "looking which processes run")
+            await typed(pilot, "forcey", monotonic)
+            assert isinstance(app.screen, ForceQuestion)
+        await shows(pilot, f"pid {runner.pid}")
+        await pilot.press(*"forcey")
+        await look(pilot)
+
+        assert app.screen.typed == "", "nor right after it is known"
+        assert runner.poll() is None
+
+
+@pytest.mark.parametrize("text", STORABLE, ids=range(len(STORABLE)))
+async def test_a_hostile_key_is_text_in_the_dialog(
+    app: ConsoleApp, db: sqlite3.Connection, runner: subprocess.Popen[str], text: str
+) -> None:
+    db.execute("UPDATE jobs SET key = ? || 'end' WHERE key = 'digest-1'", (text[:300],))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("K")
+        await shows(pilot, f"pid {runner.pid}")
+
+        assert {cell_len(line) for line in lines_of(app)} == {80}
+        assert all(char.isprintable() for line in lines_of(app) for char in line)
+        assert isinstance(app.screen, ForceQuestion)
 
 
 async def test_a_runner_on_another_host_is_refused_with_a_sentence(

@@ -111,7 +111,7 @@ def test_kill_of_a_runner_that_does_not_act_names_the_way_out(
     answer = afk("kill")
 
     assert "runner pid 4121 (silent) has not acted on it" in answer.out
-    assert "`kill 4121` ends it" in answer.out
+    assert "`afk-runner kill --force` ends it" in answer.out
 
 
 def test_resume_clears_every_source(afk: Afk, home: Home) -> None:
