@@ -41,11 +41,12 @@ class DeadPane(ListPane):
     view: ClassVar = View.DEAD
     name_: ClassVar = "Dead"
     keys: ClassVar = (
-        Key("Enter", "Open", "opens the job under the cursor; unfolds or folds an error. Left folds, Right unfolds"),
-        Key("Space", "Mark", "marks a job, or the listed jobs of an error; * marks all, c clears", rank=4, writes=True),
-        Key("r", "", "replays the marked jobs, the one under the cursor, or all of the error under it", writes=True),
-        Key("z", "", "undoes the last replay of this console while its jobs wait to be claimed", writes=True),
-        Key("D", "Remove", "removes the marked jobs for good, after their number was typed", rank=5, writes=True),
+        Key("Enter", "Open", "opens a job; folds or unfolds an error (Left and Right too)"),
+        Key("Space", "Mark", "marks a job, or the listed jobs of an error", rank=4, writes=True),
+        Key("*", "", "marks every dead job there is now; c clears the marks", writes=True),
+        Key("r", "", "replays what is marked, or the job or error under the cursor", writes=True),
+        Key("z", "", "undoes the last replay from here while nothing was claimed", writes=True),
+        Key("D", "Remove", "removes what is marked for good, once its number was typed", rank=5, writes=True),
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("D", "discard", show=False)]
 

@@ -101,7 +101,7 @@ class ReplayQuestion(LettersQuestion):
     def facts(self, width: int) -> list[Line]:  # noqa: ARG002 - short enough for any width
         plan, vitals = self.plan, self.seen.vitals
         changed = self.changed()
-        lines = [fact("set", f"{plural(len(plan.ids), 'job')}, frozen; what dies later is not in it")]
+        lines = [fact("set", f"{plural(len(plan.ids), 'job')}, frozen; later ones are not in it")]
         if self.can_try:
             lines.append(fact("try one", ("c", Role.ACCENT), f" replays {plan.keys[0]} alone; the rest stay dead"))
         if plan.unknown:

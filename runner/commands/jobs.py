@@ -115,6 +115,7 @@ class JobActs(Acts):
             if job.finished_at is None or not jobs.replay(db, id=job.id, now=now):
                 return f"it is {job.status}, not dead"
             before = Before(
+                not_before=job.not_before,
                 attempts=job.attempts,
                 rescues=job.rescues,
                 cancel=job.cancel,
@@ -138,6 +139,7 @@ class JobActs(Acts):
                 db,
                 id=job.id,
                 starts=before.starts,
+                not_before=before.not_before,
                 attempts=before.attempts,
                 rescues=before.rescues,
                 cancel=before.cancel,

@@ -379,18 +379,26 @@ def replay(db: sqlite3.Connection, *, id: int, now: UnixMs) -> bool:
 
 
 UNREPLAY = """
-UPDATE jobs SET status = 'dead', attempts = :attempts, rescues = :rescues, cancel = :cancel, finished_at = :died_at,
-                waiting_gate = NULL, waiting_on = NULL
+UPDATE jobs SET status = 'dead', not_before = :not_before, attempts = :attempts, rescues = :rescues, cancel = :cancel,
+                finished_at = :died_at, waiting_gate = NULL, waiting_on = NULL
  WHERE id = :id AND status = 'pending' AND starts = :starts
 """
 
 
 def unreplay(
-    db: sqlite3.Connection, *, id: int, starts: int, attempts: int, rescues: int, cancel: bool, died_at: UnixMs
+    db: sqlite3.Connection,
+    *,
+    id: int,
+    starts: int,
+    not_before: UnixMs,
+    attempts: int,
+    rescues: int,
+    cancel: bool,
+    died_at: UnixMs,
 ) -> bool:
     """Make a replayed job dead again, as it was; False when it was claimed since or does not wait any more."""
-    values = {"id": id, "starts": starts, "attempts": attempts, "rescues": rescues, "died_at": died_at}
-    return bool(db.execute(UNREPLAY, {**values, "cancel": int(cancel)}).rowcount)
+    values = {"id": id, "starts": starts, "not_before": not_before, "attempts": attempts, "rescues": rescues}
+    return bool(db.execute(UNREPLAY, {**values, "cancel": int(cancel), "died_at": died_at}).rowcount)
 
 
 def cancel_asked(db: sqlite3.Connection, *, id: int) -> bool:

@@ -12,6 +12,7 @@ from runner.units import UnixMs
 class Before:
     """A dead job, as far as a replay changes it."""
 
+    not_before: UnixMs
     attempts: int
     rescues: int
     cancel: bool
@@ -23,22 +24,31 @@ class Before:
 def keep(db: sqlite3.Connection, *, job_id: int, token: str, before: Before) -> None:
     """Write down what the act of this token is about to change; it takes the place of what was kept earlier."""
     db.execute(
-        "INSERT INTO replays (job_id, token, attempts, rescues, cancel, starts, died_at) VALUES (?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET token = excluded.token, attempts = excluded.attempts, rescues = excluded.rescues, "
-        "cancel = excluded.cancel, starts = excluded.starts, died_at = excluded.died_at",
-        (job_id, token, before.attempts, before.rescues, int(before.cancel), before.starts, before.died_at),
+        "INSERT OR REPLACE INTO replays (job_id, token, not_before, attempts, rescues, cancel, starts, died_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(job_id, token, before.not_before, before.attempts, before.rescues),
+            *(int(before.cancel), before.starts, before.died_at),
+        ),
     )
 
 
 def of_job(db: sqlite3.Connection, job_id: int, *, token: str) -> Before | None:
     """What the job was before the act of this token; None when it was undone, or replayed again by another."""
     row = db.execute(
-        "SELECT attempts, rescues, cancel, starts, died_at FROM replays WHERE job_id = ? AND token = ?",
+        "SELECT not_before, attempts, rescues, cancel, starts, died_at FROM replays WHERE job_id = ? AND token = ?",
         (job_id, token),
     ).fetchone()
     if row is None:
         return None
-    return Before(attempts=row[0], rescues=row[1], cancel=row[2] != 0, starts=row[3], died_at=UnixMs(row[4]))
+    return Before(
+        not_before=UnixMs(row[0]),
+        attempts=row[1],
+        rescues=row[2],
+        cancel=row[3] != 0,
+        starts=row[4],
+        died_at=UnixMs(row[5]),
+    )
 
 
 def forget(db: sqlite3.Connection, job_id: int) -> None:

@@ -42,11 +42,12 @@ END;
 
 -- What a job was before its last replay. It can be put back there until it is claimed.
 CREATE TABLE replays (
-    job_id   INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
-    token    TEXT    NOT NULL,                            -- of the act: an undo means this one and no later one
-    attempts INTEGER NOT NULL,
-    rescues  INTEGER NOT NULL,
-    cancel   INTEGER NOT NULL,
-    starts   INTEGER NOT NULL,                            -- more of them since: it was claimed
-    died_at  INTEGER NOT NULL
+    job_id     INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    token      TEXT    NOT NULL,                          -- of the act: an undo means this one and no later one
+    not_before INTEGER NOT NULL,
+    attempts   INTEGER NOT NULL,
+    rescues    INTEGER NOT NULL,
+    cancel     INTEGER NOT NULL,
+    starts     INTEGER NOT NULL,                          -- more of them since: it was claimed
+    died_at    INTEGER NOT NULL
 ) STRICT;
