@@ -153,8 +153,8 @@ def _lifts(view: BrakeView, now: int) -> tuple[str, Role]:
     """When a call may leave again."""
     one, pause = view.breaker, pause_of(view, now)
     ends = [pause.until] if pause is not None else []
-    if one.state is BreakerState.HALF_OPEN and one.trial is not None:
-        return "trial out", Role.WARN
+    if one.state is BreakerState.HALF_OPEN:
+        return "trial out" if one.trial is not None else "trial due", Role.WARN
     if one.state is BreakerState.OPEN:
         if one.retry_at is None:
             return "by hand", Role.WARN

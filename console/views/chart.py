@@ -8,11 +8,14 @@ from console.format import clock, money, plural
 from console.line import Line, Span, line
 from console.look import Look, Role
 from runner.snapshot import HourSpend
+from runner.units import usd
 
 LABEL = 9
 """Cells before the axis."""
 WIDEST = 4
 """Cells of one hour: more of them show nothing more."""
+THOUSAND = 999_995_000
+"""From here on cents would need more room than there is; just below, they are rounded up to it."""
 EVERY = 6
 """Hours between two times below the axis."""
 
@@ -32,11 +35,18 @@ def chart(hours: Sequence[HourSpend], width: int, height: int, look: Look) -> li
         cells = "".join(
             look.bars[max(0, min(steps, level - row * steps))] * (wide - gap) + " " * gap for level in tall
         ).rstrip()
-        label = money(peak) if row == height - 1 else ""
+        label = short(peak) if row == height - 1 else ""
         lines.append(line((f" {label:>{LABEL - 2}} {look.axis}", Role.DIM), (cells, Role.ACCENT)))
     lines.append((Span(f" {'$0':>{LABEL - 2}} {look.corner}{look.rule * (wide * len(hours))}", Role.DIM),))
     lines.append((Span(" " * (LABEL + 1) + _times(hours, wide), Role.DIM),))
     return lines
+
+
+def short(amount: int) -> str:
+    """Dollars in seven cells: `$1.349`, `$1,350`, `$21k`."""
+    if amount < THOUSAND:
+        return money(amount)
+    return usd(amount, places=0) if amount < 100_000_000_000 else f"{usd(amount // 1000, places=0)}k"
 
 
 def peak_words(hours: Sequence[HourSpend]) -> str:

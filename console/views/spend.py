@@ -10,7 +10,7 @@ from console.format import age, clock, clock_s, count, money, percent, plural, w
 from console.line import EMPTY, Line, Span, cell, fit, line, width_of
 from console.look import Look, Role
 from console.seen import Seen
-from console.views.chart import chart, peak_words
+from console.views.chart import THOUSAND, chart, peak_words, short
 from console.views.table import GAP, Column, Listing, Placed, Row, place
 from console.views.vitals import bar_of
 from runner.snapshot import CapView, HeldCall, Holds, HourSpend, ListDate, PartSpend
@@ -132,14 +132,19 @@ def _cap(cap: CapView, doubt: str, now: int) -> tuple[str, ...]:
     lifts = when(cap.lifts_at, now) if cap.lifts_at is not None else "-"
     return (
         name,
-        f"{usd(committed)}{doubt}",
-        usd(cap.limit),
+        f"{_dollars(committed)}{doubt}",
+        _dollars(cap.limit),
         percent(committed, cap.limit),
-        usd(cap.spent.settled),
-        usd(cap.spent.held),
-        f"{usd(cap.free or 0)}{doubt}",
+        _dollars(cap.spent.settled),
+        _dollars(cap.spent.held),
+        f"{_dollars(cap.free or 0)}{doubt}",
         lifts if len(lifts) <= 6 else lifts[:5],  # beyond a day its date says more than its hour
     )
+
+
+def _dollars(amount: int) -> str:
+    """For a column, where a cut amount would be another one: of thousands without cents."""
+    return usd(amount) if amount < THOUSAND else short(amount)
 
 
 def _pace(seen: Seen, page: SpendPage, width: int, look: Look) -> list[Line]:

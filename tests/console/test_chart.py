@@ -6,7 +6,7 @@ import pytest
 
 from console.line import plain, width_of
 from console.look import ASCII, UNICODE, Look
-from console.views.chart import LABEL, chart, peak_words
+from console.views.chart import LABEL, chart, peak_words, short
 from runner.snapshot import HourSpend
 from runner.units import HOUR_MS, MicroUsd, UnixMs
 from tests.factories import NOW
@@ -66,3 +66,19 @@ def test_words_say_the_same() -> None:
     assert peak_words(hours(0, 1_349_000, 20)) == "most $1.349 in the hour from 16:00Z; some in 2 of 24 hours"
     assert peak_words(hours()) == "nothing spent"
     assert chart(hours(), 80, 3, UNICODE) == []
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        (1, "<$0.001"),
+        (999_994_999, "$999.99"),
+        (999_999_999, "$1,000"),
+        (1_234_560_000, "$1,235"),
+        (99_999_000_000, "$99,999"),
+        (200_000_000_000, "$200k"),
+        (1_000_000_000_000, "$1,000k"),
+    ],
+)
+def test_an_amount_of_any_size_has_its_place(amount: int, said: str) -> None:
+    assert short(amount) == said

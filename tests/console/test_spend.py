@@ -386,3 +386,12 @@ async def test_enter_opens_the_job_of_a_hold_and_every_way_back_comes_to_an_end(
         assert app.board.view is View.SPEND
         await pilot.press("q")
         assert app.board.view is View.JOBS
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_no_amount_is_cut(app: ConsoleApp, db: sqlite3.Connection, size: tuple[int, int]) -> None:
+    controls.put_settings(db, {"timezone": "UTC", "daily_usd": str(900_000_000_000), "workers": "2"}, now=NOW)
+    make_charge(db, make_job(db), cost=123_456_780_000)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("m")
+        await shows(pilot, "$123k", "$900k", "$777k")
