@@ -75,6 +75,11 @@ class HomePane(Pane):
     def forget(self) -> None:
         self.running.forget()
 
+    def copies(self) -> tuple[str, ...]:
+        page = self._seen.page if self._seen is not None else None
+        jobs = [job for job, _ in page.running] if isinstance(page, HomePage) else []
+        return tuple(job.key for job in jobs if job.id == self.running.cursor)
+
     def draw(self, seen: Seen) -> None:
         self._seen = seen
         if seen.vitals is not None and (seen.vitals.workers or 2) != self._workers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 import sqlite3
-from queue import Queue
 
 import pytest
 
@@ -273,10 +272,12 @@ async def test_y_copies_the_key_under_the_cursor_in_every_list(
 ) -> None:
     pending = make_job(db, key="pending-1")
     make_job(db, key="dead-1", status=JobStatus.DEAD)
+    make_running(db, key="running-1")
     make_event(db, "about it", job=pending)
     async with app.run_test(size=size) as pilot:
         for view, shown, keys, copied in (
-            ("2", "dead-1", ["down"], "pending-1"),
+            ("1", "running-1", [], "running-1"),
+            ("2", "dead-1", ["down", "down"], "pending-1"),
             ("3", "ValueError", ["down", "down"], "dead-1"),
             ("6", "about it", ["up"], "pending-1"),
         ):
@@ -404,10 +405,3 @@ async def test_a_place_in_a_text_is_found_again_by_its_lines(app: ConsoleApp) ->
         assert text.lines[0] == line("line 110")
         text.show(lines[:104], sections=(("A", 0), ("B", 100)))
         assert text.lines[-1] == line("line 103")
-
-
-def test_a_queue_of_the_library_is_what_is_looked_at() -> None:
-    """`_queued` asks the writer thread of the library: its queue is a bounded one."""
-    from textual.drivers._writer_thread import WriterThread
-
-    assert isinstance(WriterThread.__init__.__globals__["Queue"], type(Queue))
