@@ -85,6 +85,7 @@ class Table(Lines, can_focus=True):
 
     def show(self, listing: Listing, *, total: int | None = None) -> None:
         """Take a new list; the row under the cursor stays where it is, and is shown as gone when it is not in it."""
+        was = self.cursor
         if self._drifts and not self._moved:
             self.cursor = None
         before = self._index()
@@ -98,7 +99,8 @@ class Table(Lines, can_focus=True):
             self.marks &= ids | self.gone
         self.listing, self._rows, self._total = listing, tuple(rows), total
         if self.cursor is None and rows:
-            self.cursor = self._unseen = rows[-1 if self._at_end else 0].id
+            self.cursor = rows[-1 if self._at_end else 0].id
+            self._unseen = self._unseen if self.cursor == was else self.cursor
             self._at_end = False
         after = self._index()
         if before is not None and after is not None:

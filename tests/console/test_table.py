@@ -64,6 +64,21 @@ async def test_an_empty_list_says_what_is_not_there() -> None:
         assert harness.said == []
 
 
+async def test_nothing_is_chosen_before_it_was_drawn() -> None:
+    """A key that was on its way when another page came was meant for none of its rows."""
+    async with table_of(5, 4, 3) as (table, _, pilot):
+        await pilot.pause()
+        assert table.chosen() == (5,)
+
+        table.turn_over()
+        table.show(listing(9, 8, 7))
+        on_its_way = table.chosen()
+        await pilot.pause()
+
+        assert on_its_way == ()
+        assert table.chosen() == (9,)
+
+
 async def test_the_cursor_stays_on_its_row_when_others_come_and_go() -> None:
     async with table_of(5, 4, 3, 2) as (table, _, pilot):
         await pilot.press("down")
