@@ -33,12 +33,13 @@ class Unasked:
         """What to pass on now."""
         if self._through:
             return chunk
+        seen = max(0, len(self._kept) - 3)  # no end stands before it, or it would not have been kept
         self._kept += chunk
         if len(self._kept) > MOST_LINE:  # no stream of events: nothing in it is ours to take out
             self._through = True
             return self.rest()
         passed, start = [], 0
-        for end in _END.finditer(self._kept):
+        for end in _END.finditer(self._kept, seen):
             event = self._kept[start : end.end()]
             start = end.end()
             if not _is_usage(event):
