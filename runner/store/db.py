@@ -47,7 +47,7 @@ _ERRORS: dict[int, type[StoreError]] = {
     sqlite3.SQLITE_NOTADB: StoreCorrupt,
 }
 _SAYS: dict[type[StoreError], str] = {
-    StoreBusy: "is locked by another process",
+    StoreBusy: "is locked by another process; try again, or ask `fuser` who has it open",
     StoreFull: "cannot grow: the disk is full",
     StoreReadOnly: "or its folder cannot be written",
     StoreCorrupt: "is not a sound database; keep it, and restore the last backup beside it",
