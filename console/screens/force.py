@@ -71,7 +71,7 @@ class ForceQuestion(Question):
                 lines.append(fact("", f"{job.key} ({job.task}){spent}"))
             if len(targets.at_work) > NAMED:
                 lines.append(fact("", f"and {plural(len(targets.at_work) - NAMED, 'job')} more"))
-        lines.append(fact("how", "TERM, KILL 4s later; calls in flight are cut, their holds go on counting"))
+        lines.append(fact("how", "TERM, KILL 4s later; holds of calls in flight go on counting"))
         lines += [fact("not", (text, Role.WARN)) for text in targets.refused]
         return [fit(one, width, self.look) for one in lines]
 

@@ -9,7 +9,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from console.acts import Acts
-from console.messages import KillEnded
+from console.messages import ForceAsked, KillEnded, Said
 from console.screens.help import Help
 from console.screens.question import Question
 from console.screens.resume import ResumeQuestion
@@ -181,14 +181,16 @@ async def test_read_only_has_no_acts(home: Home, clock: ManualClock, db: sqlite3
 
 
 async def test_a_kill_waits_for_no_other_act(home: Home, clock: ManualClock, db: sqlite3.Connection) -> None:
-    """A long replay holds its own connection, not that of the kill."""
+    """A long replay holds its own connection, not that of the kill, nor that of a force."""
     told: list[object] = []
     acts = Acts(home, db=None, clock=clock, tell=told.append)
     with acts._other_turn:
-        acts.replay((1,))
+        acts.do(lambda _: Said("done"))
         acts.kill(now=False)
         eventually(lambda: told)
-        assert [type(message) for message in told] == [KillEnded]
+        acts.force_targets()
+        eventually(lambda: len(told) == 2)
+        assert [type(message) for message in told] == [KillEnded, ForceAsked]
     acts.wait(5)
 
 
