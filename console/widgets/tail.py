@@ -77,9 +77,10 @@ class Tail(Lines, can_focus=True):
 
     @property
     def current(self) -> Event | None:
-        """The event under the cursor."""
+        """The event under the cursor, as it is shown."""
         index = self._run.place(self._cursor) if self._cursor is not None else -1
-        return self._run.events[index] if index >= 0 else None
+        event = self._run.events[index] if index >= 0 else None
+        return event if event is not None and event.id == self._cursor else None
 
     # --- what comes -----------------------------------------------------------------------------------------------
 
@@ -124,6 +125,8 @@ class Tail(Lines, can_focus=True):
         elif page.hit is not None and run is not None:
             self._bottom = _NEWEST if want.around else self._bottom
             self._go(self._run.place(page.hit), middle=True)
+        elif self._cursor is not None and self.current is None:
+            self._go(self._run.place(self._cursor))  # what it was on is left out now: on to what is shown nearest
         self._trim()
         self.redraw()
         self._tell(LookNow())
@@ -131,6 +134,7 @@ class Tail(Lines, can_focus=True):
     # --- keys -----------------------------------------------------------------------------------------------------
 
     def action_move(self, by: int) -> None:
+        self._stay()
         if self._cursor is None:
             if by < 0:
                 self._hold()
@@ -140,6 +144,7 @@ class Tail(Lines, can_focus=True):
         self._step(by)
 
     def action_move_page(self, pages: int) -> None:
+        self._stay()
         if self._cursor is None and pages > 0:
             return
         if self._cursor is None:
@@ -235,6 +240,12 @@ class Tail(Lines, can_focus=True):
         return "error" if want.errors else f"/{want.text}" if want.text else "event"
 
     # --- place ----------------------------------------------------------------------------------------------------
+
+    def _stay(self) -> None:
+        """A hand moves: a jump that still waits for the database would come as a surprise."""
+        if self.want is not None and (self.want.seeks or self.want.after == 0):
+            self.want = None
+            self._tell(LookNow())
 
     def _hold(self) -> None:
         if self._run.events:

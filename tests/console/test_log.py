@@ -209,6 +209,41 @@ async def test_e_goes_from_error_to_error_through_the_whole_log(app: ConsoleApp,
         assert under_cursor(app).rstrip().endswith("event 03980 broke")
 
 
+async def test_a_jump_that_waits_for_the_database_is_dropped_by_the_next_move(
+    app: ConsoleApp, home: Home, database: Database, clock: ManualClock
+) -> None:
+    write(database, 3_000, bad=(7,))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("6")
+        await shows(pilot, "event 02999")
+        home.db.rename(home.root / "elsewhere")
+        await look(pilot)
+        await pilot.press("e", "up", "up")
+        held = body(app)
+        (home.root / "elsewhere").rename(home.db)
+        clock.advance(2_000)
+        await shows(pilot, "the database is back")
+        await settled(app, pilot)
+        assert body(app) == held
+
+
+async def test_the_cursor_is_never_on_a_line_that_is_not_shown(app: ConsoleApp, database: Database) -> None:
+    """What it was on is left out by the level, and no worse event is at hand."""
+    write(database, 2_000, bad=(7,))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("6")
+        await shows(pilot, "event 01999")
+        await pilot.press("up", "l", "l", "y")
+        await settled(app, pilot)
+        assert under_cursor(app).rstrip().endswith("event 00007 broke")
+        await pilot.press("y")
+        await shows(pilot, "copied job-7")
+        await pilot.press("l")
+        await settled(app, pilot)
+        assert under_cursor(app).rstrip().endswith("event 00007 broke")
+        assert any("event 00006" in line for line in body(app))
+
+
 async def test_a_search_finds_what_is_not_at_hand(app: ConsoleApp, database: Database) -> None:
     write(database, 3_000)
     with database.write() as db:
