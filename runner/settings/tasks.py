@@ -210,6 +210,8 @@ def _criteria(table: Table) -> tuple[str, ...] | None:
         if not criterion.strip() or len(criterion) > LONGEST_CRITERION:
             text = f"{table.named('criteria')} must hold sentences of 1 to {LONGEST_CRITERION} characters"
             table.notes.add((*table.path, "criteria", index), text)
+    if table.raw("criteria") == []:
+        table.refuse("criteria", "is empty, so nothing would be checked; write sentences, or leave it out")
     if len(criteria) > MOST_CRITERIA:
         table.refuse("criteria", f"has {len(criteria)} sentences, {MOST_CRITERIA} are the most")
     return tuple(criteria.values())

@@ -392,6 +392,7 @@ def test_an_agent_is_given_what_its_task_names(home: Path) -> None:
         ('tools = ["fetch_url"]\ndomains = []', "asks only hosts that are named"),
         ('tools = ["draft"]\ndomains = ["example.org"]', 'without the tool "fetch_url"'),
         ('criteria = ["fine", " "]', "must hold sentences of 1 to 500 characters"),
+        ("criteria = []", "is empty, so nothing would be checked; write sentences, or leave it out"),
         ("criteria = [" + '"x", ' * 21 + "]", "has 21 sentences, 20 are the most"),
         ("max_tool_calls = -1", "whole number from 0"),
         ('irreversible = "no"', "must be true or false"),
