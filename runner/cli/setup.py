@@ -111,8 +111,18 @@ def run(
     raise typer.Exit(launch.run(find_home(home), once=once, supervisor=supervisor.value))
 
 
-def version(home: HomeDir = None) -> None:  # noqa: ARG001 - every verb takes --home
+def version(home: HomeDir = None, as_json: AsJson = False) -> None:  # noqa: ARG001 - every verb takes --home
     """Print the versions of this, Python and SQLite."""
+    if as_json:
+        say_json(
+            {
+                "version": metadata.version("afk-console"),
+                "python": platform.python_version(),
+                "sqlite": sqlite3.sqlite_version,
+                "system": platform.system(),
+            }
+        )
+        return
     say(f"afk-runner {metadata.version('afk-console')}")
     say(f"python {platform.python_version()}, sqlite {sqlite3.sqlite_version}, {platform.system()}")
 

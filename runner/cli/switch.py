@@ -144,25 +144,29 @@ def resume(home: HomeDir = None, as_json: AsJson = False) -> None:
         say(_after_resume(seen))
 
 
-def pause(name: Name, home: HomeDir = None, reason: Reason = None) -> None:
+def pause(name: Name, home: HomeDir = None, reason: Reason = None, as_json: AsJson = False) -> None:
     """Take no new work of a task. Its schedule pauses with it, until `unpause`; restarts change nothing."""
     _check_name(name, home)
     with writing(home) as door:
         changed = door.pause(name, reason=reason)
-    if not changed:
-        remark(f"{name} is paused already")
-        raise typer.Exit(Exit.REFUSED)
-    say(f"paused {name}")
+    _say_paused(name, paused=True, changed=changed, as_json=as_json)
 
 
-def unpause(name: Name, home: HomeDir = None) -> None:
+def unpause(name: Name, home: HomeDir = None, as_json: AsJson = False) -> None:
     """Lift a pause; jobs that waited for it are due at once."""
     with writing(home) as door:
         changed = door.unpause(name)
+    _say_paused(name, paused=False, changed=changed, as_json=as_json)
+
+
+def _say_paused(name: str, *, paused: bool, changed: bool, as_json: bool) -> None:
+    if as_json:
+        say_json({"name": name, "paused": paused, "changed": changed})
+    elif changed:
+        say(f"{'paused' if paused else 'unpaused'} {name}")
     if not changed:
-        remark(f"{name} is not paused")
+        remark(f"{name} is {'paused already' if paused else 'not paused'}")
         raise typer.Exit(Exit.REFUSED)
-    say(f"unpaused {name}")
 
 
 def _watch(home: Home, reached: Callable[[Vitals], bool]) -> Vitals | None:

@@ -186,6 +186,14 @@ def test_an_empty_home_is_not_the_folder_one_happens_to_be_in(
     assert not (tmp_path / "afk.toml").exists()
 
 
+def test_version_speaks_to_programs(afk: Afk) -> None:
+    told = afk("version", "--json").json
+
+    assert afk("version").out.splitlines()[0] == f"afk-runner {told['version']}"
+    assert told["sqlite"] == sqlite3.sqlite_version
+    assert told.keys() == {"version", "python", "sqlite", "system"}
+
+
 def test_doctor_warns_of_alerts_that_nobody_delivers(afk: Afk, home: Home) -> None:
     home.config.write_text(SETTINGS + '[alerts]\nurls = ["json://127.0.0.1:9/"]\n')
 

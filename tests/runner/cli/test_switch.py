@@ -215,3 +215,14 @@ def test_acts_leave_an_event_that_says_who(afk: Afk, home: Home, db: sqlite3.Con
     expected = {"stop.set", "stop.cleared", "job.replay", "task.pause", "job.cancel", "job.remove"}
     assert expected <= set(events)
     assert all("@cli" in events[event]["text"] for event in expected)
+
+
+def test_pause_and_unpause_speak_to_programs(afk: Afk) -> None:
+    """What changed nothing says so in the answer and in the exit code."""
+    answers = [afk(verb, "digest", "--json") for verb in ("pause", "pause", "unpause", "unpause")]
+
+    assert [answer.code for answer in answers] == [Exit.OK, Exit.REFUSED, Exit.OK, Exit.REFUSED]
+    assert [answer.json for answer in answers] == [
+        {"name": "digest", "paused": paused, "changed": changed}
+        for paused, changed in [(True, True), (True, False), (False, True), (False, False)]
+    ]
