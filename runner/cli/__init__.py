@@ -14,8 +14,8 @@ from typing import Any, TextIO
 import typer
 
 from runner.cli import brakes, drafts, jobs, money, queue, schedules, setup, show, switch
-from runner.cli.shell import AnswerLost, flush, remark
-from runner.errors import Exit, RunnerError, UsageError
+from runner.cli.shell import AnswerLost, flush, remark, remark_lines
+from runner.errors import ConfigError, Exit, RunnerError, UsageError
 
 PROGRAM = "afk-runner"
 
@@ -55,7 +55,11 @@ def _guarded(argv: list[str]) -> int:  # noqa: PLR0911 - one way out a kind of f
         remark(f"{PROGRAM}: {error}")
         return Exit.USAGE
     except RunnerError as error:
-        remark(f"{PROGRAM}: {error}" if "\n" not in str(error) else str(error))
+        # Only what is wrong with settings comes as lines, each of which names its file; all else is one sentence.
+        if isinstance(error, ConfigError) and "\n" in str(error):
+            remark_lines(str(error))
+        else:
+            remark(f"{PROGRAM}: {error}")
         return error.exit_code
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -69,7 +73,7 @@ def _guarded(argv: list[str]) -> int:  # noqa: PLR0911 - one way out a kind of f
 
 def _fault(sentence: str, code: Exit) -> Exit:
     if os.environ.get("AFK_DEBUG") == "1":
-        remark(traceback.format_exc().rstrip())
+        remark_lines(traceback.format_exc().rstrip())
     remark(f"{PROGRAM}: {sentence}")
     return code
 
@@ -79,7 +83,7 @@ def _say_usage(error: typer.TyperException) -> None:
     path = context.command_path if context else PROGRAM
     said = error.format_message().strip().removesuffix(".").replace(": Value error, ", ": ")
     if said.startswith("Usage:"):  # no verb at all: the message is the whole help
-        remark(said)
+        remark_lines(said)
         return
     remark(f"{path}: {said[:1].lower()}{said[1:]}; `{path} --help` shows how it is written")
 

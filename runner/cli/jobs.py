@@ -19,6 +19,7 @@ from runner.cli.shell import (
     say,
     say_json,
     say_table,
+    say_under,
     stamp,
 )
 from runner.snapshot import (
@@ -161,7 +162,7 @@ def _say_detail(detail: JobDetail) -> None:
     if job.result is not None:
         result = parsed(job.result)
         say("result")
-        say(_short(result if isinstance(result, str) else job.result))
+        say_under(_short(result if isinstance(result, str) else job.result))
 
 
 def _say_attempt(attempt: Attempt) -> None:

@@ -1,6 +1,7 @@
 """What every verb shares: its options, the way to the home, and how it speaks.
 
-Results go to stdout, remarks to stderr. Whatever comes from the database passes `visible` on its way to a terminal.
+Results go to stdout, remarks to stderr. A line that is said stays one line, whoever wrote what is in it: a text of many
+lines could otherwise forge the next line of the answer.
 """
 
 from __future__ import annotations
@@ -81,7 +82,12 @@ def writing(option: Path | None) -> Iterator[Door]:
 
 def say(text: str = "") -> bool:
     """A line of the result. False when nobody reads any more: `| head` has seen enough, which is no fault."""
-    return _write(sys.stdout, visible(text) + "\n")
+    return _write(sys.stdout, one_line(text) + "\n")
+
+
+def say_under(text: str) -> bool:
+    """A text of many lines, indented under the label said before: no line of it stands where ours stand."""
+    return _write(sys.stdout, "".join(f"  {line}\n" for line in visible(text).split("\n")))
 
 
 def say_json(document: Any) -> bool:
@@ -97,7 +103,13 @@ def say_json_line(document: Any) -> bool:
 def remark(text: str) -> None:
     """A line beside the result. A stderr that cannot be written has nobody who could be told."""
     with suppress(AnswerLost):
-        _write(sys.stderr, visible(text) + "\n")
+        _write(sys.stderr, one_line(text) + "\n")
+
+
+def remark_lines(text: str) -> None:
+    """Lines of our own making, such as a help page."""
+    for line in text.split("\n"):
+        remark(line)
 
 
 def flush() -> bool:
