@@ -43,17 +43,17 @@ class Screen:
         os.write(self.master, keys)
         return at
 
-    def seen(self, text: bytes, *, since: float) -> float:
-        """When the text was drawn, first after a moment. Raises AssertionError."""
+    def seen(self, *texts: bytes, since: float) -> float:
+        """When one of the texts was drawn, first after a moment. Raises AssertionError."""
         deadline = time.perf_counter() + LONG_S
         while True:
             drawn = b""
             for at, part in list(self.parts):
                 if at >= since:
                     drawn += part
-                    if text in drawn:
+                    if any(text in drawn for text in texts):
                         return at
-            assert time.perf_counter() < deadline, f"{text!r} was not drawn: {drawn[-2000:]!r}"
+            assert time.perf_counter() < deadline, f"{texts} was not drawn: {drawn[-2000:]!r}"
             time.sleep(0.001)
 
     def sent(self, since: float, until: float) -> int:

@@ -25,7 +25,7 @@ class Stock(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("k", "kill", "Kill"),
         Binding("q", "quit", "Quit"),
-        Binding("end", "oldest", "Oldest"),
+        Binding("o", "oldest", "Oldest"),
     ]
 
     def __init__(self, home: Home) -> None:
