@@ -12,13 +12,17 @@ from enum import Enum
 
 from console.paging import Window
 from console.seen import PAGE
-from runner.snapshot import EVERYTHING, Filter, Job, Reader
+from runner.snapshot import Filter, Job, Reader
 from runner.units import SECOND_MS, UnixMs
 
 LOOK = 30_000
-"""Rows gone over in one look: some 20 ms."""
+"""Rows gone over in the first look of a search: some 20 ms."""
+FURTHER = 3 * LOOK
+"""In each that goes on: whoever looks elsewhere meanwhile waits no longer than for one of these."""
 REST_MS = SECOND_MS
-"""Between two searches, for every look that one takes: a search costs no more than a fiftieth of a CPU."""
+"""Between two searches, for every `LOOK` rows that one goes over: it costs no more than a fiftieth of a CPU."""
+AGES_MS = 5 * SECOND_MS
+"""After so long a filter by age means others, though nothing has changed."""
 MOST = 1_000
 """Jobs that are marked at once, and among which the dearest are found."""
 
@@ -59,6 +63,7 @@ class JobsPage:
     """From top to bottom."""
     more: bool
     """The search found as many as it was to find, so there may be others."""
+    read_at: int = 0
     searching: bool = False
     """It has not come to its end: another look goes on."""
     looked: int = 0
@@ -67,10 +72,6 @@ class JobsPage:
     """How many match in all, when it is known."""
     searched_at: UnixMs | None = None
     """When the search ended that found them, where it was not this look's; None: these are all there are now."""
-    marked: tuple[Job, ...] | None = None
-    """All that match, up to one more than may be marked, when they were asked for."""
-    chosen: tuple[Job, ...] | None = None
-    """The jobs of an act as they stand now, when they were asked for."""
     tasks: tuple[str, ...] = ()
     """Names for completion, when they were asked for."""
 
@@ -88,7 +89,7 @@ def look(reader: Reader, search: Search, wanted: Filter, order: Order, window: W
             beyond=search.go_on if search.looks else window.begins,
             oldest_first=window.oldest_first != up,
             limit=limit - len(search.ids),
-            most=LOOK,
+            most=FURTHER if search.looks else LOOK,
         )
         search.ids += found.ids
         search.go_on, search.looked, search.looks = found.go_on, search.looked + found.looked, search.looks + 1
@@ -103,6 +104,7 @@ def look(reader: Reader, search: Search, wanted: Filter, order: Order, window: W
     return JobsPage(
         jobs=jobs[::-1] if up else jobs,
         more=more,
+        read_at=now,
         searching=search.ended_at is None,
         looked=search.looked,
         total=total,
@@ -122,10 +124,5 @@ def all_of(reader: Reader, wanted: Filter, *, now: UnixMs) -> tuple[Job, ...]:
             return reader.listed(ids, wanted, now=now)
 
 
-def as_they_stand(reader: Reader, ids: tuple[int, ...], *, now: UnixMs) -> tuple[Job, ...]:
-    """These jobs now, in their order, without those that are gone."""
-    return reader.listed(ids, EVERYTHING, now=now)
-
-
 def _rested(search: Search, now: UnixMs) -> bool:
-    return search.ended_at is None or abs(now - search.ended_at) >= REST_MS * search.looks
+    return search.ended_at is None or abs(now - search.ended_at) >= REST_MS * search.looked / LOOK

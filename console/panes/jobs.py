@@ -19,7 +19,7 @@ from console.panes.listed import ListPane
 from console.panes.pane import Key
 from console.replays import Letters, told
 from console.screens.cancel import CancelQuestion, can_be_cancelled
-from console.searching import MOST, JobsPage, Order, Search, all_of, look
+from console.searching import AGES_MS, MOST, JobsPage, Order, Search, all_of, look
 from console.seen import Ask, Seen, View
 from console.views.jobs import all_jobs, jobs_title
 from console.widgets.lines import Lines
@@ -27,7 +27,7 @@ from console.widgets.prompt import Prompt
 from console.widgets.table import Table
 from runner.commands import Door
 from runner.errors import RunnerError
-from runner.snapshot import EVERYTHING, Filter, Job, JobStatus, Reader, parse
+from runner.snapshot import EVERYTHING, Field, Filter, Job, JobStatus, Reader, parse
 from runner.units import UnixMs
 
 
@@ -122,7 +122,8 @@ class JobsPane(ListPane):
             )
         )
         self._draw_title()
-        if page.searching:
+        by_age = any(term.field is Field.AGE for term in self._ask.wanted.terms)
+        if page.searching or (by_age and abs(seen.at - page.read_at) >= AGES_MS):
             self._change(turn=self._ask.turn + 1)
 
     def forget(self) -> None:

@@ -148,6 +148,7 @@ async def test_a_search_over_rows_goes_on_by_itself_and_says_how_far_it_is(
         for _ in range(700):
             make_job(db, status=JobStatus.DONE)
     monkeypatch.setattr("console.searching.LOOK", 300)
+    monkeypatch.setattr("console.searching.FURTHER", 100)
     async with app.run_test(size=(100, 24)) as pilot:
         await pilot.press("2")
         await type_filter(pilot, "err:timeout")
@@ -165,6 +166,19 @@ async def test_a_search_over_rows_goes_on_by_itself_and_says_how_far_it_is(
         make_job(database.connection)
         await shows(pilot, "rows 1-2 of 2")
         assert listed(app) == ["late", "dead-2"]
+
+
+async def test_time_alone_brings_a_job_into_a_filter_by_age(
+    app: ConsoleApp, few: list[Job], clock: ManualClock
+) -> None:
+    async with app.run_test(size=(100, 24)) as pilot:
+        await pilot.press("2")
+        await type_filter(pilot, "age>1m")
+        await pilot.press("enter")
+        await shows(pilot, "rows 1-1 of 1")
+        assert listed(app) == ["done-1"]
+        clock.advance(61_000)
+        await shows(pilot, "rows 1-5 of 5")
 
 
 async def test_the_list_is_sorted_by_age_and_by_cost(app: ConsoleApp, few: list[Job], db: sqlite3.Connection) -> None:
