@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
@@ -56,6 +55,8 @@ class Forced:
     """What would not go; the kernel holds it."""
     refused: tuple[str, ...] = ()
     lock_held: bool = False
+    holder: int | None = None
+    """Who holds it, where that can be told."""
     leases: tuple[Job, ...] = ()
     """Jobs whose worker is gone; the next runner takes them back."""
     holds: int = 0
@@ -85,7 +86,7 @@ class ForceActs(SwitchActs):
         except (StoreError, sqlite3.Error) as error:
             unread = self._why(error)
         found, refused = self._identify(rows)
-        others = self._below(found)
+        others = below(found, self.home)
         if os.getpid() in {one.pid for one in (*found, *others)}:
             refused = [*refused, "this very process is one of them; do it from a shell of your own"]
             found, others = [], ()
@@ -118,11 +119,8 @@ class ForceActs(SwitchActs):
         gone: tuple[Ended, ...] = ()
         left: tuple[Process, ...] = ()
         if chosen or (targets.others and not targets.runners and not targets.refused):
-            gone, left = end(chosen, before.others, tasks=self.home.tasks, guard_lock=self.home.guard_lock)
+            gone, left = end(chosen, before.others, self.home)
         return self._prove(Forced(stop=stop, fault=fault, ended=gone, left=left, refused=tuple(refused)))
-
-    def _below(self, found: Iterable[Process]) -> tuple[Process, ...]:
-        return below(found, tasks=self.home.tasks, guard_lock=self.home.guard_lock)
 
     def _identify(self, rows: list[Runner]) -> tuple[list[Process], list[str]]:
         """The runners that live here beyond a doubt, and why another one that holds the home is left alone."""
@@ -161,7 +159,15 @@ class ForceActs(SwitchActs):
         if forced.ended:
             with suppress(StoreError):
                 self._transact(lambda db, at: self._say_forced(db, at, forced.ended))
-        return replace(forced, lock_held=held, leases=leases, holds=calls, held=amount, unread=unread)
+        return replace(
+            forced,
+            lock_held=held,
+            holder=holder_of(self.home.lock),
+            leases=leases,
+            holds=calls,
+            held=amount,
+            unread=unread,
+        )
 
     def _why(self, error: Exception) -> str:
         return str(translate(error, self.path) if isinstance(error, sqlite3.Error) else error)
@@ -181,7 +187,8 @@ def proof(forced: Forced) -> tuple[str, ...]:
         lines.append("nothing of this home runs here")
     lines += [f"NOT ENDED: {one.part.value} {one.pid} is held by the kernel" for one in forced.left]
     if forced.lock_held:
-        lines.append("the home's lock is still held")
+        by = f" by pid {forced.holder}: if it came since, the stop parks it" if forced.holder is not None else ""
+        lines.append(f"the home's lock is held{by}")
         return tuple(lines)
     if forced.ended:
         lines.append("the home's lock is free: no runner works on it")

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
+from runner.home import Home
+from runner.lock import holder_of
 from runner.work.processes import descendants, end_tree, group_members, running, start_time
 
 TERM_S = 4.0
@@ -55,12 +56,16 @@ class Ended:
     """`stop`, `TERM` or `KILL`: what came last before it went, to it or to its runner."""
 
 
-def below(runners: Iterable[Process], *, tasks: Path, guard_lock: Path) -> tuple[Process, ...]:
-    """What works for these runners, and what earlier ones of the home left: guards, workers, and all below them."""
-    folder = str(tasks)
-    guards = {*running("runner.work.guard", str(guard_lock))}
-    workers = {*running("runner.work.worker", folder)}
+def below(runners: Iterable[Process], home: Home) -> tuple[Process, ...]:
+    """What works for these runners, and what earlier ones of the home left: guards, workers, and all below them.
+
+    What works for another runner that holds the home, one that a supervisor started meanwhile say, is not among them.
+    """
     tops = {one.pid for one in runners if one.lives}
+    holder = holder_of(home.lock)
+    spared = {holder, *descendants(holder)} if holder is not None and holder not in tops else set()
+    guards = {*running("runner.work.guard", str(home.guard_lock))} - spared
+    workers = {*running("runner.work.worker", str(home.tasks))} - spared
     found = {*guards, *workers}
     for pid in {*tops, *workers}:
         found |= {*descendants(pid)}
@@ -69,13 +74,13 @@ def below(runners: Iterable[Process], *, tasks: Path, guard_lock: Path) -> tuple
     parts = {**dict.fromkeys(workers, Part.WORKER), **dict.fromkeys(guards, Part.GUARD)}
     return tuple(
         Process(pid=pid, started=started, part=parts.get(pid, Part.CHILD))
-        for pid in sorted(found - tops)
+        for pid in sorted(found - tops - spared)
         if (started := start_time(pid)) is not None
     )
 
 
 def end(
-    runners: Sequence[Process], others: Sequence[Process], *, tasks: Path, guard_lock: Path
+    runners: Sequence[Process], others: Sequence[Process], home: Home
 ) -> tuple[tuple[Ended, ...], tuple[Process, ...]]:
     """TERM, then KILL to these runners and everything below them; what is gone, and what would not go.
 
@@ -86,7 +91,7 @@ def end(
     ended: dict[tuple[int, str], Ended] = {}
 
     def look() -> list[Process]:
-        known.update({(one.pid, one.started): one for one in below(runners, tasks=tasks, guard_lock=guard_lock)})
+        known.update({(one.pid, one.started): one for one in below(runners, home)})
         return [one for one in known.values() if one.lives]
 
     def note(by: str) -> None:

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,8 @@ from runner.home import Home
 from runner.lock import HomeLock, holder_of
 from runner.store import runners
 from runner.store.db import Database
-from runner.work.forced import Part, Process
-from runner.work.processes import boot_id, start_time
+from runner.work.forced import Part, Process, below
+from runner.work.processes import boot_id, running, start_time
 from tests.factories import ManualClock, make_runner, make_running
 
 LOCKED = (
@@ -153,6 +154,29 @@ def test_who_holds_the_lock_is_known_without_a_database(door: Door, home: Home, 
     assert "no database" in targets.unread
     assert door.force().ended[0].process.pid == holder.pid
     assert holder_of(home.lock) is None
+
+
+def test_what_works_for_a_runner_that_came_since_is_left_alone(db: sqlite3.Connection, door: Door, home: Home) -> None:
+    """A supervisor started it again while the old one was being ended; what nobody holds the home for is ended."""
+    words = f"[sys.executable, '-c', 'import time; time.sleep(600)', 'runner.work.worker', {str(home.tasks)!r}]"
+    spawn = f"import subprocess; one = subprocess.Popen({words})"
+    script = f"{LOCKED}; lock.take(); {spawn}; print(one.pid, flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", script, str(home.lock)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        worker = int(other.stdout.readline())
+        deadline = time.monotonic() + 10
+        while not running("runner.work.worker", str(home.tasks)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        mine = below([Process(pid=other.pid, started=start_time(other.pid) or "", part=Part.RUNNER)], home)
+        others = below([], home)
+        other.kill()
+        other.wait()
+        left = below([], home)
+
+        assert [one.pid for one in mine] == [worker]
+        assert others == ()
+        assert [one.pid for one in left] == [worker]
+        assert [one.process.pid for one in door.force().ended] == [worker]
 
 
 def test_a_runner_that_said_goodbye_is_none(db: sqlite3.Connection, door: Door) -> None:
