@@ -44,7 +44,7 @@ from runner.work.attempt import CONFINE_GATE
 from runner.work.guard_process import GuardProcess
 from runner.work.outcome import Cut
 from runner.work.pool import Pool
-from runner.work.register import LEASE_MS, Register
+from runner.work.register import LEASE_MS, Register, known_again
 
 TICK_S = 0.25
 POKES_S = 0.02
@@ -229,6 +229,7 @@ class Daemon:
             for gate in (*CAP_GATES, *(f"rate:{name}" for name in self._config.upstreams)):
                 jobs.wake(db, gate=gate, now=now, limit=-1)
         jobs.wake(db, gate=CONFINE_GATE, now=now, limit=-1)  # the machine may have been mended
+        known_again(db, self._tasks, now=now)
         controls.put_settings(
             db,
             {

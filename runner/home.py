@@ -12,10 +12,12 @@ import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner.errors import ConfigError
+from runner.units import UnixMs
 
 _FOLDERS = ("tasks", "inputs", "outputs", "logs", "logs/attempts", "work")
 _FILES = (
@@ -111,6 +113,14 @@ class Home:
     @property
     def heartbeat(self) -> Path:
         return self.root / "heartbeat"
+
+    def declared_at(self) -> UnixMs:
+        """When afk.toml or a file of tasks/ was changed last; a runner that was started before knows it as it was."""
+        changed = 0.0
+        for path in (self.config, *self.tasks.glob("*.py")):
+            with suppress(OSError):  # what cannot be looked at has a finding of its own
+                changed = max(changed, path.stat().st_mtime)
+        return UnixMs(int(changed * 1000))
 
     def check(self) -> None:
         """Raise ConfigError for a home that is missing, not ours, writable by others, or on a network file system."""

@@ -6,7 +6,7 @@ import sqlite3
 
 from runner.store import breakers, controls, jobs, rate_pauses
 from runner.store.breakers import BreakerState
-from runner.store.jobs import MAX_RESCUES, Job, JobStatus
+from runner.store.jobs import MAX_RESCUES, TASK_GATE, Job, JobStatus
 from runner.units import UnixMs, iso
 from runner.views import Health, RunnerView, StopView
 
@@ -55,6 +55,8 @@ def _paused(db: sqlite3.Connection, gate: str | None, *, now: UnixMs) -> str | N
 
 def _for_a_person(db: sqlite3.Connection, gate: str | None) -> bool:
     """Whether only a person lifts a gate; the time on the row is then no more than when the job looks again."""
+    if gate is not None and gate.startswith(TASK_GATE):
+        return True
     if gate is None or not gate.startswith("breaker:"):
         return False
     breaker = breakers.get(db, gate.removeprefix("breaker:"))

@@ -104,6 +104,8 @@ def _waiting_needs(vitals: Vitals) -> list[tuple[str, str]]:
             needs.append((f"{plural(held.jobs, 'job')} for the {name} cap, until {clock(held.until)}", "m"))
         elif kind == "pause":
             needs.append((f"{plural(held.jobs, 'job')} for task {name}, which is paused", "2"))
+        elif kind == "task":
+            needs.append((f"{plural(held.jobs, 'job')} for task {name}, unknown to the runner; restart it", "2"))
     return [(f"waiting: {text}", key) for text, key in needs]
 
 

@@ -31,9 +31,9 @@ from runner.cli.shell import (
 )
 from runner.cli.tasks import KnownTasks
 from runner.commands import JobRequest
-from runner.errors import Exit, NotFound, UsageError
+from runner.errors import Exit, NotFound, StoreError, UsageError
 from runner.home import Home
-from runner.snapshot import Job, JobStatus, Reader
+from runner.snapshot import Health, Job, JobStatus, Reader
 from runner.units import SystemClock, usd
 
 DRY_RUN_SHOWS = 1_000_000
@@ -125,6 +125,7 @@ def enqueue(  # noqa: PLR0917 - typer reads the flags from the signature
         say_json({"key": answer.key, "created": answer.created, "status": answer.status.value})
     elif answer.created:
         say(f"queued {answer.key}")
+        _say_outdated(place)
     else:
         say(f"exists {answer.key}")
         remark(f"nothing was added: it is {answer.status.value}; --again makes a fresh key")
@@ -145,10 +146,23 @@ def _enqueue_lines(home: Home, tasks: KnownTasks, defaults: JobRequest, when: Wh
         say_json({"created": added.created, "existing": added.existing, "jobs": jobs})
     else:
         say(f"queued {added.created:,}")
+        _say_outdated(home)
         if added.existing:
             remark(f"{added.existing:,} existed already and were not added again")
         if not added.keys:
             remark("there were no lines")
+
+
+def _say_outdated(home: Home) -> None:
+    """Whether the runner may not know what was queued, or not as it is written now."""
+    try:
+        with reading(home.root) as reader:
+            view = reader.vitals(now=SystemClock().now()).runner
+    except StoreError:
+        return  # the job is in; whoever asks about the runner is told what is wrong
+    row = view.row
+    if row is not None and view.health in (Health.LIVE, Health.LATE) and home.declared_at() > row.started_at:
+        remark("the runner was started before afk.toml or tasks/*.py was changed; restart the runner")
 
 
 def cancel(keys: Keys, home: HomeDir = None, as_json: AsJson = False) -> None:

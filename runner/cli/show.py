@@ -83,7 +83,12 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
         ),
     ]
     for held in vitals.waiting:
-        text = f"{plural(held.jobs, 'job')} for {held.gate}, looked at again from {stamp(held.until)} on"
+        kind, _, name = held.gate.partition(":")
+        text = f"{plural(held.jobs, 'job')} for {held.gate}"
+        if kind == "task":
+            text += f": the runner was started without a task {name}; declare it, and restart the runner"
+        else:
+            text += f", looked at again from {stamp(held.until)} on"
         lines.append(("waiting", text))
     for pause in vitals.paused:
         lifts = f"`afk-runner unpause {pause.name}` lifts it"

@@ -193,6 +193,7 @@ def _runner(home: Home) -> Iterator[Finding]:
     finally:
         reader.close()
     yield _health(vitals.runner, home)
+    yield from _outdated(vitals.runner, home)
     if vitals.stop.set:
         text = f"stopped ({', '.join(vitals.stop.sources)}): {vitals.stop.reason}"
         mend = f"afk-runner resume --home {home.root}"
@@ -220,6 +221,13 @@ def _health(view: RunnerView, home: Home) -> Finding:
         case _:
             text = f"pid {pid} holds the lock and says nothing: it hangs or is frozen"
             return Finding(level=Level.FAIL, name="runner", text=text, mend=f"kill {pid}; kill -9 {pid} after 30 s")
+
+
+def _outdated(view: RunnerView, home: Home) -> Iterator[Finding]:
+    row = view.row
+    if row is not None and view.health in (Health.LIVE, Health.LATE) and home.declared_at() > row.started_at:
+        text = f"pid {row.pid} was started before afk.toml or tasks/*.py was changed, and knows them as they were"
+        yield Finding(level=Level.WARN, name="runner", text=text, mend="restart the runner")
 
 
 def _cap(vitals: Vitals) -> Iterator[Finding]:

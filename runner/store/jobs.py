@@ -20,6 +20,8 @@ from runner.units import MicroUsd, UnixMs
 MAX_RESCUES = 3
 """A job whose runner vanished under it more often than this is a poison pill; from there on it runs alone, so that
 no other one ever is."""
+TASK_GATE = "task:"
+"""What stands before a task's name in the gate of a job whose task the runner does not know."""
 UNKNOWN_EFFECT = "it does what cannot be undone and may have done it, so look what became of it before you replay it"
 
 

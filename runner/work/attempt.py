@@ -28,8 +28,7 @@ class Live:
     """An attempt in progress."""
 
     job: Job
-    task: TaskConfig | None
-    """None: the job names a task that is declared no more."""
+    task: TaskConfig
     granted: Pass
     recorded: dict[str, str]
     """Steps of earlier attempts."""
@@ -41,7 +40,7 @@ class Live:
     @property
     def max_seconds_ms(self) -> int:
         """The time limit of the attempt."""
-        return self.job.max_seconds_ms or (self.task.max_seconds_ms if self.task else 60_000)
+        return self.job.max_seconds_ms or self.task.max_seconds_ms
 
     def order(self, task: TaskConfig, *, home: Home, gate_url: str) -> dict[str, Any]:
         """What the worker is told to do."""

@@ -210,10 +210,6 @@ class Pool:
         if child is None or self._closing:
             self._over(seat, Ending(outcome="died", cut=Cut.SHUTDOWN if self._closing else Cut.UNSTARTED))
             return
-        if live.task is None:
-            known = "afk.toml and tasks/*.py declare no such task any more"
-            self._over(seat, Ending(outcome="dead", error=f"there is no task {live.job.task!r}: {known}"))
-            return
         self._passes.issue(live.granted)
         child.capture.begin(self._home.attempt_file(live.job.id, live.job.starts))
         live.deadline = self._loop.call_later(live.max_seconds_ms / 1000, self._overtime, seat, live)
@@ -280,7 +276,7 @@ class Pool:
             live.deadline.cancel()
         self._passes.revoke(live.granted)
         tail = seat.child.capture.end() if seat.child is not None else None
-        if ending.outcome == "done" and live.task is not None and live.task.kind is TaskKind.PROMPT:
+        if ending.outcome == "done" and live.task.kind is TaskKind.PROMPT:
             ending = with_output(self._home, live, ending)
 
         def written(claimed: Claimed | None, error: BaseException | None) -> None:

@@ -6,7 +6,7 @@ import json
 import random
 import secrets
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from runner.config import Config, TaskConfig
@@ -15,7 +15,7 @@ from runner.gate.passes import Pass
 from runner.redact import Redactor
 from runner.store import attempts, controls, events, jobs, raises, steps, tool_calls
 from runner.store.attempts import Outcome
-from runner.store.jobs import Job, JobStatus, Lease
+from runner.store.jobs import TASK_GATE, Job, JobStatus, Lease
 from runner.units import Clock, UnixMs, duration
 from runner.work.attempt import Live
 from runner.work.conversation import text_so_far
@@ -24,7 +24,16 @@ from runner.work.outcome import FAR_MS, Cut, Decision, Ending, decide, not_again
 LEASE_MS = 60_000
 """How long a silent runner keeps its jobs; renewed with each heartbeat."""
 PARKED_AT_ONCE = 64
-"""Jobs of paused tasks that one claim moves out of its way."""
+"""Jobs that may not start which one claim moves out of its way."""
+
+DECLARE_IT = "see that afk.toml or tasks/*.py declares it, and restart the runner"
+"""The way out for a job whose task the runner does not know."""
+
+
+def known_again(db: sqlite3.Connection, tasks: Iterable[str], *, now: UnixMs) -> None:
+    """Wake the jobs that waited for a runner which knows their task; called when one starts."""
+    for name in tasks:
+        jobs.wake(db, gate=f"{TASK_GATE}{name}", now=now, limit=-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +97,26 @@ class Register:
                 )
                 parked += 1
                 continue
+            task = self._tasks.get(job.task)
+            if task is None:  # declared after this runner was started, or not any more: only a start can tell
+                jobs.unclaim(
+                    db,
+                    id=job.id,
+                    not_before=UnixMs(now + FAR_MS),
+                    gate=f"{TASK_GATE}{job.task}",
+                    fact=f"the runner was started without a task {job.task}; {DECLARE_IT}",
+                )
+                parked += 1
+                continue
             attempts.start(db, job_id=job.id, n=job.starts, runner=self._runner, now=now)
             recorded = steps.of_job(db, job.id) if job.starts > 1 else {}
-            found.append(self._live(db, job, recorded))
+            found.append(self._live(db, job, task, recorded))
         return Claimed(found=found, again_at=now if parked else None)
 
-    def _live(self, db: sqlite3.Connection, job: Job, recorded: dict[str, str]) -> Live:
-        task = self._tasks.get(job.task)
+    def _live(self, db: sqlite3.Connection, job: Job, task: TaskConfig, recorded: dict[str, str]) -> Live:
         budget = self._config.budget
-        own = job.max_usd if job.max_usd is not None else task.max_usd if task else None
-        most_tools = job.max_tool_calls if job.max_tool_calls is not None else task.max_tool_calls if task else None
+        own = job.max_usd if job.max_usd is not None else task.max_usd
+        most_tools = job.max_tool_calls if job.max_tool_calls is not None else task.max_tool_calls
         asked_tools = tool_calls.of_job(db, job.id) if most_tools is not None and job.starts > 1 else 0
         granted = Pass(
             job_id=job.id,
@@ -107,9 +126,9 @@ class Register:
             lease=job.lease or "",
             runner=self._runner,
             job_cap=own if own is not None else budget.per_job_usd,
-            task_cap=task.daily_usd if task else None,
-            max_output_tokens=job.max_output_tokens or (task.max_output_tokens if task else None),
-            server_tools=task.server_tools if task else {},
+            task_cap=task.daily_usd,
+            max_output_tokens=job.max_output_tokens or task.max_output_tokens,
+            server_tools=task.server_tools,
             max_tool_calls=most_tools,
             tool_calls=asked_tools,
         )
@@ -125,12 +144,12 @@ class Register:
             attempts=live.job.attempts,
             max_attempts=live.job.max_attempts,
             limit=duration(live.max_seconds_ms),
-            on_timeout=live.task.on_timeout if live.task else "halt",
+            on_timeout=live.task.on_timeout,
             retry=self._config.retry,
             now=now,
             rng=self._rng,
         )
-        if live.task is not None and live.task.irreversible:
+        if live.task.irreversible:
             decision = not_again(decision, ending)
         self._write(db, live, decision, ending, tail, now=now)
 

@@ -36,7 +36,7 @@ def world(home: Home, db: sqlite3.Connection) -> str:
     fields = {"job_id": id, "job": key, "task": "digest", "n": 1, "performs": "sweep", "priority": 0}
     payload = json.dumps({"to": "all", "note": FORGED})
     for name in ("one", "two"):
-        new = NewDraft(**fields, name=name, payload=payload, max_attempts=2, summary=FORGED)  # type: ignore[arg-type]
+        new = NewDraft(**fields, name=name, payload=payload, max_attempts=2, summary=FORGED)
         drafts.add(db, new, now=now)
     drafts.reject(db, 2, by="a test", reason=FORGED, now=now)
     call = NewCharge(

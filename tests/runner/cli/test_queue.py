@@ -10,7 +10,10 @@ import pytest
 
 from runner.errors import Exit
 from runner.home import Home
-from tests.runner.cli.world import Afk, bury, queue
+from runner.lock import HomeLock
+from runner.units import SystemClock, UnixMs
+from runner.work.register import DECLARE_IT
+from tests.runner.cli.world import Afk, bury, queue, start_runner
 
 
 def test_the_same_payload_twice_is_one_job(afk: Afk) -> None:
@@ -296,3 +299,29 @@ def test_a_hostile_error_shows_as_text(afk: Afk, home: Home, db: sqlite3.Connect
         assert "\\x1b[2J" in answer.out, verb
     assert afk("job", key, "--json").json["error"] == error
     assert json.dumps(error) in afk("dead", "--json").out
+
+
+def test_whoever_queues_hears_that_the_runner_knows_an_older_file(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    lock = HomeLock(home.lock)
+    assert lock.take()
+    try:
+        start_runner(db, started_at=UnixMs(home.declared_at() + 1))
+        assert "restart" not in afk("enqueue", "digest", '{"n": 1}').err
+        db.execute("UPDATE runners SET started_at = ?", (home.declared_at() - 1,))
+        assert "restart the runner" in afk("enqueue", "digest", '{"n": 2}').err
+        assert "mend: restart the runner" in afk("doctor").out
+    finally:
+        lock.close()
+
+
+def test_why_and_status_say_what_a_job_of_an_unknown_task_waits_for(
+    afk: Afk, home: Home, db: sqlite3.Connection
+) -> None:
+    key = queue(home, db)
+    later = SystemClock().now() + 60_000
+    fact = f"the runner was started without a task digest; {DECLARE_IT}"
+    db.execute("UPDATE jobs SET not_before = ?, waiting_gate = 'task:digest', waiting_on = ?", (later, fact))
+
+    assert "restart the runner." in afk("why", key).out
+    assert "until 2" not in afk("why", key).out
+    assert "1 job for task:digest: the runner was started without a task digest; declare it" in afk("status").out

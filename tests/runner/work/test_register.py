@@ -20,7 +20,7 @@ from runner.store.jobs import JobStatus
 from runner.units import MicroUsd, UnixMs
 from runner.work.attempt import Live
 from runner.work.outcome import Cut, Ending
-from runner.work.register import Register
+from runner.work.register import Register, known_again
 from tests.factories import NOW, ManualClock, make_job, make_step
 
 SECRET = "sk-canary-0123456789"
@@ -172,3 +172,20 @@ def test_an_agent_is_told_its_criteria_and_what_it_may_draft(database: Database)
     judged = claimed(database, books)
 
     assert (plain.criteria, judged.criteria, plain.performers) == (["Is short."], ["Sings."], ("post",))
+
+
+def test_a_job_whose_task_the_runner_does_not_know_waits_unburnt_for_its_next_start(database: Database) -> None:
+    """Declared a moment ago, or no more: a running runner cannot tell which, and ends no job for it."""
+    books = register(ManualClock())
+    with database.write() as db:
+        unknown = make_job(db, key="new", task="rate")
+        known = make_job(db, key="old")
+        assert [live.job.key for live in books.claim(db, 2).found] == ["old"]
+    assert (unknown.status, known.status) == (JobStatus.PENDING, JobStatus.PENDING)
+    with database.write() as db:
+        row = db.execute("SELECT status, attempts, starts, waiting_gate FROM jobs WHERE key = 'new'").fetchone()
+        assert row == ("pending", 0, 0, "task:rate")
+        known_again(db, ["digest"], now=NOW)
+        assert books.claim(db, 1).found == []  # a start that does not declare it either: it waits on
+        known_again(db, ["digest", "rate"], now=NOW)
+        assert jobs.next_due(db, after=UnixMs(NOW - 1)) == NOW
