@@ -54,6 +54,26 @@ class Redactor:
         return 0
 
 
+class Passing:
+    """Takes secrets out of a stream as it passes; only what may be the beginning of one waits for what follows it."""
+
+    def __init__(self, redact: Redactor) -> None:
+        self._redact = redact
+        self._waiting = b""
+
+    def take(self, piece: bytes) -> bytes:
+        """What may go on now."""
+        data = self._redact.bytes(self._waiting + piece)
+        keep = len(data) - self._redact.begun(data)
+        self._waiting = data[keep:]
+        return data[:keep]
+
+    def rest(self) -> bytes:
+        """What waited, once the stream is over: a few letters as they are, the better part of a secret as the mark."""
+        rest, self._waiting = self._waiting, b""
+        return rest if len(rest) < SHORTEST else MARK.encode()
+
+
 class _Halves:
     """Takes out secrets of which the end is missing, as long as at least their first half is there."""
 

@@ -34,6 +34,7 @@ from runner.gate.verdict import (
     released,
     unreadable,
 )
+from runner.redact import Passing
 from runner.units import UnixMs
 
 DRAIN_S = 30.0
@@ -186,6 +187,7 @@ class Flight:
     async def _stream(self, answer: Answer) -> None:
         meter, ended, refined = self._endpoint.meter(self._call.model), False, False
         tools = StreamedCalls() if self._granted.max_tool_calls is not None else None
+        keyless = Passing(self._outgoing.redact)
         await self._responder.begin(answer.status, down(answer.headers))
         async for chunk in answer.chunks():
             meter.feed(chunk)
@@ -193,7 +195,7 @@ class Flight:
                 await self._book.count_tools(self._granted, tools.feed(chunk))
             if not ended:  # before the client sees the end, the cost is durable
                 ended = await self._ends(chunk, meter.complete())
-            await self._responder.chunk(chunk if self._passer is None else self._passer.take(chunk))
+            await self._responder.chunk(keyless.take(chunk if self._passer is None else self._passer.take(chunk)))
             if not ended and not refined and (opening := meter.opening()) is not None:
                 self._book.refine(self._charge, self._call, estimate.refined(self._bound, opening, price=self._price))
                 refined = True
@@ -202,8 +204,8 @@ class Flight:
             await self._end(
                 of_stream_error(error) if error else held("the stream ended without complete usage", blow=Blow.FAILURE)
             )
-        if self._passer is not None:
-            await self._responder.chunk(self._passer.rest())
+        last = keyless.take(self._passer.rest()) if self._passer is not None else b""
+        await self._responder.chunk(last + keyless.rest())
         await self._responder.end()
 
     async def _ends(self, chunk: bytes, used: Usage | None) -> bool:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.redact import MARK, SHORTEST, Redactor
+from runner.redact import Passing, Redactor
 
 FILE_LIMIT = 10_000_000
 """Bytes kept of one attempt's output."""
@@ -25,13 +25,11 @@ class Capture:
     def __init__(self, fd: int, redactor: Redactor) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
-        self._redact = redactor
+        self._passing = Passing(redactor)
         self._loop = asyncio.get_running_loop()
         self._path: Path | None = None
         self._file: BinaryIO | None = None
         self._written = 0
-        self._pending = b""
-        """The end of what was read, which may be the beginning of a secret."""
         self._tail = bytearray()
         self._resume: asyncio.TimerHandle | None = None
         self._loop.add_reader(fd, self._readable)
@@ -40,7 +38,7 @@ class Capture:
         """From now on it is another attempt's output. The file is made with its first byte."""
         self._path = path
         self._written = 0
-        self._pending = b""
+        self._passing.rest()
         self._tail.clear()
 
     def end(self) -> str:
@@ -48,9 +46,7 @@ class Capture:
         for _ in range(256):  # a process that goes on printing must not keep us here
             if not self._take():
                 break
-        # The beginning of a secret, printed by somebody who was ended before the rest.
-        self._keep(self._pending if len(self._pending) < SHORTEST else MARK.encode())
-        self._pending = b""
+        self._keep(self._passing.rest())  # of a secret too, printed by somebody who was ended before its end
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -80,10 +76,7 @@ class Capture:
         if not chunk:
             self._loop.remove_reader(self._fd)
             return False
-        clean = self._redact.bytes(self._pending + chunk)
-        whole = len(clean) - self._redact.begun(clean)
-        self._pending = clean[whole:]
-        self._keep(clean[:whole])
+        self._keep(self._passing.take(chunk))
         return True
 
     def _keep(self, chunk: bytes) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,20 @@ async def test_an_upstream_that_quotes_its_key_does_not_show_it_to_the_child(
     assert KEY not in answer.text
     assert "[redacted] is not known here" in answer.text
     assert not gate.sql("SELECT 1 FROM breakers WHERE reason LIKE ?", f"%{KEY}%")
+
+
+@pytest.mark.parametrize("split", [None, 1, 7, 64])
+async def test_a_key_that_is_quoted_in_a_stream_is_not_shown_wherever_it_is_cut(
+    gate: House, vendor: FakeAnthropic, split: int | None
+) -> None:
+    vendor.script(replace(Reply.ok(f"the key is {KEY} they say"), split=split))
+
+    answer = await gate.ask(stream=True)
+
+    assert KEY not in answer.text
+    assert "[redacted]" in answer.text
+    assert "message_stop" in answer.text
+    assert gate.sql("SELECT state FROM charges") == [("settled",)]
 
 
 async def test_a_header_of_any_bytes_does_no_harm(gate: House) -> None:
