@@ -39,8 +39,8 @@ def walk(home: Home) -> bytes:
         tty.read_until(b"Quit")
         for keys, text in (
             (b"2", b"Jobs"),
+            (b"\r", b"TIMELINE"),
             (b"3", b"Dead"),
-            (b"\r", b"ATTEMPTS"),
             (b"5", b"Schedules"),
             (b"6", b"LOG"),
         ):
