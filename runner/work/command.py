@@ -36,10 +36,20 @@ def run_command(order: Mapping[str, Any]) -> dict[str, Any]:
     except confine.Unconfined as error:
         return {"outcome": "unconfined", "error": str(error)}
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        return {"outcome": "dead", "error": f"{order['command'][0]} cannot be started: {why}"}
+        return {"outcome": "dead", "error": _unstarted(order, error)}
     finally:
         agents.clear(folder)
+
+
+def _unstarted(order: Mapping[str, Any], error: OSError | ValueError) -> str:
+    """What is missing: the system says "no such file" of the command and of its folder alike."""
+    cwd = order["cwd"]
+    if not os.path.isdir(cwd):
+        missing = "is not a directory" if os.path.lexists(cwd) else "does not exist"
+        return f"its cwd {cwd} {missing}; make it, or change cwd in afk.toml"
+    if not os.access(cwd, os.X_OK):
+        return f"its cwd {cwd} may not be entered; change its mode, or cwd in afk.toml"
+    return f"{order['command'][0]} cannot be started: {getattr(error, 'strerror', None) or error}"
 
 
 def _run(order: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -112,6 +112,21 @@ def test_output_that_somebody_out_of_sight_holds_open_is_not_waited_for(
     assert "said" in answer["result"]
 
 
+@pytest.mark.parametrize(("made", "said"), [(None, "does not exist; make it"), ("file", "is not a directory; make it")])
+def test_a_folder_that_is_missing_is_not_blamed_on_the_command(tmp_path: Path, made: str | None, said: str) -> None:
+    """The system has the same words for both."""
+    cwd = tmp_path / "gone"
+    if made is not None:
+        cwd.write_text("")
+    order: dict[str, Any] = {"command": ["ls"], "cwd": str(cwd), "payload": "", "gate": "", "confine": None}
+    order |= {"token": "", "child_home": "/", "key": "k", "n": 1, "max_output_tokens": None, "env": {}}
+
+    answer = run_command(order | {"agents": str(tmp_path / "agents")})
+
+    assert answer["outcome"] == "dead"
+    assert f"its cwd {cwd} {said}" in answer["error"]
+
+
 async def test_a_worker_that_cannot_be_started_leaks_no_descriptor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
