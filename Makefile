@@ -27,7 +27,7 @@ demo: $(VENV)/.runtime
 	@$(BIN)/afk-runner demo
 
 test: lint
-	$(BIN)/python -m pytest -q -m 'not bench'
+	$(BIN)/python -m pytest -q -n auto -m 'not bench'
 	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && $(BIN)/afk-runner demo --headless --home "$$home"
 
 test-agents: $(AGENTS)/.ready
