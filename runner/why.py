@@ -22,6 +22,8 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
         ended = f"{job.key} is {job.status} since {iso(job.finished_at)}"
         if job.status is JobStatus.DEAD:
             return f"{ended}: {_first_line(job.error)}; `afk-runner replay {job.key}` gives it a new life."
+        if job.status is JobStatus.HALTED:
+            return f"{ended}: {_first_line(job.error)}; {job.way_on}."
         return f"{ended}{': ' + _first_line(job.error) if job.error else ''}."
     holds = []
     if stop.set:

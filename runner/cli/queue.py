@@ -266,7 +266,7 @@ def _say_dry_run(reader: Reader, keys: list[str], ids: set[int], *, as_json: boo
             if job.status is JobStatus.DEAD:
                 found.append(job)
             else:
-                refused.append((key, f"it is {job.status}, not dead"))
+                refused.append((key, job.no_replay))
     else:
         found = [job for job in reader.dead(limit=DRY_RUN_SHOWS, cut=True) if job.id in ids]
     if as_json:

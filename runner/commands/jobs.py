@@ -113,7 +113,7 @@ class JobActs(Acts):
 
         def one(db: sqlite3.Connection, job: Job, now: UnixMs) -> str | None:
             if job.finished_at is None or not jobs.replay(db, id=job.id, now=now):
-                return f"it is {job.status}, not dead"
+                return job.no_replay
             before = Before(
                 not_before=job.not_before,
                 attempts=job.attempts,

@@ -104,6 +104,17 @@ class Job:
     created_at: UnixMs
     finished_at: UnixMs | None
 
+    @property
+    def way_on(self) -> str:
+        """The way out of a halt: its own limit ended it, so it needs more room, and a new key."""
+        return f"`afk-runner enqueue {self.task} PAYLOAD --again` with more room, such as --max-usd, queues it anew"
+
+    @property
+    def no_replay(self) -> str:
+        """Why a job that is not dead is given no new life."""
+        way = f"; {self.way_on}" if self.status is JobStatus.HALTED else ""
+        return f"it is {self.status}, not dead{way}"
+
 
 COLUMNS = (
     "id, key, task, payload, status, priority, not_before, attempts, starts, rescues, max_attempts, max_usd, "

@@ -283,6 +283,17 @@ def test_replay_of_a_live_job_is_refused(afk: Afk, home: Home, db: sqlite3.Conne
     assert "it is pending, not dead" in answer.err
 
 
+def test_a_halted_job_is_no_dead_end(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    """Replay gives it no new life, and says with `why` what does."""
+    key = bury(home, db)
+    db.execute("UPDATE jobs SET status = 'halted'")
+    way = "`afk-runner enqueue digest PAYLOAD --again` with more room"
+
+    for answer in (afk("replay", key), afk("replay", key, "--dry-run")):
+        assert f"it is halted, not dead; {way}" in answer.err
+    assert way in afk("why", key).out
+
+
 @pytest.mark.parametrize("argv", [[], ["k", "--all"], ["--all", "--error", "x"]])
 def test_replay_wants_one_way_to_choose(afk: Afk, argv: list[str]) -> None:
     assert afk("replay", *argv).code == Exit.USAGE
