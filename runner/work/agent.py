@@ -17,7 +17,7 @@ from typing import Any
 from runner.work.asking import message_of, text_of
 from runner.work.context import Context, Dead, Halted, Retry
 from runner.work.conversation import Verdict, series
-from runner.work.judge import complaint, question, read_verdicts
+from runner.work.judge import complaint, question, read_verdicts, unreadable
 from runner.work.tools import MOST_LISTED, Toolbox, ToolError
 from runner.work.tools.files import NotReadable, OutputFolder, names_matching, read_text
 
@@ -27,6 +27,8 @@ DEFAULT_MAX_TOKENS = 4_096
 MOST_TURNS = 60
 MOST_ROUNDS = 5
 """How often an answer is judged and sent back."""
+MOST_UNREADABLE = 2
+"""Verdicts in a row that cannot be read: each buys an answer and a check, and the judge will not learn JSON."""
 MAX_TURN_BYTES = 900_000
 """Of one answer as JSON: it has to fit into a step."""
 _UNATTENDED = (
@@ -60,7 +62,7 @@ class _Agent:
 
     def run(self) -> str:
         messages: list[dict[str, Any]] = [{"role": "user", "content": self._opening()}]
-        rounds, judged = 0, None
+        rounds, unread, judged = 0, 0, None
         for turn in range(1, MOST_TURNS + 1):
             message = self._step(f"turn {turn}", lambda: self._ask(messages))
             content = message["content"]
@@ -78,9 +80,13 @@ class _Agent:
             if not self._criteria:
                 return self._last_text
             rounds += 1
-            unmet = self._unmet(rounds)
+            verdicts = self._verdicts(rounds)
+            unmet = [verdict for verdict in verdicts if not verdict.met]
             if not unmet:
                 return self._last_text
+            unread = unread + 1 if unreadable(verdicts) else 0
+            if unread >= MOST_UNREADABLE:
+                raise Halted("the judge gave no readable verdict twice, so whether its answer is good is not known")
             if rounds >= MOST_ROUNDS or self._last_text == judged:
                 raise Halted(_still_unmet(unmet, rounds))
             judged = self._last_text
@@ -163,9 +169,9 @@ class _Agent:
 
     # --- criteria -------------------------------------------------------------------------------------------------
 
-    def _unmet(self, number: int) -> list[Verdict]:
-        """Criteria the last text does not meet."""
-        return [Verdict(**one) for one in self._step(f"verdict {number}", self._judge) if not one["met"]]
+    def _verdicts(self, number: int) -> list[Verdict]:
+        """What was found of the last text, one verdict a criterion."""
+        return [Verdict(**one) for one in self._step(f"verdict {number}", self._judge)]
 
     def _judge(self) -> list[dict[str, Any]]:
         asked = question(self._order["model"], self._criteria, self._last_text, max_tokens=self._max_tokens)

@@ -296,10 +296,8 @@ def test_what_a_criterion_lacks_goes_back_until_it_is_met(afk: World) -> None:
     assert "step      verdict 1: 1 of 2 criteria met" in shown
 
 
-@pytest.mark.parametrize("verdict", [verdicts(False), text("Looks good to me!"), text('{"verdicts": 1}'), text("{")])
-def test_what_is_never_met_halts_the_job_with_its_last_text(afk: World, verdict: Content) -> None:
-    """A judge that cannot be understood has not said that it is met."""
-    with Talker(lambda body: verdict if is_judge(body) else text(f"Answer {turns(body)}.")) as vendor:
+def test_what_is_never_met_halts_the_job_with_its_last_text(afk: World) -> None:
+    with Talker(lambda body: verdicts(False) if is_judge(body) else text(f"Answer {turns(body)}.")) as vendor:
         agent(afk, vendor)
         job = once(afk, "job", "--criteria", "Sings.")
 
@@ -307,6 +305,36 @@ def test_what_is_never_met_halts_the_job_with_its_last_text(afk: World, verdict:
     assert job["error"].startswith("5 answers were judged, and this is still not met: Sings. (")
     assert len(vendor.requests) == 10
     assert [one["met"] for one in job["criteria"]] == [False]
+
+
+@pytest.mark.parametrize("verdict", [text("Looks good to me!"), text('{"verdicts": 1}'), text("{")])
+def test_a_judge_that_cannot_be_understood_twice_ends_the_job(afk: World, verdict: Content) -> None:
+    """It has not said that the criterion is met, and no better answer makes it speak."""
+    with Talker(lambda body: verdict if is_judge(body) else text(f"Answer {turns(body)}.")) as vendor:
+        agent(afk, vendor)
+        job = once(afk, "job", "--criteria", "Sings.")
+
+    assert (job["status"], job["result"]) == ("halted", "Answer 1.")
+    assert job["error"].startswith("the judge gave no readable verdict twice")
+    assert len(vendor.requests) == 4
+    assert [one["met"] for one in job["criteria"]] == [False]
+
+
+def test_one_verdict_that_cannot_be_read_is_no_end(afk: World) -> None:
+    """Only two in a row are: every second one is bad here, and the rounds go on to their limit."""
+
+    def plan(body: dict[str, Any]) -> Content:
+        if not is_judge(body):
+            return text(f"Answer {turns(body)}.")
+        odd = body["messages"][0]["content"][1]["text"][-2] in "024"
+        return text("Fine!") if odd else verdicts(False)
+
+    with Talker(plan) as vendor:
+        agent(afk, vendor)
+        job = once(afk, "job", "--criteria", "Sings.")
+
+    assert (job["status"], len(vendor.requests)) == ("halted", 10)
+    assert job["error"].startswith("5 answers were judged")
 
 
 def test_an_answer_that_stays_the_same_is_not_paid_for_again_and_again(afk: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.work.judge import complaint, question, read_verdicts
+from runner.work.judge import complaint, question, read_verdicts, unreadable
 
 CRITERIA = ("Sings.", "Is short.")
 
@@ -60,3 +60,17 @@ def test_the_judge_gets_criteria_and_text_apart_and_the_author_its_reasons() -> 
         "The text:\nLa la.",
     ]
     assert "- Sings.: No tune." in complaint(unmet)
+
+
+@pytest.mark.parametrize(
+    ("answer", "nothing"),
+    [
+        ("All criteria are met!", True),
+        (said(), True),
+        (said({"number": 7, "met": True}), True),
+        (said({"number": 2, "met": False}), False),
+        (said({"number": 1, "met": True}), False),
+    ],
+)
+def test_an_answer_without_any_verdict_is_told_from_a_bad_verdict(answer: str, nothing: bool) -> None:
+    assert unreadable(read_verdicts(answer, CRITERIA)) is nothing
