@@ -7,6 +7,7 @@ environment holds is missing here.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sqlite3
 import stat
@@ -15,11 +16,13 @@ from collections.abc import Iterator, Mapping
 from runner.config import Config, TaskConfig
 from runner.doctor.children import children
 from runner.doctor.finding import Finding, Level
+from runner.doctor.sense import sense
 from runner.errors import ConfigError, RunnerError, StoreError, StoreMissing
 from runner.home import Home
 from runner.settings import SettingsError, load
+from runner.settings.secrets import DOTENV_REFUSED, NO_SECRET
 from runner.settings.table import Problem
-from runner.snapshot import Health, Reader, RunnerView, Vitals
+from runner.snapshot import Health, Reader, RunnerView, RunState, Vitals
 from runner.store.db import open_reader, schema_version
 from runner.units import SystemClock, duration, plural
 
@@ -79,6 +82,12 @@ def _config(home: Home, environ: Mapping[str, str]) -> tuple[Config | None, list
 
 
 def _mend(problem: Problem, home: Home) -> str:
+    if DOTENV_REFUSED in problem.text:
+        return f"what is said of {home.env} comes first"
+    missing = NO_SECRET.search(problem.text)
+    if missing is not None:
+        env = shlex.quote(str(home.env))
+        return f"printf '\\n{missing[1]}=%s\\n' 'the secret' >> {env} && chmod 600 {env}"
     if not problem.text.endswith("open to others; chmod 600 it"):
         return f"edit {problem.path}, then run doctor again"
     return f"chmod 600 {problem.path}" if problem.path == home.env else "chmod 600 the file that is named"
@@ -142,6 +151,7 @@ def _tasks(home: Home, config: Config) -> Iterator[Finding]:
                 text=f"{plural(len(found), 'task')} in {plural(len(files), 'file')}, all sound",
             )
     yield from children(tasks)
+    yield from sense(config, tasks)
     yield _price_list()
     yield from _prices(config, tasks)
 
@@ -206,6 +216,8 @@ def _health(view: RunnerView, home: Home) -> Finding:
     age = duration(view.heartbeat_age_ms or 0)
     start = f"afk-runner run --home {home.root}"
     match view.health:
+        case Health.LIVE if view.row is not None and view.row.state is RunState.PARKED and view.row.reason != "stop":
+            return Finding(level=Level.WARN, name="runner", text=f"pid {pid} is parked: {view.row.reason}")
         case Health.LIVE if view.row is not None:
             why = f" ({view.row.reason})" if view.row.reason else ""
             return Finding(level=Level.OK, name="runner", text=f"pid {pid} is {view.row.state}{why}")

@@ -35,7 +35,8 @@ def load(home: Path, *, environ: Mapping[str, str]) -> Config:
 
     config = _config(Table(notes, (), document), path.parent, secrets)
 
-    problems = [*sorted(notes.problems, key=lambda problem: problem.line), *secrets.problems]
+    # What is wrong with .env comes first: every secret that is missing may be missing for it.
+    problems = [*secrets.problems, *sorted(notes.problems, key=lambda problem: problem.line)]
     if problems:
         raise SettingsError(problems)
     return config

@@ -16,6 +16,11 @@ from runner.settings.table import Problem
 MAX_SECRET_BYTES = 64 * 1024
 MAX_DOTENV_BYTES = 1024 * 1024
 
+DOTENV_REFUSED = "; .env itself is refused"
+"""How the sentence about a missing secret ends when it may stand in a `.env` that was not read."""
+NO_SECRET = re.compile(r"names env:([A-Za-z_][A-Za-z0-9_]*), but \1 is (?:set neither|empty)")
+"""The sentence about a variable that is missing or empty."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 _SINGLE = re.compile(r"'([^']*)'\s*(?:#.*)?")
@@ -49,7 +54,7 @@ class Secrets:
     def _variable(self, name: str) -> str:
         value = self._dotenv.get(name, self._environ.get(name))
         if value is None:
-            also = "; .env itself is refused" if self.problems else ""
+            also = DOTENV_REFUSED if self.problems else ""
             raise ValueError(f"names env:{name}, but {name} is set neither in .env nor in the environment{also}")
         if not value.strip():
             raise ValueError(f"names env:{name}, but {name} is empty")

@@ -13,6 +13,9 @@ from runner.cli.setup import local_zone
 from runner.errors import Exit
 from runner.home import Home
 from runner.settings import load
+from runner.snapshot import Health, RunnerView
+from runner.store.runners import Runner, RunState
+from runner.units import UnixMs
 from tests.runner.cli.world import SETTINGS, Afk
 
 
@@ -95,6 +98,20 @@ def test_doctor_says_how_to_mend_an_open_home(afk: Afk, home: Home) -> None:
 
     assert answer.code == Exit.CONFIG
     assert f"mend: chmod 700 {home.root}" in answer.out
+
+
+def test_a_missing_key_is_mended_in_env_and_an_open_env_comes_first(afk: Afk, home: Home) -> None:
+    """The line that names the key is sound: what is missing stands in another file, or that file was not read."""
+    home.config.write_text(f'{SETTINGS}[upstreams.a]\nurl = "https://a.example"\nkey = "env:SOME_KEY"\n')
+
+    assert checks(afk("doctor", "--json"))["config"]["mend"] == (
+        f"printf '\\nSOME_KEY=%s\\n' 'the secret' >> {home.env} && chmod 600 {home.env}"
+    )
+    home.env.write_text("SOME_KEY=x\n")
+    home.env.chmod(0o644)
+    mends = [line for line in afk("doctor").out.splitlines() if "mend: " in line]
+    assert mends[0].endswith(f"mend: chmod 600 {home.env}")
+    assert mends[1].endswith(f"mend: what is said of {home.env} comes first")
 
 
 def test_doctor_says_how_to_close_an_open_env_file(afk: Afk, home: Home) -> None:
@@ -201,3 +218,53 @@ def test_doctor_warns_of_alerts_that_nobody_delivers(afk: Afk, home: Home) -> No
 
     assert found["alerts"]["level"] == "warn"
     assert "not delivered" in found["alerts"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("more", "level", "said"),
+    [
+        (
+            '[upstreams.up]\nurl = "https://up.example"\nwire = "openai"\nmax_output_tokens = 9\n[models]\n"gpt-x" = "up"\n'
+            '[prices.gpt-x]\ninput = "1"\noutput = "1"\n'
+            '[tasks.dear]\nkind = "prompt"\nmodel = "gpt-x"\nprompt = "p"\n',
+            "fail",
+            "task dear: gpt-x is at up, which has the openai wire",
+        ),
+        (
+            '[tasks.d]\nkind = "prompt"\nmodel = "offline/extract"\nprompt = "p"\ntools = ["draft"]\n',
+            "warn",
+            'task d has the tool "draft", and no task says irreversible = true',
+        ),
+        ('[tasks.c]\nkind = "command"\ncommand = ["true"]\ncwd = "gone"\n', "warn", "task c: its cwd "),
+    ],
+)
+def test_doctor_names_a_task_whose_every_job_would_die(afk: Afk, home: Home, more: str, level: str, said: str) -> None:
+    assert not any(said in check["text"] for check in afk("doctor", "--json").json["checks"])
+    home.config.write_text(SETTINGS + more)
+
+    answer = afk("doctor", "--json")
+
+    assert [check["level"] for check in answer.json["checks"] if check["text"].startswith(said)] == [level]
+    assert answer.json["ok"] is (level == "warn")
+
+
+@pytest.mark.parametrize("cap", ["hourly_usd", "per_job_usd"])
+def test_doctor_warns_of_a_cap_that_never_holds(afk: Afk, home: Home, cap: str) -> None:
+    home.config.write_text(SETTINGS.replace("[budget]", f'[budget]\n{cap} = "5.00"'))
+
+    found = [check for check in afk("doctor", "--json").json["checks"] if check["level"] == "warn"]
+
+    assert any(check["text"].startswith(f"{cap} of $5.00") for check in found)
+
+
+def test_doctor_is_not_content_with_a_runner_parked_for_a_fault() -> None:
+    fault = "the database cannot be written: disk I/O error"
+    row = Runner(
+        **{"id": "r1", "pid": 7, "pid_started": "1", "boot": "b", "host": "h", "version": "0"},
+        **{"started_at": UnixMs(0), "heartbeat_at": UnixMs(0), "stop_seq": 0, "ended": None},
+        **{"state": RunState.PARKED, "reason": fault},
+    )
+
+    found = doctor._health(RunnerView(health=Health.LIVE, row=row), Home(Path("/h")))
+
+    assert (found.level, found.text) == (doctor.Level.WARN, f"pid 7 is parked: {fault}")
