@@ -211,7 +211,7 @@ def _runner(home: Home) -> Iterator[Finding]:
     yield from _cap(vitals)
 
 
-def _health(view: RunnerView, home: Home) -> Finding:
+def _health(view: RunnerView, home: Home) -> Finding:  # noqa: PLR0911 - one return a state
     pid = view.row.pid if view.row else "?"
     age = duration(view.heartbeat_age_ms or 0)
     start = f"afk-runner run --home {home.root}"

@@ -224,7 +224,8 @@ def test_doctor_warns_of_alerts_that_nobody_delivers(afk: Afk, home: Home) -> No
     ("more", "level", "said"),
     [
         (
-            '[upstreams.up]\nurl = "https://up.example"\nwire = "openai"\nmax_output_tokens = 9\n[models]\n"gpt-x" = "up"\n'
+            '[upstreams.up]\nurl = "https://up.example"\nwire = "openai"\n'
+            '[models]\n"gpt-x" = "up"\n'
             '[prices.gpt-x]\ninput = "1"\noutput = "1"\n'
             '[tasks.dear]\nkind = "prompt"\nmodel = "gpt-x"\nprompt = "p"\n',
             "fail",
@@ -260,9 +261,18 @@ def test_doctor_warns_of_a_cap_that_never_holds(afk: Afk, home: Home, cap: str) 
 def test_doctor_is_not_content_with_a_runner_parked_for_a_fault() -> None:
     fault = "the database cannot be written: disk I/O error"
     row = Runner(
-        **{"id": "r1", "pid": 7, "pid_started": "1", "boot": "b", "host": "h", "version": "0"},
-        **{"started_at": UnixMs(0), "heartbeat_at": UnixMs(0), "stop_seq": 0, "ended": None},
-        **{"state": RunState.PARKED, "reason": fault},
+        id="r1",
+        pid=7,
+        pid_started="1",
+        boot="b",
+        host="h",
+        version="0",
+        state=RunState.PARKED,
+        reason=fault,
+        started_at=UnixMs(0),
+        heartbeat_at=UnixMs(0),
+        stop_seq=0,
+        ended=None,
     )
 
     found = doctor._health(RunnerView(health=Health.LIVE, row=row), Home(Path("/h")))
