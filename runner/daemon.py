@@ -274,7 +274,12 @@ class Daemon:
                 self._spawn(self._upkeep_round())
             if self._once and (self._pool.idle.is_set() or self._switch.is_set) and not self._pool.running:
                 break
+        if self._once and self._switch.is_set and not self._asked.is_set():
+            self._remark(f"nothing more is started: this home is stopped by {self._stopped_by()}")
         await self._drain()
+
+    def _stopped_by(self) -> str:
+        return self._switch.outside() or self._switch.row.reason or self._switch.fault or "the control row"
 
     async def _drain(self) -> None:
         """Ends: no new work, attempts in progress get the grace, then they are cut and go back unburnt."""

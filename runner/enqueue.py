@@ -21,6 +21,8 @@ from runner.units import MicroUsd, UnixMs
 MAX_PAYLOAD_BYTES = 1_000_000
 """Larger inputs belong in a file that the payload names."""
 MAX_KEY_CHARS = 200
+DECLARED = "; afk.toml and tasks/*.py declare them, and `afk-runner schedules` lists those with a schedule"
+"""How a sentence about an unknown task ends when nothing like it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def new_job(tasks: Mapping[str, TaskConfig], request: JobRequest, *, now: UnixMs
     """The row a request asks for. Raises UsageError with one sentence."""
     task = tasks.get(request.task)
     if task is None:
-        raise UsageError(f"there is no task {request.task!r}{nearest(request.task, list(tasks))}")
+        raise UsageError(f"there is no task {request.task!r}{nearest(request.task, list(tasks)) or DECLARED}")
     try:
         payload = jobs.canonical(request.payload)
     except (ValueError, TypeError, RecursionError) as error:

@@ -53,6 +53,8 @@ class SystemClock:
 
 def parse_usd(text: str) -> MicroUsd:
     """Read a dollar amount such as `"1.00"` exactly; at most six decimals, never negative. Raises ValueError."""
+    if re.fullmatch(r"0*[1-9][0-9]{9,}(\.[0-9]*)?", text):
+        raise ValueError(f"{text[:40]!r} is too large; the most is a million dollars")
     if not _AMOUNT.fullmatch(text):
         raise ValueError(f'{text[:40]!r} is not an amount of dollars such as "1.00"')
     micro = int(Decimal(text) * 1_000_000)

@@ -7,7 +7,7 @@ import sqlite3
 from runner.store import breakers, controls, jobs, rate_pauses
 from runner.store.breakers import BreakerState
 from runner.store.jobs import MAX_RESCUES, TASK_GATE, Job, JobStatus
-from runner.units import UnixMs, iso
+from runner.units import UnixMs, iso, plural
 from runner.views import Health, RunnerView, StopView
 
 MOST_AHEAD = 1_000
@@ -38,12 +38,15 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
         paused = _paused(db, job.waiting_gate, now=now)
         fact = paused or job.waiting_on or "it was asked for a later time"
         until = "" if paused or _for_a_person(db, job.waiting_gate) else f", until {iso(job.not_before)}"
+        if until and "; it lifts at " in fact:  # there it is by the clock of the cap's zone
+            until = f", which is {iso(job.not_before)}"
         holds.append(f"{fact}{until}")
     elif company := _company(db, job):
         holds.append(company)
     if not holds:
         ahead = _ahead(db, job, now=now)
-        holds.append(f"it is due and {ahead if ahead < MOST_AHEAD else f'at least {MOST_AHEAD}'} jobs are ahead of it")
+        most = "at least " if ahead >= MOST_AHEAD else ""
+        holds.append(f"it is due and {most}{plural(ahead, 'job is', 'jobs are')} ahead of it")
     return f"{job.key} waits: {'; '.join(holds)}."
 
 

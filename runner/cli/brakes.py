@@ -136,4 +136,5 @@ def _check_upstream(name: str, home: Home) -> None:
         raise UsageError(f"{name!r} is not an upstream and a model such as anthropic/claude-haiku-4-5")
     known = ["offline", *KnownTasks(home, environ=os.environ).config.upstreams]
     if upstream not in known:
-        raise NotFound(f"there is no upstream {upstream!r}{nearest(upstream, known)}")
+        where = nearest(upstream, known) or "; [upstreams] of afk.toml declares them"
+        raise NotFound(f"there is no upstream {upstream!r}{where}")

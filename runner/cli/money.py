@@ -24,7 +24,7 @@ from runner.errors import UsageError
 from runner.price_age import list_date
 from runner.snapshot import CapView, HeldCall, Raise, SpendView
 from runner.text import one_line
-from runner.units import SystemClock, duration, exact_usd, iso, local, parse_usd, usd
+from runner.units import SystemClock, duration, exact_usd, iso, local, parse_usd, plural, usd
 
 HELD_SHOWN = 50
 
@@ -180,7 +180,8 @@ def _raise(home: Path | None, amount: str, *, reason: str, as_json: bool) -> Non
     else:
         until = f"until {stamp(raised.until)}, midnight in {raised.zone}"
         say(f"raised the cap of {raised.day} from {exact_usd(raised.before)} to {exact_usd(raised.cap)} {until}")
-        remark(f"{raised.woken} jobs that waited for it are due now; other caps hold as before")
+        woken = plural(raised.woken, "job that waited for it is", "jobs that waited for it are")
+        remark(f"{woken} due now; other caps hold as before")
 
 
 def _write_off(home: Path | None, id: int, *, reason: str, as_json: bool) -> None:

@@ -34,7 +34,7 @@ from runner.commands import JobRequest
 from runner.errors import Exit, NotFound, StoreError, UsageError
 from runner.home import Home
 from runner.snapshot import Health, Job, JobStatus, Reader
-from runner.units import SystemClock, usd
+from runner.units import SystemClock, plural, usd
 
 DRY_RUN_SHOWS = 1_000_000
 
@@ -279,7 +279,7 @@ def _say_dry_run(reader: Reader, keys: list[str], ids: set[int], *, as_json: boo
     else:
         _say_dead(tuple(found))
         spent = sum(job.settled + job.held for job in found)
-        remark(f"would replay {len(found)} jobs, which cost {usd(spent)} so far; nothing was changed")
+        remark(f"would replay {plural(len(found), 'job')}, which cost {usd(spent)} so far; nothing was changed")
     for key, reason in refused:
         remark(f"would not replay {key}: {reason}")
     if refused:

@@ -241,6 +241,7 @@ def _runner_json(seen: Vitals | None, acted: bool) -> dict[str, Any]:
 def _check_name(name: str, home: Path | None) -> None:
     """Refuse a name nothing has: a pause of a misspelt task would hold back nobody. Raises NotFound."""
     from runner.cli.tasks import KnownTasks  # noqa: PLC0415 - loads the configuration
+    from runner.enqueue import DECLARED  # noqa: PLC0415
     from runner.settings import nearest  # noqa: PLC0415
 
     with reading(home) as reader:
@@ -254,4 +255,4 @@ def _check_name(name: str, home: Path | None) -> None:
     except ConfigError:
         remark(f"the configuration is refused, so whether there is a task {name!r} was not checked")
         return
-    raise NotFound(f"there is no task {name!r}{nearest(name, [*known, *scheduled])}")
+    raise NotFound(f"there is no task {name!r}{nearest(name, [*known, *scheduled]) or DECLARED}")

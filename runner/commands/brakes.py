@@ -62,7 +62,8 @@ class BrakeActs(Acts):
                     *(one.name for one in breakers.all_of(db)),
                     *(one.name for one in rate_pauses.all_of(db, now=now)),
                 ]
-                raise NotFound(f"there is no breaker {name!r}{nearest(name, known)}")
+                where = nearest(name, known) or "; `afk-runner breaker` lists them"
+                raise NotFound(f"there is no breaker {name!r}{where}")
             tallies.forget(db, name)
             for what in ("breaker", "over_bound", "runaway"):
                 alerts.close(db, key=f"{what}:{name}", now=now)

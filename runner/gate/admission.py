@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from runner.store.breakers import Breaker, BreakerState
 from runner.store.rate_pauses import RatePause
-from runner.units import SECOND_MS, MicroUsd, UnixMs, duration, exact_usd, iso, local
+from runner.units import SECOND_MS, MicroUsd, UnixMs, duration, exact_usd, iso, local, plural
 
 _UTC = ZoneInfo("UTC")
 _NOTHING = MicroUsd(0)
@@ -216,7 +216,7 @@ def rate_full(
     if asked > 1:
         said += f" and this call may take {asked:,}"
     if ahead:
-        said += f", and {ahead:,} jobs wait before it"
+        said += f", and {plural(ahead, 'job waits', 'jobs wait')} before it"
     return _rate(upstream, said, lifts_at=lifts_at, now=now)
 
 
@@ -265,17 +265,18 @@ def check_caps(caps: Sequence[Cap], *, hold: MicroUsd, now: UnixMs, zone: ZoneIn
         said += ", more than the cap alone: raise the cap or lower max_tokens"
     elif lifts_at is not None and lifts_at != cap.lifts_at:
         said += f"; {exact_usd(cap.settling)} of it is held for calls in flight, of which most comes back when they end"
-    elif lifts_at is not None and zone.key != "UTC":
-        said += f"; it lifts at {local(lifts_at, zone):%H:%M on %Y-%m-%d} in {zone.key}"
+    there = ""
+    if cap.limit >= hold and lifts_at is not None and lifts_at == cap.lifts_at and zone.key != "UTC":
+        there = f"{local(lifts_at, zone):%H:%M on %Y-%m-%d} in {zone.key}"
     word = "lifts" if cap.lifts_at == lifts_at else "is looked at again"
     when = f"it {word} in {duration(lifts_at - now)}, at {iso(lifts_at)}" if lifts_at else "it does not lift by itself"
     return Refusal(
         code=_CAP_CODES[cap.name],
         status=402,
         kind="billing_error",
-        message=f"not sent: {said}; {when}",
+        message=f"not sent: {said}; {when}{', which is ' + there if there else ''}",
         gate=f"cap:{cap.name}",
-        fact=said,
+        fact=f"{said}; it lifts at {there}" if there else said,
         lifts_at=lifts_at,
     )
 

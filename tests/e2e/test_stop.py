@@ -133,6 +133,16 @@ def test_nothing_is_sent_once_kill_has_returned(afk: World, vendor: FakeAnthropi
     spent(afk)
 
 
+def test_a_stopped_home_is_not_worked_off_in_silence(afk: World, vendor: FakeAnthropic) -> None:
+    house(afk, vendor)
+    ask(afk, 1)
+
+    said = afk.call("run", "--once", env={"AFK_STOP": "1"})
+
+    assert "nothing more is started: this home is stopped by AFK_STOP in the environment" in said.stderr
+    assert afk.counts() == {"pending": 1}
+
+
 def test_the_environment_alone_stops_and_resume_names_it(afk: World, vendor: FakeAnthropic) -> None:
     """It cannot be cleared from outside; without it the next runner works."""
     house(afk, vendor)

@@ -226,3 +226,8 @@ def test_a_day_starts_with_its_first_instant(day: date, zone: ZoneInfo) -> None:
 
     assert day_of(start, zone) == day.isoformat()
     assert day_of(start - 1, zone) < day.isoformat()
+
+
+def test_a_sum_beyond_all_sums_is_called_too_large() -> None:
+    with pytest.raises(ValueError, match="is too large"):
+        parse_usd("99999999999999999999")

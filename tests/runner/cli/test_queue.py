@@ -336,3 +336,27 @@ def test_why_and_status_say_what_a_job_of_an_unknown_task_waits_for(
     assert "restart the runner." in afk("why", key).out
     assert "until 2" not in afk("why", key).out
     assert "1 job for task:digest: the runner was started without a task digest; declare it" in afk("status").out
+
+
+def test_one_job_ahead_is_one_job(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    lock = HomeLock(home.lock)
+    assert lock.take()
+    try:
+        start_runner(db)
+        queue(home, db, payload={"n": 0})
+        assert "1 job is ahead of it" in afk("why", queue(home, db)).out
+    finally:
+        lock.close()
+
+
+@pytest.mark.parametrize(
+    ("argv", "where"),
+    [
+        (("enqueue", "qqqq"), "afk.toml and tasks/*.py declare them"),
+        (("pause", "qqqq"), "afk.toml and tasks/*.py declare them"),
+        (("breaker", "reset", "q/q", "--reason", "x"), "`afk-runner breaker` lists them"),
+        (("breaker", "trip", "qqqq/q", "--reason", "x"), "[upstreams] of afk.toml declares them"),
+    ],
+)
+def test_a_name_like_no_other_is_answered_with_where_names_are(afk: Afk, argv: tuple[str, ...], where: str) -> None:
+    assert where in afk(*argv).err

@@ -100,7 +100,8 @@ def test_the_day_is_the_configured_zones_and_people_are_told_in_it(db: sqlite3.C
 
     assert answer.lifts_at == BERLIN_MIDNIGHT
     assert "it lifts at 00:00 on 2030-03-18 in Europe/Berlin" in answer.fact
-    assert "at 2030-03-17T23:00:00.000Z" in answer.message
+    assert "at 2030-03-17T23:00:00.000Z, which is 00:00 on 2030-03-18 in Europe/Berlin" in answer.message
+    assert answer.message.count("it lifts") == 1
 
 
 def test_money_held_for_other_jobs_calls_in_flight_is_looked_at_again_soon(db: sqlite3.Connection) -> None:
