@@ -12,7 +12,7 @@ from typing import TypeVar
 from runner.errors import StoreError
 from runner.home import Home
 from runner.store import events, jobs
-from runner.store.db import Database
+from runner.store.db import WRITE_WAIT_S, Database
 from runner.store.jobs import Job
 from runner.units import Clock, SystemClock, UnixMs
 
@@ -40,12 +40,15 @@ class Acts:
             self._database.close()
             self._database = None
 
-    def _transact(self, act: Callable[[sqlite3.Connection, UnixMs], T]) -> T:
-        """What the act gives, done in one transaction. Raises StoreError; then nothing was changed."""
+    def _transact(self, act: Callable[[sqlite3.Connection, UnixMs], T], *, wait_s: float = WRITE_WAIT_S) -> T:
+        """What the act gives, done in one transaction. Raises StoreError; then nothing was changed.
+
+        `wait_s`: how long opening, and then the turn to write, may each take.
+        """
         if self._database is None:
-            self._database = Database.open(self.path)
+            self._database = Database.open(self.path, wait_s=wait_s)
         try:
-            with self._database.write() as db:
+            with self._database.write(wait_s=wait_s) as db:
                 given = act(db, self._clock.now())
         except StoreError:
             self.close()  # the file may have been replaced; the next act opens it anew

@@ -14,6 +14,9 @@ from runner.lock import lock_is_held
 from runner.store import controls, events
 from runner.units import UnixMs
 
+ROW_WAIT_S = 1.0
+"""Opening the database and the turn to write its row get so long each: the STOP file holds, a person waits."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Killed:
@@ -59,11 +62,11 @@ class SwitchActs(Acts):
                 failed.append(f"{self.home.stop}: {error.strerror}")
         seq = None
         try:
-            seq, was = self._transact(lambda db, at: self._set_stop(db, at, now=now, reason=said))
+            seq, was = self._transact(lambda db, at: self._set_stop(db, at, now=now, reason=said), wait_s=ROW_WAIT_S)
             already = already or was
             done.append("row")
         except StoreError as error:
-            failed.append(str(error))
+            failed.append(f"{error}; the row is not written, the STOP file holds" if done else str(error))
         if not done:
             raise StoreError(f"NOT STOPPED: {'; '.join(failed)}; end the runner with `kill {self._pid_hint()}`")
         return Killed(sources=tuple(done), already=already, failed=tuple(failed), seq=seq)

@@ -76,8 +76,8 @@ class Database:
         self._poke = os.fspath(path.parent / "runner.fifo")
 
     @classmethod
-    def open(cls, path: Path, *, create: bool = False) -> Database:
-        """Open the file for writing, bringing its schema up to date.
+    def open(cls, path: Path, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> Database:
+        """Open the file for writing, bringing its schema up to date. `wait_s`: how long one who locks it is waited for.
 
         Raises StoreMissing, StoreNewer, StoreCorrupt, StoreReadOnly, StoreBusy.
         """
@@ -86,7 +86,9 @@ class Database:
         try:
             if create:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+            connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=wait_s
+            )
         except sqlite3.Error as error:
             raise translate(error, path) from error
         except OSError as error:
@@ -97,7 +99,7 @@ class Database:
             turnstile, why_not = None, f"{error.filename}: {error.strerror}"
         database = cls(path, connection, turnstile)
         try:
-            database._prepare()
+            database._prepare(wait_s)
         except BaseException:
             database.close()
             raise
@@ -105,10 +107,10 @@ class Database:
             sys.stderr.write(f"warning: writes do not take turns, {why_not}\n")
         return database
 
-    def _prepare(self) -> None:
+    def _prepare(self, wait_s: float) -> None:
         try:
             _check_header(self.connection, self.path)
-            self._set_wait(WRITE_WAIT_S)
+            self._set_wait(wait_s)
             self.connection.execute("PRAGMA foreign_keys = ON")
             self.connection.execute("PRAGMA synchronous = FULL")
             if sys.platform == "darwin":  # plain fsync there stops at the drive's cache
@@ -129,13 +131,13 @@ class Database:
                 db.execute(f"PRAGMA user_version = {number}")
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
-    def write(self, *, at_once: bool = False) -> _Write:
+    def write(self, *, at_once: bool = False, wait_s: float = WRITE_WAIT_S) -> _Write:
         """One transaction: committed when the body ends, rolled back when it raises.
 
         Raises StoreError when it could not be had or made durable; then nothing was recorded. `at_once`: waits a
         millisecond and no longer for somebody else who writes, then StoreBusy.
         """
-        return _Write(self, SOON_S if at_once else WRITE_WAIT_S)
+        return _Write(self, SOON_S if at_once else wait_s)
 
     def _begin(self, wait_s: float) -> None:
         if self._turnstile is not None:

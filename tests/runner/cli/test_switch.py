@@ -73,6 +73,23 @@ def test_kill_on_a_broken_database_still_stops(afk: Afk, home: Home) -> None:
     assert "is not a sound database" in answer.err
 
 
+def test_kill_does_not_wait_long_for_one_who_keeps_the_database(
+    afk: Afk, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The STOP file holds already; whoever typed it wants to know."""
+    monkeypatch.setattr("runner.commands.switch.ROW_WAIT_S", 0.05)
+    fd = os.open(f"{home.db}-turn-a", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        answer = afk("kill")
+    finally:
+        os.close(fd)
+
+    assert answer.code == 0
+    assert answer.out.startswith("stopped by file\n")
+    assert "for more than 0.05s; the row is not written, the STOP file holds" in answer.err
+
+
 def test_kill_that_can_set_nothing_says_so(afk: Afk, home: Home) -> None:
     answer = afk("kill", "--home", str(home.root / "nowhere"))
 
