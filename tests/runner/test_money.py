@@ -15,7 +15,7 @@ import pytest
 from runner import upkeep
 from runner.commands import Door, money
 from runner.commands.money import CAP_GATES
-from runner.config import BudgetConfig, Config
+from runner.config import BudgetConfig, Config, TaskConfig, TaskKind
 from runner.errors import NotFound, Refused, UsageError
 from runner.gate import admission
 from runner.gate.admission import Refusal
@@ -201,7 +201,7 @@ def test_a_job_refused_just_before_the_raise_does_not_sleep_until_midnight(
     config = Config(zone=ZoneInfo("UTC"), budget=BudgetConfig(daily_usd=MicroUsd(DOLLAR)))
     register = Register(
         config=config,
-        tasks={},
+        tasks={"digest": TaskConfig(name="digest", kind=TaskKind.PROMPT)},
         runner="runner-1",
         redactor=Redactor(()),
         may_claim=lambda: True,
