@@ -120,10 +120,14 @@ def job(key: OneKey, home: HomeDir = None, as_json: AsJson = False) -> None:
         _say_detail(detail)
 
 
-def why(key: OneKey, home: HomeDir = None) -> None:
+def why(key: OneKey, home: HomeDir = None, as_json: AsJson = False) -> None:
     """Say why a job is not running: every gate that holds it, and when each lifts."""
     with reading(home) as reader:
-        say(reader.job(key, now=SystemClock().now()).why)
+        detail = reader.job(key, now=SystemClock().now())
+    if as_json:
+        say_json({"key": detail.job.key, "status": detail.job.status.value, "why": detail.why})
+    else:
+        say(detail.why)
 
 
 def _note(job: Job, *, now: int) -> str:

@@ -172,6 +172,8 @@ def test_a_paused_task_says_so(afk: Afk, home: Home, db: sqlite3.Connection) -> 
     assert afk("pause", "digest", "--reason", "the feed is down").out == "paused digest\n"
 
     assert "task digest is paused" in afk("why", key).out
+    said = afk("why", key).out.rstrip("\n")
+    assert afk("why", key, "--json").json == {"key": key, "status": "pending", "why": said}
     again = afk("pause", "digest")
     assert (again.code, again.err) == (Exit.REFUSED, "digest is paused already\n")
     assert afk("unpause", "digest").out == "unpaused digest\n"
