@@ -34,7 +34,12 @@ def children(tasks: Mapping[str, TaskConfig]) -> Iterator[Finding]:
 
 
 def _program(task: TaskConfig) -> Iterator[Finding]:
-    if shutil.which(task.command[0]) is None and not os.path.isabs(task.command[0]):
+    if shutil.which(task.command[0]) is not None:
+        return
+    if os.path.isabs(task.command[0]):
+        text = f"task {task.name}: {task.command[0]} is no program that can be run here, so its jobs fail"
+        yield Finding(level=Level.WARN, name="tasks", text=text, mend="mend the path in command, or install it")
+    else:
         text = f"task {task.name}: there is no program {task.command[0]!r} on this PATH; the service's may differ"
         yield Finding(level=Level.WARN, name="tasks", text=text, mend="write its whole path into command")
 

@@ -124,3 +124,10 @@ def test_without_a_setting_in_the_way_the_container_is_named(tmp_path: Path, mon
     monkeypatch.setattr(confine.sys, "platform", "linux")
 
     assert "docker run --security-opt" in confine.way_out()
+
+
+def test_a_program_that_is_not_there_is_told(path: Path) -> None:
+    (said,) = [finding for finding in found(task("a", f"{path}/nothing")) if finding.name == "tasks"]
+
+    assert said.level is Level.WARN
+    assert f"{path}/nothing is no program" in said.text
