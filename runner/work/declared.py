@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from runner.config import TaskConfig
@@ -14,7 +16,7 @@ from runner.errors import ConfigError
 from runner.settings import SettingsError, read_python_task
 from runner.work.child import worker_environment
 
-LOAD_TIMEOUT_S = 60
+LOAD_TIMEOUT_S = 30
 """A task file that takes longer to import hangs."""
 
 
@@ -35,11 +37,15 @@ def discover(folder: Path, *, zone: ZoneInfo) -> Mapping[str, TaskConfig]:
             env=worker_environment(),
             cwd=folder,
         )
-        answer = json.loads(child.stdout)
-    except subprocess.TimeoutExpired:
-        raise ConfigError(f"the task files in {folder} did not load within {LOAD_TIMEOUT_S} seconds") from None
-    except (OSError, ValueError):
-        raise ConfigError(f"the task files in {folder} ended the process that loaded them") from None
+        answer = _last(child.stdout)
+        if not isinstance(answer, dict):
+            raise ConfigError(f"{_reached(child.stdout, folder)}: it ended the process that imported it")
+    except subprocess.TimeoutExpired as error:
+        reached = _reached(error.stdout or b"", folder)
+        text = f"{reached}: it was not imported within {LOAD_TIMEOUT_S:g} seconds; does it loop or wait?"
+        raise ConfigError(text) from None
+    except OSError as error:
+        raise ConfigError(f"{folder}: no process could be started to import it: {error.strerror}") from None
     problems = list(answer["problems"])
     tasks = {}
     for found in answer["tasks"]:
@@ -52,3 +58,17 @@ def discover(folder: Path, *, zone: ZoneInfo) -> Mapping[str, TaskConfig]:
     if problems:
         raise ConfigError("\n".join(problems))
     return tasks
+
+
+def _last(said: bytes) -> Any:
+    """The last whole line of what the child said; None when there is none."""
+    for line in reversed(said.splitlines()):
+        with suppress(ValueError):
+            return json.loads(line)
+    return None
+
+
+def _reached(said: bytes, folder: Path) -> str:
+    """The file the child was importing."""
+    file = _last(said)
+    return file if isinstance(file, str) else str(folder)

@@ -10,15 +10,20 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from runner.work.context import DECLARED
 
 
-def import_files(folder: Path) -> list[str]:
-    """Import every task file of a folder; a sentence for each that did not load. The files mark their own functions."""
+def import_files(folder: Path, *, tell: Callable[[Path], None] = lambda _path: None) -> list[str]:
+    """Import every task file of a folder; a sentence for each that did not load. The files mark their own functions.
+
+    `tell` is called with each file before it is imported.
+    """
     problems = []
     for path in sorted(folder.glob("*.py")) if folder.is_dir() else []:
+        tell(path)
         name = f"afk_tasks.{path.stem}"
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
@@ -42,10 +47,14 @@ def _problem(path: Path, error: BaseException) -> str:
 
 
 def main() -> None:
-    """Print what the folder declares as one JSON object."""
+    """Print a line of JSON with each file before it is imported, and last what the folder declares as one object."""
     out = os.dup(1)
     os.dup2(2, 1)  # what a task file prints while it loads is not our answer
-    problems = import_files(Path(sys.argv[1]))
+
+    def tell(path: Path) -> None:
+        os.write(out, json.dumps(str(path)).encode() + b"\n")
+
+    problems = import_files(Path(sys.argv[1]), tell=tell)
     found = [
         {
             "name": declared.name,

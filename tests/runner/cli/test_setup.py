@@ -278,3 +278,18 @@ def test_doctor_is_not_content_with_a_runner_parked_for_a_fault() -> None:
     found = doctor._health(RunnerView(health=Health.LIVE, row=row), Home(Path("/h")))
 
     assert (found.level, found.text) == (doctor.Level.WARN, f"pid 7 is parked: {fault}")
+
+
+def test_a_task_file_that_never_ends_is_named(afk: Afk, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.work.declared.LOAD_TIMEOUT_S", 5)
+    (home.tasks / "a.py").write_text("x = 1\n")
+    (home.tasks / "loops.py").write_text("while True: pass\n")
+
+    assert checks(afk("doctor", "--json"))["tasks"]["text"].startswith(f"{home.tasks}/loops.py: it was not imported")
+
+
+def test_a_task_file_that_ends_its_process_is_named(afk: Afk, home: Home) -> None:
+    (home.tasks / "a.py").write_text("x = 1\n")
+    (home.tasks / "leaves.py").write_text("import os\nos._exit(0)\n")
+
+    assert checks(afk("doctor", "--json"))["tasks"]["text"].startswith(f"{home.tasks}/leaves.py: it ended the process")
