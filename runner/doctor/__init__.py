@@ -12,11 +12,12 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 
 from runner.config import Config, TaskConfig
 from runner.doctor.children import children
 from runner.doctor.finding import Finding, Level
-from runner.doctor.sense import sense
+from runner.doctor.sense import past, sense
 from runner.errors import ConfigError, RunnerError, StoreError, StoreMissing
 from runner.home import Home
 from runner.settings import SettingsError, load
@@ -152,6 +153,9 @@ def _tasks(home: Home, config: Config) -> Iterator[Finding]:
             )
     yield from children(tasks)
     yield from sense(config, tasks)
+    with suppress(StoreError), closing(Reader(home)) as reader:  # the database has its own finding
+        now = SystemClock().now()
+        yield from past(tasks, reader.schedules(now=now), now=now)
     yield _price_list()
     yield from _prices(config, tasks)
 

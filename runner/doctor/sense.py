@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from runner.config import Config, TaskConfig, TaskKind
 from runner.doctor.finding import Finding, Level
-from runner.units import usd
+from runner.snapshot import ScheduleView
+from runner.units import UnixMs, usd
 
 
 def sense(config: Config, tasks: Mapping[str, TaskConfig]) -> Iterator[Finding]:
@@ -46,3 +47,17 @@ def _caps(config: Config) -> Iterator[Finding]:
         if cap is not None and cap > budget.daily_usd:
             text = f"{name} of {usd(cap)} is more than daily_usd of {usd(budget.daily_usd)}, so it never holds"
             yield Finding(level=Level.WARN, name="config", text=text, mend=f"lower {name} in [budget]")
+
+
+def past(tasks: Mapping[str, TaskConfig], views: Iterable[ScheduleView], *, now: UnixMs) -> Iterator[Finding]:
+    """Tasks whose one time was over before a runner knew of it; `views`: schedules as the last runner left them."""
+    known = {view.schedule.name: view.schedule for view in views}
+    for task in tasks.values():
+        if task.schedule is None or task.schedule.at is None or task.schedule.at >= now:
+            continue
+        left = known.get(task.name)
+        owed = left is not None and left.spec == task.schedule.spec and left.since <= task.schedule.at
+        if not owed and (left is None or left.last_slot != task.schedule.at):
+            text = f"task {task.name}: its at is past and it never fired, so it never will"
+            mend = f"mend at, or `afk-runner enqueue {task.name}`"
+            yield Finding(level=Level.WARN, name="tasks", text=text, mend=mend)

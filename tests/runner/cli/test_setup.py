@@ -293,3 +293,12 @@ def test_a_task_file_that_ends_its_process_is_named(afk: Afk, home: Home) -> Non
     (home.tasks / "leaves.py").write_text("import os\nos._exit(0)\n")
 
     assert checks(afk("doctor", "--json"))["tasks"]["text"].startswith(f"{home.tasks}/leaves.py: it ended the process")
+
+
+def test_doctor_warns_of_a_time_that_was_over_before_anybody_knew_of_it(afk: Afk, home: Home) -> None:
+    more = '[tasks.{0}]\nkind = "command"\ncommand = ["true"]\nat = "{1}"\n'
+    home.config.write_text(SETTINGS + more.format("old", "2020-01-01T06:00") + more.format("new", "2999-01-01T06:00"))
+
+    texts = [check["text"] for check in afk("doctor", "--json").json["checks"] if "its at is past" in check["text"]]
+
+    assert texts == ["task old: its at is past and it never fired, so it never will"]
