@@ -132,6 +132,8 @@ def why(key: OneKey, home: HomeDir = None, as_json: AsJson = False) -> None:
 
 def _note(job: Job, *, now: int) -> str:
     if job.status is JobStatus.PENDING and job.not_before > now:
+        if job.waiting_on and (job.waiting_gate or "").startswith("task:"):
+            return job.waiting_on  # only a restart lifts it; the time is when it is looked at again
         return f"{job.waiting_on or 'asked for later'}, until {stamp(job.not_before)}"
     if job.status is JobStatus.RUNNING and job.cancel:
         return "is being cancelled"
