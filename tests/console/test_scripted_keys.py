@@ -1,8 +1,8 @@
 """Thousands of keys while rows change fifty times a second: nothing is acted on that was not shown as the target.
 
-Pressed on demand: AFK_KEYS=10000 presses them here, and tests/bench does. What stands beside the keys follows the marks by
-what can be seen, so it does not know those that Space on an error gives to letters below the view, and calls an act on
-one of them wrong.
+Pressed on demand: AFK_KEYS=10000 presses them here, and tests/bench does. The witness beside the keys follows the marks
+by what can be seen: it does not know those that Space on an error gives to letters below the view, and calls an act
+on one of them wrong.
 """
 
 from __future__ import annotations
