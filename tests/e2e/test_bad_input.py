@@ -191,7 +191,7 @@ def _fill_the_disk(afk: World) -> None:
     ballast = afk.home / "outputs" / "ballast"
     subprocess.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=4096"], capture_output=True, check=False)
 
-    refusals = [afk.call("enqueue", "good", json.dumps("x" * 100_000 + str(n))) for n in range(20)]
+    refusals = [afk.call("enqueue", "good", json.dumps("x" * 100_000 + str(n))) for n in range(4)]
 
     failed = [done for done in refusals if done.returncode != 0]
     assert failed, "the disk was not full"
