@@ -28,7 +28,7 @@ demo: $(VENV)/.runtime
 
 # Most tests wait for a process or a screen, so there are more of them than cores.
 test: lint
-	$(BIN)/python -m pytest -q -n 6 -m 'not bench'
+	$(BIN)/python -m pytest -q -n 6 --dist worksteal -m 'not bench'
 	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && $(BIN)/afk-runner demo --headless --home "$$home"
 
 test-agents: $(AGENTS)/.ready
