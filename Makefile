@@ -26,11 +26,9 @@ help:
 demo: $(VENV)/.runtime
 	@$(BIN)/afk-runner demo
 
-# Most tests wait for a process or a screen, so there are more of them at once than cores; those of whole programs need
-# more of the machine each.
+# Most tests wait for a process or a screen, so there are more of them at once than cores.
 test: lint
-	$(BIN)/python -m pytest -q -n 6 --dist worksteal -m 'not bench' --ignore tests/e2e
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/e2e
+	$(BIN)/python -m pytest -q -n 6 --dist worksteal -m 'not bench'
 	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && $(BIN)/afk-runner demo --headless --home "$$home"
 
 test-agents: $(AGENTS)/.ready
