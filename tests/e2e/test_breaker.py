@@ -56,7 +56,7 @@ def test_a_failing_upstream_is_left_alone_until_one_trial_succeeds(afk: World, v
     assert breaker(afk) == opened
     assert len(vendor.requests) == sent
 
-    vendor.wait_for(sent + 1)
+    eventually(lambda: len(vendor.requests) == sent + 1, what="the one trial after the cool-down")
     eventually(lambda: breaker(afk)["state"] == "half_open" and waiting(afk) == 9)
     assert len(vendor.requests) == sent + 1
 
