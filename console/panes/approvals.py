@@ -90,7 +90,7 @@ class ApprovalsPane(ListPane):
         question = RejectQuestion(draft, self._seen, self.look, self.monotonic)
 
         def act(door: Door) -> Said:
-            door.reject(draft.id, reason=question.lines[0].strip())
+            door.reject(draft.id, reason=question.reason)
             return Said(f"draft {draft.id} rejected: it will not be done")
 
         self.post_message(Do("d", act, question, left="left waiting"))

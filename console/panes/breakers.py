@@ -108,7 +108,7 @@ class BreakersPane(ListPane):
         question = TripQuestion(chosen, self._seen, self.look, self.monotonic)
 
         def act(door: Door) -> Said:
-            door.trip(chosen.name, reason=question.lines[0].strip())
+            door.trip(chosen.name, reason=question.reason)
             return Said(f"{chosen.shown} tripped: no call to it leaves until it is reset")
 
         self.post_message(Do("t", act, question, left="left as it was"))
@@ -123,7 +123,7 @@ class BreakersPane(ListPane):
         question = ResetQuestion(chosen, self._seen, self.look, self.monotonic)
 
         def act(door: Door) -> Said:
-            door.reset(chosen.name, reason=question.lines[0].strip())
+            door.reset(chosen.name, reason=question.reason)
             return Said(f"{chosen.shown} reset: calls to it may leave")
 
         self.post_message(Do("e", act, question, left="left as it was"))

@@ -72,7 +72,7 @@ class SchedulesPane(ListPane):
             self.post_message(Do("p", lambda door: _unpaused(door, name)))
             return
         question = PauseQuestion(name, self._seen, self.look, self.monotonic)
-        self.post_message(Do("p", lambda door: _paused(door, name, question.lines[0].strip()), question))
+        self.post_message(Do("p", lambda door: _paused(door, name, question.reason), question))
 
     def action_fire(self) -> None:
         view = self._chosen()

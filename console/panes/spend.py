@@ -153,7 +153,7 @@ class SpendPane(Pane):
         question = WriteOffQuestion(hold, self._seen, self.look, self.monotonic)
 
         def act(door: Door) -> Said:
-            gone = door.write_off(hold.id, reason=question.lines[0].strip())
+            gone = door.write_off(hold.id, reason=question.reason)
             return Said(f"hold {gone.id} of {exact_usd(gone.hold)} written off: it counts no more")
 
         self.post_message(Do("w", act, question, left="left standing"))

@@ -28,11 +28,6 @@ class RaiseQuestion(TypedQuestion):
         except ValueError:
             return None
 
-    @property
-    def reason(self) -> str:
-        """What was typed."""
-        return self.lines[1].strip()
-
     def asks(self) -> str:
         return "Raise today's cap until midnight?"
 

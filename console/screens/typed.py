@@ -50,6 +50,11 @@ class TypedQuestion(Question):
         """Which is typed now; beyond the last: all are."""
         self._fault = ""
 
+    @property
+    def reason(self) -> str:
+        """The last line, in which a question asks why."""
+        return self.lines[-1].strip()
+
     def known(self) -> list[Line]:
         """What there is to know before typing."""
         raise NotImplementedError

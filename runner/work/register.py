@@ -87,25 +87,16 @@ class Register:
             if job is None:
                 return Claimed(found=found, again_at=jobs.next_due(db, after=now), exhausted=True)
             pause = controls.paused(db, job.task) if any_paused else None
-            if pause is not None:
-                jobs.unclaim(
-                    db,
-                    id=job.id,
-                    not_before=UnixMs(now + FAR_MS),
-                    gate=f"pause:{job.task}",
-                    fact=f"task {job.task} is paused ({pause.reason})",
-                )
-                parked += 1
-                continue
             task = self._tasks.get(job.task)
-            if task is None:  # declared after this runner was started, or not any more: only a start can tell
-                jobs.unclaim(
-                    db,
-                    id=job.id,
-                    not_before=UnixMs(now + FAR_MS),
-                    gate=f"{TASK_GATE}{job.task}",
-                    fact=f"the runner was started without a task {job.task}; {DECLARE_IT}",
-                )
+            if pause is not None or task is None:
+                if pause is not None:
+                    gate, fact = f"pause:{job.task}", f"task {job.task} is paused ({pause.reason})"
+                else:  # declared after this runner was started, or not any more: only a start can tell
+                    gate, fact = (
+                        f"{TASK_GATE}{job.task}",
+                        f"the runner was started without a task {job.task}; {DECLARE_IT}",
+                    )
+                jobs.unclaim(db, id=job.id, not_before=UnixMs(now + FAR_MS), gate=gate, fact=fact)
                 parked += 1
                 continue
             attempts.start(db, job_id=job.id, n=job.starts, runner=self._runner, now=now)
