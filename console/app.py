@@ -122,6 +122,8 @@ def _enter_tmux(home: Home, db: Path | None, options: tuple[str, ...]) -> int:
 def _draw(home: Home, db: Path | None, *, readonly: bool, look: Look, mouse: bool) -> int:
     from console.tui import ConsoleApp, Options  # noqa: PLC0415
 
+    for name in ("COLUMNS", "LINES"):  # of some other terminal: ours says its size itself, and when it changes
+        os.environ.pop(name, None)
     tui = ConsoleApp(home, db=db, options=Options(look=look, readonly=readonly))
     tui.run(mouse=mouse)
     tui.finish()

@@ -7,6 +7,7 @@ such a commit or in upkeep, which takes the same turn; readers are read-only. Th
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import sys
@@ -96,6 +97,9 @@ class Database:
         try:
             turnstile = Turnstile(path.with_name(path.name + "-turn-a"), path.with_name(path.name + "-turn-b"))
         except OSError as error:
+            if error.errno == errno.EROFS:
+                connection.close()
+                raise StoreReadOnly(f"{path} cannot be written: {error.strerror}") from error
             turnstile, why_not = None, f"{error.filename}: {error.strerror}"
         database = cls(path, connection, turnstile)
         try:

@@ -112,9 +112,7 @@ def test_every_picture_is_the_one_the_library_draws(
     sides = ((ours, "1"), (theirs, "0"))
     try:
         for tmux, diff in sides:
-            command = (
-                f"cd / && AFK_TUI_DIFF={diff} exec env -u COLUMNS -u LINES {PROGRAM} --readonly --home {home.root}"
-            )
+            command = f"cd / && AFK_TUI_DIFF={diff} exec {PROGRAM} --readonly --home {home.root}"
             tmux.run("new-session", "-d", "-x", str(size[0]), "-y", str(size[1]), command)
             tmux.until("Quit" if size[0] > 60 else "Help")
         for key, shown in WALK:

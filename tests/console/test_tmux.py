@@ -63,11 +63,12 @@ def test_a_session_is_started_survives_its_client_and_is_joined(home: Home, data
 
 
 @needs_tmux
-def test_a_strange_home_reaches_the_console_as_it_is(tmp_path: Path, folder: str) -> None:
+def test_a_strange_home_and_the_size_of_the_terminal_reach_the_console_as_they_are(tmp_path: Path, folder: str) -> None:
     home = Home(tmp_path / "a 'b' $(c);")
     home.create()
     Database.open(home.db, create=True).close()
-    with on_a_terminal("--tmux", "--home", str(home.root), TMUX_TMPDIR=folder, TMUX="", size=(120, 24)) as tty:
+    said = {"COLUMNS": "80", "LINES": "20"}  # of whatever terminal the server's first client was started from
+    with on_a_terminal("--tmux", "--home", str(home.root), TMUX_TMPDIR=folder, TMUX="", size=(120, 24), **said) as tty:
         tty.read_until(b"'b' $(c);")
 
 
