@@ -1,0 +1,100 @@
+"""THE READ DOOR: everything a screen or a listing may know, as frozen values.
+
+A `Reader` holds one read-only connection. Each call is one short read transaction; nothing here writes or waits.
+What it reads is sorted by noun: a new look goes beside its like, in the file that is named for it.
+"""
+
+from __future__ import annotations
+
+from runner.filter import EVERYTHING, EXAMPLES, BadFilter, Field, Filter, Term, parse
+from runner.filter import WORDS as FIELD_WORDS
+from runner.letters import DeadGroup, DeadPage, ReplayPlan
+from runner.listing import Found
+from runner.pace import HourSpend, Pace, PartSpend, Slice
+from runner.price_age import ListDate
+from runner.printed import Printed
+from runner.snapshot.board import BoardReads
+from runner.snapshot.jobs import JobReads
+from runner.snapshot.money import MoneyReads
+from runner.snapshot.told import ToldReads
+from runner.spending import CapView, HeldCall, Holds
+from runner.status import status_json
+from runner.store.attempts import Attempt
+from runner.store.breakers import Breaker, BreakerState
+from runner.store.drafts import Draft, DraftState
+from runner.store.events import Event
+from runner.store.jobs import Job, JobStatus
+from runner.store.raises import Raise
+from runner.store.rate_pauses import RatePause
+from runner.store.runners import Runner, RunState
+from runner.store.schedules import Schedule
+from runner.views import (
+    Alerts,
+    BrakeView,
+    Counts,
+    Health,
+    JobDetail,
+    RunnerView,
+    ScheduleView,
+    SpendView,
+    StopView,
+    Vitals,
+    Waiting,
+)
+from runner.work.conversation import Verdict, told
+
+__all__ = [
+    "EVERYTHING",
+    "EXAMPLES",
+    "FIELD_WORDS",
+    "Alerts",
+    "Attempt",
+    "BadFilter",
+    "BrakeView",
+    "Breaker",
+    "BreakerState",
+    "CapView",
+    "Counts",
+    "DeadGroup",
+    "DeadPage",
+    "Draft",
+    "DraftState",
+    "Event",
+    "Field",
+    "Filter",
+    "Found",
+    "Health",
+    "HeldCall",
+    "Holds",
+    "HourSpend",
+    "Job",
+    "JobDetail",
+    "JobStatus",
+    "ListDate",
+    "Pace",
+    "PartSpend",
+    "Printed",
+    "Raise",
+    "RatePause",
+    "Reader",
+    "ReplayPlan",
+    "RunState",
+    "Runner",
+    "RunnerView",
+    "Schedule",
+    "ScheduleView",
+    "Slice",
+    "SpendView",
+    "StopView",
+    "Term",
+    "Verdict",
+    "Vitals",
+    "Waiting",
+    "parse",
+    "status_json",
+    "told",
+]
+
+
+class Reader(BoardReads, JobReads, MoneyReads, ToldReads):
+    """Reads one database. Use it from one thread at a time; it outlives a replaced file."""

@@ -1,0 +1,101 @@
+"""What the board shows: the vitals, the breakers, the schedules."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from runner import spending
+from runner.snapshot.opened import Opened
+from runner.snapshot.state import runner_view, stop_view
+from runner.store import alerts, breakers, controls, drafts, jobs, rate_pauses, schedules, tallies
+from runner.units import MINUTE_MS, UnixMs
+from runner.views import MOST_WAITING, Alerts, BrakeView, Counts, ScheduleView, Vitals, Waiting
+
+
+class BoardReads(Opened):
+    """How the runner and its brakes stand."""
+
+    def vitals(self, *, now: UnixMs) -> Vitals:
+        """The board."""
+        with self.reading() as db:
+            seq, *numbers = db.execute(
+                "SELECT change_seq, pending, running, done, halted, cancelled, dead FROM board"
+            ).fetchone()
+            settings = controls.settings(db)
+            runner = runner_view(db, self.home, now=now)
+            waiting = tuple(
+                Waiting(gate=gate, jobs=count, until=until)
+                for gate, count, until in jobs.waiting_by_gate(db, now=now, limit=MOST_WAITING)
+            )
+            return Vitals(
+                read_at=now,
+                change_seq=seq,
+                runner=runner,
+                counts=Counts(
+                    **dict(zip(("pending", "running", "done", "halted", "cancelled", "dead"), numbers, strict=True)),
+                    oldest_pending_ms=_oldest(db, now=now),
+                ),
+                spend=spending.today(db, settings, waiting, now=now),
+                breakers=tuple(breakers.all_of(db)),
+                pauses=tuple(rate_pauses.all_of(db, now=now)),
+                paused=tuple(controls.all_paused(db)),
+                stop=stop_view(db, self.home, settings, runner),
+                waiting=waiting,
+                alerts=Alerts(*alerts.counts(db)),
+                drafts_waiting=drafts.waiting(db, limit=MOST_WAITING),
+                workers=int(settings["workers"]) if settings.get("workers", "").isdigit() else None,
+            )
+
+    def brakes(self, *, now: UnixMs, quiet: bool = False) -> tuple[BrakeView, ...]:
+        """Every breaker that ever saw a failure and every rate that is paused, by name.
+
+        `quiet`: those of models that never failed as well, and of their upstreams as a whole.
+        """
+        with self.reading() as db:
+            window = controls.settings(db).get("rate_window_ms", "")
+            window_ms = int(window) if window.isdigit() else MINUTE_MS
+            known = {one.name: one for one in breakers.all_of(db)}
+            pauses = {one.name: one for one in rate_pauses.all_of(db, now=now)}
+            views = []
+            for name in sorted({*known, *pauses, *(_called(db) if quiet else ())}):
+                tally = tallies.of(db, name, window_ms=window_ms, now=now)
+                views.append(
+                    BrakeView(
+                        breaker=known.get(name)
+                        or breakers.untouched(name, at=pauses[name].at if name in pauses else now),
+                        calls=tally.calls,
+                        failed=tally.failures,
+                        window_ms=window_ms,
+                        pause=pauses.get(name),
+                    )
+                )
+            return tuple(views)
+
+    def schedules(self, *, now: UnixMs) -> tuple[ScheduleView, ...]:
+        """Every schedule by name."""
+        with self.reading() as db:
+            views = []
+            for schedule in schedules.all_of(db, now=now):
+                pause = controls.paused(db, schedule.name)
+                row = db.execute(
+                    "SELECT skipped FROM slots WHERE schedule = ? AND due_at = ?", (schedule.name, schedule.last_slot)
+                ).fetchone()
+                views.append(
+                    ScheduleView(
+                        schedule=schedule,
+                        paused=pause.reason if pause else None,
+                        last_skipped=row[0] if row else None,
+                    )
+                )
+            return tuple(views)
+
+
+def _called(db: sqlite3.Connection) -> set[str]:
+    """Every upstream and model that calls were counted for, and `UPSTREAM/*` for each."""
+    names = tallies.names(db)
+    return {*names, *(f"{name.partition('/')[0]}/*" for name in names)}
+
+
+def _oldest(db: sqlite3.Connection, *, now: UnixMs) -> int | None:
+    first = jobs.next_due(db, after=UnixMs(-1))
+    return now - first if first is not None and first <= now else None

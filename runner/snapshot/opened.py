@@ -1,0 +1,67 @@
+"""The open database of a reader: one read-only connection, one short read transaction a look."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runner.errors import StoreMissing, StoreNewer
+from runner.home import Home
+from runner.store.db import open_reader, schema_version, translate
+
+
+class Opened:
+    """One database, open for reading. Use it from one thread at a time."""
+
+    def __init__(self, home: Home, *, db: Path | None = None) -> None:
+        """Open the database of a home, or the one named. Raises StoreError."""
+        self.home = home
+        self.path = db or home.db
+        self._connection = open_reader(self.path)
+        self._inode = os.stat(self.path).st_ino
+        self._version = -1
+        self._schema = schema_version(self._connection)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def changed(self) -> bool:
+        """True when another process committed since the last call; costs 3 us.
+
+        Raises StoreMissing when the file was replaced, StoreNewer when its schema was changed: open it anew.
+        """
+        self._same_file()
+        try:
+            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            if version != self._version and schema_version(self._connection) != self._schema:
+                raise StoreNewer(f"{self.path} was upgraded by another program; open it anew")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        seen, self._version = self._version, version
+        return version != seen
+
+    def _same_file(self) -> None:
+        try:
+            inode = os.stat(self.path).st_ino
+        except OSError:
+            raise StoreMissing(f"{self.path} is gone; it was moved or deleted") from None
+        if inode != self._inode:
+            raise StoreMissing(f"{self.path} was replaced by another file; open it anew")
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """What one look sees: nothing changes below it. Raises StoreError."""
+        # Open, read, close: a read transaction held open lets the -wal file grow without bound.
+        self._same_file()
+        try:
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error

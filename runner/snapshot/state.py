@@ -1,0 +1,61 @@
+"""How the runner stands and whether it is stopped, as both the board and a job's "why" tell it."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+
+from runner.heartbeat import last_beat
+from runner.home import Home
+from runner.lock import lock_is_held
+from runner.store import controls, runners
+from runner.store.runners import RunState
+from runner.units import UnixMs
+from runner.views import LATE_MS, SILENT_MS, Health, RunnerView, StopView
+
+
+def runner_view(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerView:
+    """The runner that holds, or last held, the home, by its row, its lock and its beat outside the database."""
+    row = runners.latest(db)
+    held = lock_is_held(home.lock)
+    if row is None:
+        return RunnerView(health=Health.SILENT if held else Health.NEVER)
+    age = max(0, now - row.heartbeat_at)
+    if held and age > LATE_MS and row.ended is None and (beat := last_beat(home.heartbeat)) and beat.pid == row.pid:
+        beat_age = max(0, now - beat.at)
+        if beat.fault is not None and beat_age <= LATE_MS:  # it lives, and says outside what it cannot write down
+            row = replace(row, state=RunState.PARKED, reason=beat.fault, heartbeat_at=beat.at)
+            return RunnerView(health=Health.LIVE, row=row, heartbeat_age_ms=beat_age)
+    if row.ended is not None and not held:
+        health = Health.STOPPED if row.ended != "lost" else Health.DEAD
+    elif row.state is RunState.STANDBY:
+        health = Health.LIVE if age <= LATE_MS else Health.DEAD
+    elif not held:
+        health = Health.DEAD
+    elif age > SILENT_MS or row.ended is not None:
+        health = Health.SILENT
+    else:
+        health = Health.LATE if age > LATE_MS else Health.LIVE
+    return RunnerView(health=health, row=row, heartbeat_age_ms=age)
+
+
+def stop_view(db: sqlite3.Connection, home: Home, settings: dict[str, str], runner: RunnerView) -> StopView:
+    """Every source that is set now; the environment counts while a runner of it lives."""
+    row = controls.stop_row(db)
+    by_env = settings.get("stop_env") == "1" and runner.health in (Health.LIVE, Health.LATE, Health.SILENT)
+    sources = (
+        *(("file",) if home.stop_set() else ()),
+        *(("row",) if row.is_set else ()),
+        *(("env",) if by_env else ()),
+    )
+    if not row.is_set:
+        reason = "a STOP file" if "file" in sources else "AFK_STOP in the runner's environment" if sources else None
+        return StopView(sources=sources, reason=reason, seq=row.seq)
+    return StopView(
+        sources=sources,
+        now=row.value == controls.STOP_NOW,
+        reason=row.reason,
+        by=row.by,
+        at=row.at,
+        seq=row.seq,
+    )
