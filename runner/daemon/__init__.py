@@ -1,0 +1,63 @@
+"""The runner process. It runs no payload and imports none.
+
+Its parts are opened and closed in `parts`, turned by `loop`, and kept alive for others to see by `heart`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from runner.config import Config, TaskConfig
+from runner.daemon.loop import Loop
+from runner.daemon.parts import Parts
+from runner.daemon.signals import Signals
+from runner.errors import Exit, StoreError
+from runner.home import Home
+from runner.store.db import Database
+from runner.store.runners import Runner
+from runner.units import Clock
+from runner.work.outcome import Cut
+
+
+class Daemon:
+    """One runner process, from its lock to its last word."""
+
+    def __init__(
+        self,
+        home: Home,
+        config: Config,
+        tasks: Mapping[str, TaskConfig],
+        database: Database,
+        *,
+        me: Runner,
+        once: bool,
+        supervised: bool,
+        say: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        """For the holder of the home's lock alone. `say`: a remark for whoever started us."""
+        self._once = once
+        self._supervised = supervised
+        self._signals = Signals(again=self._cut)
+        self._parts = Parts(
+            home, config, tasks, database, me=me, ending=self._signals.asked, how=self._how, say=say, clock=clock
+        )
+
+    async def run(self) -> int:
+        """The whole life; the exit code."""
+        self._signals.listen()
+        try:
+            await self._parts.open()
+            await Loop(self._parts, self._signals, once=self._once).run()
+        finally:
+            await self._parts.close()
+        if self._once and self._parts.switch.fault is not None:
+            raise StoreError(f"nothing more could be done: {self._parts.switch.fault}")
+        return Exit.OK if self._supervised or self._signals.count < 2 else 130
+
+    def _cut(self) -> None:
+        if hasattr(self._parts, "pool"):
+            self._parts.pool.cut_all(Cut.SHUTDOWN, at_once=True)
+
+    def _how(self) -> str:
+        return "signal" if self._signals.count else "nothing left to do" if self._once else "fault"

@@ -1,0 +1,71 @@
+"""The heartbeat: in the database and in a file beside it, with the leases of what works."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+
+from runner.errors import StoreError
+from runner.heartbeat import HeartbeatFile
+from runner.home import Home
+from runner.store import jobs, runners
+from runner.store.runners import Runner
+from runner.store.writer import Writer
+from runner.switch import StopSwitch
+from runner.units import Clock, UnixMs
+from runner.watch import UNREADABLE_S
+from runner.work.pool import Pool
+from runner.work.register import LEASE_MS
+
+BEAT_S = 2.0
+
+
+class Heart:
+    """Beats as long as the loop turns."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        writer: Writer,
+        switch: StopSwitch,
+        pool: Pool,
+        me: Runner,
+        distrust: Callable[[str, Exception], None],
+        clock: Clock,
+    ) -> None:
+        """`distrust`: called when the database could not be written for too long."""
+        self._file = HeartbeatFile(home.heartbeat)
+        self._writer = writer
+        self._switch = switch
+        self._pool = pool
+        self._me = me
+        self._distrust = distrust
+        self._clock = clock
+        self._unwritable_since: float | None = None
+
+    async def beat(self) -> None:
+        """Say that we live, and keep the leases of what works."""
+        self._file.beat(fault=self._switch.fault)
+        until = UnixMs(self._clock.now() + LEASE_MS)
+        try:
+            await self._writer.write(lambda db: self._beat_in(db, until))
+        except StoreError as error:
+            now = time.monotonic()
+            if self._unwritable_since is None:
+                self._unwritable_since = now
+            elif now - self._unwritable_since > UNREADABLE_S:
+                self._distrust("written", error)
+            return
+        self._unwritable_since = None
+        self._switch.can_write()
+
+    def _beat_in(self, db: sqlite3.Connection, until: UnixMs) -> None:
+        runners.beat(db, self._me.id, now=self._clock.now())
+        if self._pool.running:
+            jobs.renew(db, runner=self._me.id, until=until)
+
+    async def close(self) -> None:
+        """Let go of the file; it stays, with the last word in it."""
+        self._file.close()

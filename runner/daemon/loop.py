@@ -1,0 +1,168 @@
+"""The loop: what must be noticed soon, what is done every few seconds, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from contextlib import suppress
+
+from runner.daemon.heart import BEAT_S
+from runner.daemon.parts import CLOSE_S, Parts
+from runner.daemon.signals import Signals
+from runner.errors import RunnerError, StoreError
+from runner.store import events, jobs
+from runner.store.runners import RunState
+from runner.units import duration
+from runner.work.outcome import Cut
+
+TICK_S = 0.25
+POKES_S = 0.02
+"""Between two ticks that somebody's commits ask for: a burst of them costs one tick."""
+UPKEEP_S = 60.0
+JUMP_MS = 15_000
+"""Wall and monotonic clock further apart than before by this: the machine slept or the clock was set."""
+
+
+class Loop:
+    """Turns until a signal asks it to end, or with `once` until nothing is due."""
+
+    def __init__(self, parts: Parts, signals: Signals, *, once: bool) -> None:
+        self._parts = parts
+        self._signals = signals
+        self._once = once
+        self._ticked_at = 0.0
+        self._later_tick: asyncio.TimerHandle | None = None
+        """The tick that pokes asked for too soon after the last one."""
+        self._guard_again_at = 0.0
+
+    async def run(self) -> None:
+        """Work, and then end what works."""
+        parts = self._parts
+        parts.pokes.listen(self._poked)
+        await parts.dealer.deal_all()
+        parts.stance.move(RunState.RUNNING, None)
+        parts.stance.obey(ending=False)
+        parts.pool.start()
+        if not self._once:
+            parts.dealer.start()
+        await self._turn()
+        if self._once and parts.switch.is_set and not self._signals.asked.is_set():
+            parts.remark(f"nothing more is started: this home is stopped by {self._stopped_by()}")
+        await self._drain()
+
+    async def _turn(self) -> None:
+        parts = self._parts
+        last_beat = last_upkeep = time.monotonic()
+        drift = self._drift()
+        while not self._signals.asked.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._signals.asked.wait(), TICK_S)
+            self._tick()
+            now = time.monotonic()
+            if abs(self._drift() - drift) > JUMP_MS:
+                jumped = self._drift() - drift
+                drift = self._drift()
+                parts.errand(self._jumped(jumped))
+            if now - last_beat >= BEAT_S:
+                last_beat = now
+                parts.errand(parts.heart.beat())
+            if now - last_upkeep >= UPKEEP_S:
+                last_upkeep = now
+                parts.errand(self._upkeep_round())
+            if self._once and (parts.pool.idle.is_set() or parts.switch.is_set) and not parts.pool.running:
+                break
+
+    def _stopped_by(self) -> str:
+        switch = self._parts.switch
+        return switch.outside() or switch.row.reason or switch.fault or "the control row"
+
+    async def _drain(self) -> None:
+        """Ends: no new work, attempts in progress get the grace, then they are cut and go back unburnt."""
+        parts = self._parts
+        parts.dealer.stop()
+        parts.stance.move(RunState.DRAINING, "asked to end")
+        deadline = time.monotonic() + parts.config.runner.stop_grace_ms / 1000
+        while parts.pool.running and time.monotonic() < deadline and self._signals.count < 2:
+            self._tick()
+            await asyncio.sleep(0.05)
+        parts.pool.cut_all(Cut.SHUTDOWN, at_once=self._signals.count >= 2)
+        deadline = time.monotonic() + CLOSE_S
+        while parts.pool.running and time.monotonic() < deadline:
+            self._tick()
+            await asyncio.sleep(0.02)
+
+    # --- the tick -------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """What must be noticed soon, four times a second and soon after a poke: cheap when nothing changed."""
+        parts = self._parts
+        self._ticked_at = time.monotonic()
+        if self._later_tick is not None:
+            self._later_tick.cancel()
+            self._later_tick = None
+        parts.switch.look()
+        parts.pool.look()
+        self._look_at_guard()
+        parts.dealer.look()
+        try:
+            if parts.watch.changed():
+                self._changed()
+            parts.watch.looked()
+            parts.switch.can_read()
+        except (sqlite3.Error, StoreError) as error:
+            if parts.watch.blind(error):
+                parts.distrust("read", error)
+        parts.stance.obey(ending=self._signals.asked.is_set())
+
+    def _look_at_guard(self) -> None:
+        parts = self._parts
+        now = time.monotonic()
+        if now < self._guard_again_at:
+            return
+        try:
+            if parts.guard.look():
+                parts.log.say(events.WARN, "guard.restarted", "the guard process had ended; another one was started")
+        except (RunnerError, OSError) as error:
+            self._guard_again_at = now + 30
+            parts.remark(f"the guard process had ended and cannot be started again: {error}")
+
+    def _changed(self) -> None:
+        parts = self._parts
+        reader = parts.watch.reader
+        parts.switch.read(reader)
+        parts.watch.copy_events()
+        if parts.pool.running:
+            asked = jobs.cancel_requests(reader, runner=parts.me.id)
+            if asked:
+                parts.pool.cut_jobs(asked)
+        parts.pool.pump()
+
+    def _poked(self) -> None:
+        """Somebody committed: work for an idle worker starts now, the rest is looked at no more often than needed."""
+        wait = self._ticked_at + POKES_S - time.monotonic()
+        if wait <= 0:
+            self._tick()
+            return
+        self._parts.pool.pump()
+        if self._later_tick is None:
+            self._later_tick = asyncio.get_running_loop().call_later(wait, self._tick)
+
+    # --- every few seconds ------------------------------------------------------------------------------------------
+
+    async def _upkeep_round(self) -> None:
+        with suppress(StoreError):
+            await self._parts.upkeep.round(idle=not self._parts.pool.running)
+
+    def _drift(self) -> int:
+        return self._parts.clock.now() - int(time.monotonic() * 1000)
+
+    async def _jumped(self, by_ms: int) -> None:
+        """The machine slept or its clock was set: timers ran on another clock."""
+        parts = self._parts
+        await parts.dealer.wake()
+        text = f"the clock jumped by {'-' if by_ms < 0 else ''}{duration(abs(by_ms))}: a sleep, or it was set"
+        with suppress(StoreError):
+            await parts.writer.write(
+                lambda db: events.record(db, now=parts.clock.now(), level=events.WARN, event="clock.jump", text=text)
+            )

@@ -1,0 +1,273 @@
+"""The wiring: what a runner is made of, opened in order and closed in reverse.
+
+A new part is opened in one of the `_open_…` steps, with what closes it in `_closers`, and used by the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shlex
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
+
+from runner.config import Config, TaskConfig
+from runner.daemon import records
+from runner.daemon.heart import Heart
+from runner.daemon.pokes import Pokes
+from runner.dealing import Dealer
+from runner.errors import StoreError
+from runner.gate.book import Book
+from runner.gate.call import policy_of
+from runner.gate.calls import Calls
+from runner.gate.counts import Counts
+from runner.gate.jobapi import JobApi
+from runner.gate.passes import Passes
+from runner.gate.prices import PriceList
+from runner.gate.server import Gate
+from runner.gate.upstreams import Upstreams
+from runner.home import Home
+from runner.log import LogFile
+from runner.redact import Redactor
+from runner.stance import Stance
+from runner.store import events, runners
+from runner.store.db import Database
+from runner.store.runners import Runner, RunState
+from runner.store.writer import Writer
+from runner.switch import StopSwitch
+from runner.units import Clock, plural
+from runner.upkeep import Upkeep
+from runner.watch import Watch
+from runner.work.guard_process import GuardProcess
+from runner.work.pool import Pool
+from runner.work.register import Register
+
+CLOSE_S = 5.0
+"""For settling the ledger and ending children, after the grace."""
+
+
+class Parts:
+    """What works together in one runner process."""
+
+    writer: Writer
+    log: LogFile
+    watch: Watch
+    guard: GuardProcess
+    upstreams: Upstreams
+    gate: Gate
+    pool: Pool
+    stance: Stance
+    dealer: Dealer
+    upkeep: Upkeep
+    heart: Heart
+    pokes: Pokes
+
+    def __init__(
+        self,
+        home: Home,
+        config: Config,
+        tasks: Mapping[str, TaskConfig],
+        database: Database,
+        *,
+        me: Runner,
+        ending: asyncio.Event,
+        how: Callable[[], str],
+        say: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        """`ending`: we were asked to end. `how`: how it went, asked at the very end."""
+        self.home = home
+        self.config = config
+        self.tasks = tasks
+        self.me = me
+        self.clock = clock
+        self.switch = StopSwitch(home)
+        self._database = database
+        self._ending = ending
+        self._how = how
+        self._say = say
+        self._rng = random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._redact = Redactor(config.secrets)
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        """What undoes each thing that was opened."""
+        self._errands: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Open everything. Raises RunnerError; what was opened until then is for `close`."""
+        self.writer = Writer(self._database)
+        self._closers.append(self.writer.close)
+        await self._open_records()
+        await self._open_gate()
+        self._open_work()
+        self.heart = Heart(
+            self.home,
+            writer=self.writer,
+            switch=self.switch,
+            pool=self.pool,
+            me=self.me,
+            distrust=self.distrust,
+            clock=self.clock,
+        )
+        self._closers.append(self.heart.close)
+        self.pokes = Pokes(self.home.fifo)
+        self._closers.append(self.pokes.close)
+        park = f"afk-runner kill --home {shlex.quote(str(self.home.root))}"
+        self.remark(
+            f"afk-runner {self.me.version} works on {self.home.root} (pid {self.me.pid}, "
+            f"{plural(self.config.runner.workers, 'worker')}); park it with `{park}`"
+        )
+
+    async def _open_records(self) -> None:
+        """Log, database and guard: from here on the home is ours, and nothing of the last runner lives."""
+        try:
+            self.log = LogFile(self.home.logs, self._redact)
+        except OSError as error:
+            raise StoreError(f"{self.home.logs} cannot be written: {error.strerror}") from error
+        await self.writer.write(lambda db: runners.announce(db, self.me))
+        self.watch = Watch(self._database, self.log)
+        self._closers += [self._close_watch, self._say_goodbye]
+        self.guard = await asyncio.get_running_loop().run_in_executor(None, GuardProcess, self.home)
+        self._closers.append(self._close_guard)
+        await self.writer.write(
+            lambda db: records.begin(
+                db,
+                config=self.config,
+                tasks=self.tasks,
+                me=self.me,
+                stopped_by_environment=self.switch.by_environment,
+                now=self.clock.now(),
+            )
+        )
+
+    async def _open_gate(self) -> None:
+        self.passes = Passes()
+        self.upstreams = Upstreams(self.config.upstreams, self.config.models)
+        self._closers.append(self.upstreams.close)
+        book = Book(
+            writer=self.writer,
+            price_list=PriceList(self.config.prices),
+            policy=policy_of(self.config),
+            outside_stop=self.switch.outside,
+            any_stop=lambda: self.switch.any(self.watch.reader),
+            clock=self.clock,
+            rng=self._rng,
+            redact=self._redact,
+        )
+        of_tasks = {task.model for task in self.tasks.values() if task.model}
+        self.gate = Gate(
+            calls=Calls(book=book, upstreams=self.upstreams),
+            counts=Counts(book=book, upstreams=self.upstreams),
+            jobs=JobApi(
+                writer=self.writer,
+                tasks=self.tasks,
+                max_attempts=self.config.retry.max_attempts,
+                redactor=self._redact,
+                clock=self.clock,
+            ),
+            passes=self.passes,
+            models=tuple(sorted(of_tasks | {model for model in self.config.models if not model.endswith("*")})),
+        )
+        await self.gate.start()
+        self._closers.append(self.gate.close)
+
+    def _open_work(self) -> None:
+        self.home.work.joinpath("home").mkdir(mode=0o700, parents=True, exist_ok=True)
+        register = Register(
+            config=self.config,
+            tasks=self.tasks,
+            runner=self.me.id,
+            redactor=self._redact,
+            may_claim=self._may_claim,
+            clock=self.clock,
+            rng=self._rng,
+        )
+        self.pool = Pool(
+            home=self.home,
+            config=self.config,
+            register=register,
+            writer=self.writer,
+            passes=self.passes,
+            gate_url=self.gate.url,
+            redactor=self._redact,
+            guard=self.guard.tell,
+            may_claim=self._may_claim,
+            clock=self.clock,
+        )
+        self._closers.append(self.pool.close)
+        self.stance = Stance(
+            switch=self.switch, pool=self.pool, grace_ms=self.config.runner.stop_grace_ms, tell=self._tell_state
+        )
+        self.dealer = Dealer(
+            self.tasks,
+            writer=self.writer,
+            max_attempts=self.config.retry.max_attempts,
+            added=self.pool.pump,
+            clock=self.clock,
+        )
+        self.upkeep = Upkeep(
+            writer=self.writer,
+            config=self.config,
+            database=self.home.db,
+            outputs=self.home.attempts,
+            clock=self.clock,
+        )
+
+    # --- closing ----------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Undo what was opened, the last first. A step that fails or hangs keeps none of the others from its turn."""
+        deadline = time.monotonic() + CLOSE_S
+        while self._closers:
+            step = self._closers.pop()
+            try:
+                await asyncio.wait_for(step(), max(0.5, deadline - time.monotonic()))
+            except TimeoutError:
+                self.remark(f"gave up on {step.__qualname__} while closing")
+            except Exception as error:
+                self.remark(f"while closing, {step.__qualname__}: {error}")
+
+    async def _close_guard(self) -> None:
+        self.guard.close()
+
+    async def _say_goodbye(self) -> None:
+        await self.writer.write(lambda db: records.leave(db, self.me, how=self._how(), now=self.clock.now()))
+
+    async def _close_watch(self) -> None:
+        self.watch.copy_events()
+        self.watch.close()
+        self.log.close()
+
+    # --- what parts ask and say -------------------------------------------------------------------------------------
+
+    def errand(self, work: Coroutine[object, object, None]) -> None:
+        """Have it done beside the loop."""
+        task = asyncio.ensure_future(work)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    def remark(self, text: str) -> None:
+        """Say it to whoever started us, and in the log."""
+        self._say(text)
+        if hasattr(self, "log"):
+            self.log.say(events.INFO, "runner.remark", text)
+
+    def distrust(self, what: str, error: Exception) -> None:
+        """A database that cannot be `read` or `written` counts as a stop until it can be again."""
+        if self.switch.distrust(what, str(error)):
+            self.remark(f"parked, the database cannot be {what}: {error}; goes on by itself once it can be")
+
+    def _may_claim(self) -> bool:
+        """Whether anything may start, as far as can be told without the database. Any thread may ask."""
+        return not self._ending.is_set() and self.switch.outside() is None
+
+    def _tell_state(self, state: RunState, reason: str | None, seq: int) -> None:
+        async def tell() -> None:
+            with suppress(StoreError):  # what is parked for want of a database cannot say so in it
+                await self.writer.write(
+                    lambda db: runners.move(
+                        db, self.me.id, state=state, reason=reason, stop_seq=seq, now=self.clock.now()
+                    )
+                )
+
+        self.errand(tell())
