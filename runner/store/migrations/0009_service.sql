@@ -1,0 +1,130 @@
+-- What a home needs to be left alone for a month.
+
+-- Incidents: what went wrong, until a person has written down why, and what was done about it.
+
+CREATE TABLE incidents (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,         -- never reused: people write it down
+    subject    TEXT    NOT NULL,                          -- the alert's key without its day, its level and its runner
+    alert_key  TEXT    NOT NULL,                          -- of the newest alert that belongs to it
+    level      TEXT    NOT NULL CHECK (level IN ('warn', 'error')),  -- the worst so far
+    text       TEXT    NOT NULL,                          -- of the alert that opened it
+    last_text  TEXT    NOT NULL,                          -- of the newest
+    opened_at  INTEGER NOT NULL,
+    last_at    INTEGER NOT NULL,
+    alerts     INTEGER NOT NULL DEFAULT 1 CHECK (alerts >= 1),
+    settled_at INTEGER,                                   -- when what it tells of was over; NULL: it still holds
+    closed_at  INTEGER,                                   -- a person closes it, nothing else does
+    closed_by  TEXT,
+    cause      TEXT,
+    fix        TEXT,
+    CHECK ((closed_at IS NULL) = (closed_by IS NULL)),
+    CHECK ((closed_at IS NULL) = (cause IS NULL)),
+    CHECK ((closed_at IS NULL) = (fix IS NULL))
+) STRICT;
+
+CREATE UNIQUE INDEX incidents_open ON incidents (subject) WHERE closed_at IS NULL;
+CREATE INDEX incidents_alert ON incidents (alert_key) WHERE closed_at IS NULL;
+CREATE INDEX incidents_opened ON incidents (opened_at);
+
+CREATE TABLE incident_notes (
+    id       INTEGER PRIMARY KEY,
+    incident INTEGER NOT NULL REFERENCES incidents (id) ON DELETE CASCADE,
+    at       INTEGER NOT NULL,
+    by       TEXT    NOT NULL,
+    text     TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX incident_notes_of ON incident_notes (incident, id);
+
+CREATE TRIGGER incidents_added AFTER INSERT ON incidents BEGIN UPDATE board SET change_seq = change_seq + 1; END;
+CREATE TRIGGER incidents_moved AFTER UPDATE ON incidents BEGIN UPDATE board SET change_seq = change_seq + 1; END;
+CREATE TRIGGER incident_notes_added AFTER INSERT ON incident_notes BEGIN
+    UPDATE board SET change_seq = change_seq + 1;
+END;
+
+-- The journal only grows: an open incident is never deleted, a closed one keeps its words, as does every note.
+CREATE TRIGGER incidents_stay BEFORE DELETE ON incidents WHEN OLD.closed_at IS NULL BEGIN
+    SELECT RAISE(ABORT, 'an open incident is closed by a person before it goes');
+END;
+CREATE TRIGGER incidents_fixed BEFORE UPDATE ON incidents
+WHEN OLD.closed_at IS NOT NULL OR NEW.id <> OLD.id OR NEW.subject <> OLD.subject OR NEW.text <> OLD.text
+  OR NEW.opened_at <> OLD.opened_at OR NEW.alerts < OLD.alerts BEGIN
+    SELECT RAISE(ABORT, 'an incident keeps its words and is closed once');
+END;
+CREATE TRIGGER incident_notes_fixed BEFORE UPDATE ON incident_notes BEGIN
+    SELECT RAISE(ABORT, 'a note keeps its words');
+END;
+CREATE TRIGGER incident_notes_stay BEFORE DELETE ON incident_notes
+WHEN EXISTS (SELECT 1 FROM incidents WHERE id = OLD.incident AND closed_at IS NULL) BEGIN
+    SELECT RAISE(ABORT, 'the notes of an open incident stay');
+END;
+
+-- Whoever closes an alert, and however: what the incident tells of is over from then on.
+CREATE TRIGGER alerts_settle_incidents AFTER UPDATE OF closed_at ON alerts
+WHEN OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL BEGIN
+    UPDATE incidents SET settled_at = NEW.closed_at
+     WHERE alert_key = NEW.key AND closed_at IS NULL AND settled_at IS NULL;
+END;
+
+-- Drills: when it was last seen that what guards the home works.
+
+CREATE TABLE drills (
+    name      TEXT PRIMARY KEY,                           -- stop, cap, breaker, alert, rescue
+    proven_at INTEGER,                                    -- NULL: it never was
+    proven_by TEXT,
+    version   TEXT,                                       -- of the program that was proven
+    failed_at INTEGER,                                    -- the last time it was not; later than proven_at: it stands
+    fault     TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER drills_added AFTER INSERT ON drills BEGIN UPDATE board SET change_seq = change_seq + 1; END;
+CREATE TRIGGER drills_moved AFTER UPDATE ON drills BEGIN UPDATE board SET change_seq = change_seq + 1; END;
+
+-- What the report counts, a quarter of an hour at a time, for every zone's midnight falls between two of them. Rows of
+-- jobs and events are pruned, and a day may have a million: these counters stay, and are few.
+
+CREATE TABLE outcomes (
+    quarter INTEGER NOT NULL,                             -- since 1970, in which the job ended
+    task    TEXT    NOT NULL,
+    status  TEXT    NOT NULL CHECK (status IN ('done', 'halted', 'cancelled', 'dead')),
+    jobs    INTEGER NOT NULL,
+    cost    INTEGER NOT NULL,                             -- of their attempts since they were queued or replayed, holds included
+    PRIMARY KEY (quarter, task, status)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE happenings (
+    quarter INTEGER NOT NULL,
+    event   TEXT    NOT NULL,                             -- stop.set, breaker.open, job.retry, ...
+    task    TEXT    NOT NULL,                             -- empty: of none
+    number  INTEGER NOT NULL,
+    PRIMARY KEY (quarter, event, task)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO outcomes (quarter, task, status, jobs, cost)
+SELECT finished_at / 900000, task, status, count(*), sum(settled + held) FROM jobs
+ WHERE status NOT IN ('pending', 'running') GROUP BY 1, 2, 3;
+
+INSERT INTO happenings (quarter, event, task, number)
+SELECT at / 900000, event, coalesce(task, ''), count(*) FROM events
+ WHERE level <> 'info' OR substr(event, 1, 4) <> 'job.' GROUP BY 1, 2, 3;
+
+-- A replay that is undone, from pending back to dead, is no second death.
+CREATE TRIGGER jobs_ended_counted AFTER UPDATE OF status ON jobs
+WHEN NEW.status NOT IN ('pending', 'running') AND OLD.status IN ('pending', 'running')
+ AND NOT (OLD.status = 'pending' AND NEW.status = 'dead') BEGIN
+    INSERT INTO outcomes (quarter, task, status, jobs, cost)
+    VALUES (NEW.finished_at / 900000, NEW.task, NEW.status, 1,
+            iif(NEW.settled + NEW.held = 0, 0,
+                (SELECT coalesce(sum(cost), 0) FROM attempts WHERE job_id = NEW.id
+                    AND n > coalesce((SELECT starts FROM replays WHERE job_id = NEW.id), 0))))
+    ON CONFLICT DO UPDATE SET jobs = jobs + 1, cost = cost + excluded.cost;
+END;
+
+CREATE TRIGGER events_counted AFTER INSERT ON events WHEN NEW.level <> 'info' OR substr(NEW.event, 1, 4) <> 'job.' BEGIN
+    INSERT INTO happenings (quarter, event, task, number)
+    VALUES (NEW.at / 900000, NEW.event, coalesce(NEW.task, ''), 1)
+    ON CONFLICT DO UPDATE SET number = number + 1;
+END;
+
+-- What happened to the home rather than to a job, each kind by its time.
+CREATE INDEX events_story ON events (event, at) WHERE substr(event, 1, 4) <> 'job.';
