@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from runner.store import alerts
+from runner.store import alerts, incidents
 from runner.units import UnixMs
 
 
@@ -19,7 +19,12 @@ def tell(
     `key` names the edge, `level` is as of an event. `lapses_at`: when it stops holding by itself; None: `settled`
     or a person closes it. The text must be free of secrets already.
     """
-    return alerts.raise_alert(db, key=key, level=level, text=text, now=now, lapses_at=lapses_at)
+    fresh = alerts.raise_alert(db, key=key, level=level, text=text, now=now, lapses_at=lapses_at)
+    if fresh:
+        incidents.open(db, alert_key=key, text=text, level=level, now=now)
+    else:
+        incidents.again(db, alert_key=key, text=text, now=now)
+    return fresh
 
 
 def settled(db: sqlite3.Connection, *, key: str, now: UnixMs) -> bool:

@@ -74,8 +74,11 @@ def subject_of(alert_key: str) -> str:
     return match[1] if match else alert_key
 
 
-def open(db: sqlite3.Connection, *, alert_key: str, text: str, level: str, now: UnixMs) -> int | None:  # noqa: A001
-    """Open an incident, or add to the open one of its subject; its id. None: an alert of this level opens none."""
+def open(db: sqlite3.Connection, *, alert_key: str, text: str, level: str, now: UnixMs) -> int | None:
+    """A new edge: open an incident, or add to the open one of its subject; its id.
+
+    None: an alert of this level opens none.
+    """
     if level not in OPENING:
         return None
     row = db.execute(
@@ -87,6 +90,17 @@ def open(db: sqlite3.Connection, *, alert_key: str, text: str, level: str, now: 
         {"subject": subject_of(alert_key), "key": alert_key, "level": level, "text": text[:TEXT_LIMIT], "now": now},
     ).fetchone()
     return int(row[0])
+
+
+def again(db: sqlite3.Connection, *, alert_key: str, text: str, now: UnixMs) -> bool:
+    """What was told before was told once more: it counts for an open one, and opens none that a person has closed."""
+    return bool(
+        db.execute(
+            "UPDATE incidents SET last_text = ?, last_at = max(last_at, ?), alerts = alerts + 1 "
+            "WHERE subject = ? AND closed_at IS NULL",
+            (text[:TEXT_LIMIT], now, subject_of(alert_key)),
+        ).rowcount
+    )
 
 
 def note(db: sqlite3.Connection, id: int, *, text: str, by: str, now: UnixMs) -> int:
