@@ -128,3 +128,31 @@ END;
 
 -- What happened to the home rather than to a job, each kind by its time.
 CREATE INDEX events_story ON events (event, at) WHERE substr(event, 1, 4) <> 'job.';
+
+-- Schedules: what else a listing says of one, and which slots' jobs are not over.
+ALTER TABLE schedules ADD COLUMN policy TEXT NOT NULL DEFAULT '';
+ALTER TABLE schedules ADD COLUMN overlap INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE schedules ADD COLUMN waiting INTEGER NOT NULL DEFAULT 0;  -- slots whose turn comes when a job ends
+ALTER TABLE slots ADD COLUMN open INTEGER NOT NULL DEFAULT 0;         -- 1: its job was not over at the last look
+CREATE INDEX slots_open ON slots (schedule, due_at) WHERE open = 1;
+UPDATE slots SET open = 1 WHERE job_key IN (SELECT key FROM jobs WHERE status = 'pending' OR status = 'running');
+
+-- Care of the data.
+
+-- Which home this is: a copy says the same, so a restored backup can be told from somebody else's.
+INSERT INTO control (key, value) VALUES ('home', lower(hex(randomblob(16))));
+
+-- What is left of calls that were let go of when nobody needed their rows any more: the sums of days stay true.
+CREATE TABLE charges_folded (
+    day     TEXT    NOT NULL,
+    task    TEXT    NOT NULL,
+    model   TEXT    NOT NULL,                             -- empty: carried over from a ledger that had no row of it either
+    calls   INTEGER NOT NULL,
+    settled INTEGER NOT NULL CHECK (settled >= 0),
+    PRIMARY KEY (day, task, model)
+) STRICT, WITHOUT ROWID;
+
+-- A hold counts until it is settled, released or written off: no row of it goes before.
+CREATE TRIGGER charges_stay BEFORE DELETE ON charges WHEN OLD.state = 'held' BEGIN
+    SELECT RAISE(ABORT, 'a hold that counts is not deleted');
+END;
