@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from runner.units import MicroUsd, UnixMs, duration, iso
+from runner.units import MicroUsd, UnixMs, duration, iso, local
 
 TOOLS = ("read_file", "fetch_url", "write_output", "draft")
 """What an agent may be given; each is off unless its task names it."""
@@ -32,6 +32,30 @@ class TaskKind(StrEnum):
     COMMAND = "command"
 
 
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A part of the day by the wall clock; one that ends before it begins goes over midnight."""
+
+    begin: int
+    """Minutes after midnight, the first that is inside."""
+    end: int
+    """The first that is outside; 1440 is midnight."""
+
+    def cover(self, at: int, zone: ZoneInfo) -> bool:
+        """Whether an instant is inside, by the clock on the wall of a zone."""
+        wall = local(at, zone)
+        return self.has(wall.hour * 60 + wall.minute)
+
+    def has(self, minute: int) -> bool:
+        """Whether a minute of the day is inside."""
+        if self.begin < self.end:
+            return self.begin <= minute < self.end
+        return minute >= self.begin or minute < self.end
+
+    def __str__(self) -> str:
+        return "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in (self.begin, self.end))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleConfig:
     """When a task becomes due by itself. Exactly one of `cron`, `every_ms` and `at` is set."""
@@ -44,13 +68,36 @@ class ScheduleConfig:
     """Once."""
     zone: ZoneInfo
     catch_up: str = "latest"
-    """`latest`, `none`: what becomes of slots that came due while nobody ran."""
+    """`latest`, `none`, `all`: what becomes of slots that came due while nobody could deal with them.
+
+    With `all` a slot is not skipped for an earlier one's job either: it waits for its turn.
+    """
+    catch_up_limit: int = 10
+    """Most slots that `all` keeps waiting; older ones are skipped."""
+    max_lateness_ms: int | None = None
+    """A slot dealt with later than this is skipped; None: however late."""
+    overlap: int = 1
+    """Jobs of its slots that may be unfinished at the same time."""
+    hours: Hours | None = None
+    """A slot outside them starts nothing; None: all day."""
 
     @property
     def spec(self) -> str:
         """The declaration in one word group, as listings show it; a change of it starts the schedule anew."""
         when = self.cron or (f"every {duration(self.every_ms)}" if self.every_ms else f"at {iso(self.at)}")
         return f"{when} {self.zone.key}"
+
+    @property
+    def policy(self) -> str:
+        """What holds of its slots beside the usual, in words; empty where all is usual."""
+        words = [f"hours {self.hours}"] if self.hours else []
+        if self.catch_up != "latest":
+            words.append(f"catch-up {self.catch_up}{f' of {self.catch_up_limit}' if self.catch_up == 'all' else ''}")
+        if self.max_lateness_ms is not None:
+            words.append(f"at most {duration(self.max_lateness_ms)} late")
+        if self.overlap > 1:
+            words.append(f"{self.overlap} at a time")
+        return ", ".join(words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +160,31 @@ class RunnerConfig:
     keep_finished_ms: int = 30 * 86_400_000
     keep_finished: int = 100_000
     """Finished rows older than the first or beyond the second are pruned; never dead or unsettled ones."""
+
+    @property
+    def end_within_s(self) -> int:
+        """Whole seconds after which a runner that was asked to end has ended, or must be ended by whoever keeps it.
+
+        The grace, 5 s to settle the ledger, 5 s to end children, and 15 s for a busy machine.
+        """
+        return -(-self.stop_grace_ms // 1_000) + 5 + 5 + 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceConfig:
+    """How the machine keeps the runner going. What is None follows from the home and the machine."""
+
+    name: str | None = None
+    """Of the unit, and the end of the launchd label."""
+    program: Path | None = None
+    """The `afk-runner` that is started."""
+    path: tuple[str, ...] = ()
+    """Folders in which commands are looked for, before the usual ones."""
+    lang: str | None = None
+    session: str | None = None
+    """launchd: `gui`, the desktop session, or `user`, which also exists after a login over ssh."""
+    hardening: str = "standard"
+    """systemd: `strict` lets a user unit write nowhere but to the home, where the machine has user namespaces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +273,7 @@ class Config:
     """Of the cap's day and of schedules without their own."""
     budget: BudgetConfig
     runner: RunnerConfig = field(default_factory=RunnerConfig)
+    service: ServiceConfig = field(default_factory=ServiceConfig)
     retry: RetryConfig = field(default_factory=RetryConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     upstreams: Mapping[str, UpstreamConfig] = field(default_factory=dict)

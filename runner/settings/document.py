@@ -15,6 +15,7 @@ from runner.errors import ConfigError
 from runner.settings import sections
 from runner.settings.lines import key_lines
 from runner.settings.secrets import Secrets, read_regular
+from runner.settings.service import read_service
 from runner.settings.table import Notes, Problem, SettingsError, Table
 from runner.settings.tasks import read_tasks
 from runner.units import MicroUsd
@@ -50,6 +51,7 @@ def _config(top: Table, home: Path, secrets: Secrets) -> Config:
     if top.flag("irreversible"):
         top.refuse("irreversible", "cannot be true for everything; write it into the [tasks.*] table of each such task")
     runner = sections.read_runner(top.table("runner"))
+    service = read_service(top.table("service"))
     budget = sections.read_budget(top.table("budget"))
     retry = sections.read_retry(top.table("retry"))
     breaker = sections.read_breaker(top.table("breaker"))
@@ -63,6 +65,7 @@ def _config(top: Table, home: Path, secrets: Secrets) -> Config:
         zone=zone,
         budget=budget or BudgetConfig(daily_usd=MicroUsd(0)),
         runner=runner,
+        service=service,
         retry=retry,
         breaker=breaker,
         upstreams=upstreams,
