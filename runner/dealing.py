@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from runner import schedule
 from runner.config import TaskConfig
@@ -36,7 +37,7 @@ class Dealer:
         self._clock = clock
         self._timer = schedule.Timer(tasks, self._deal)
         self._owed: dict[str, float] = {}
-        """Schedules whose slots could not be written, and when to try again, on the monotonic clock."""
+        """Schedules whose slots could not be written, or wait for a job, and when to try again (monotonic)."""
         self._tries: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -59,6 +60,13 @@ class Dealer:
             if task.schedule is not None:
                 await self._deal(name)
 
+    async def check(self) -> None:
+        """Deal with what the timer let pass, and tell of schedules whose slots are not dealt with all the same."""
+        with suppress(StoreError):
+            if await self._writer.write(lambda db: schedule.overdue(db, now=self._clock.now())):
+                await self.deal_all()
+                await self._writer.write(lambda db: schedule.tell_overdue(db, now=self._clock.now()))
+
     def look(self) -> None:
         """Try again what is due for it; called with every tick."""
         now = time.monotonic()
@@ -75,7 +83,7 @@ class Dealer:
 
     async def _deal(self, name: str) -> None:
         try:
-            added = await self._writer.write(
+            dealt = await self._writer.write(
                 lambda db: schedule.deal(
                     db,
                     self._tasks[name],
@@ -87,5 +95,7 @@ class Dealer:
         except StoreError:  # the timer fires once for a slot: without another try it would wait for the next one
             self._owed[name] = time.monotonic() + DEAL_AGAIN_S
             return
-        if added:
+        if dealt.waiting:  # nobody calls when the job that holds them ends
+            self._owed[name] = time.monotonic() + DEAL_AGAIN_S
+        if dealt.added:
             self._added()

@@ -19,8 +19,8 @@ class ScheduleActs(Acts):
     def fire(self, name: str) -> Enqueued:
         """Queue one job of a schedule now, beside its slots, which come due as ever.
 
-        Raises NotFound; Refused while it is paused, and while its last job, of a slot or fired, is not over: a schedule
-        runs one at a time.
+        Raises NotFound; Refused while it is paused, and while as many of its jobs, of slots or fired, are not over as
+        its overlap allows.
         """
 
         def act(db: sqlite3.Connection, now: UnixMs) -> Enqueued:
@@ -32,10 +32,14 @@ class ScheduleActs(Acts):
             if pause is not None:
                 way = f"`afk-runner unpause {name}` comes first"
                 raise Refused(f"{name} is paused by {pause.by}: {pause.reason}; {way}")
-            slots = [jobs.by_key(db, key) for key in schedules.last_jobs(db, name, now=now)]
-            for job in (*slots, jobs.last_beginning(db, f"{name}@fired-")):
-                if job is not None and job.status in (JobStatus.PENDING, JobStatus.RUNNING):
-                    raise Refused(f"{name} is not fired: {job.key} is still {job.status}, and it runs one at a time")
+            keys = [key for _, key in schedules.open_slots(db, name)]
+            found = [*(jobs.by_key(db, key) for key in keys), jobs.last_beginning(db, f"{name}@fired-")]
+            busy = [job for job in found if job is not None and job.status in (JobStatus.PENDING, JobStatus.RUNNING)]
+            if len(busy) >= schedule.overlap:
+                most = "one" if schedule.overlap == 1 else f"at most {schedule.overlap}"
+                raise Refused(
+                    f"{name} is not fired: {busy[0].key} is still {busy[0].status}, and it runs {most} at a time"
+                )
             made = NewJob(
                 key=f"{name}@fired-{iso(now)}",
                 task=name,

@@ -5,34 +5,29 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
-
 from runner.config import (
     LONGEST_CRITERION,
     MOST_CRITERIA,
     SERVER_TOOLS,
     TOOLS,
-    ScheduleConfig,
     TaskConfig,
     TaskKind,
 )
+from runner.settings.schedules import read_schedule
 from runner.settings.sections import OFFLINE, given
 from runner.settings.table import NAME, Notes, SettingsError, Table, nearest, quoted
-from runner.units import DAY_MS, SECOND_MS, UnixMs, parse_time
+from runner.units import DAY_MS, SECOND_MS
 
 _KEYS_OF_KIND = {
     TaskKind.PROMPT: ("model", "prompt", "inputs", "tools", "domains", "criteria"),
     TaskKind.COMMAND: ("command", "cwd", "env", "confine"),
 }
-_UNSERVED = ("max_lateness", "overlap")
-_LONGEST_NAMED_TIME = 200
 MOST_USES = 100
 """Of one tool at the vendor in one call. Each may read a whole context window, and money is held for all of them."""
 
@@ -74,7 +69,7 @@ def _task(table: Table, name: str, *, home: Path, zone: ZoneInfo, models: Mappin
     )
     if kind:
         _check_kind(table, kind)
-    table.close(unserved=_UNSERVED)
+    table.close()
     return TaskConfig(name=name, kind=kind or TaskKind.COMMAND, **fields)
 
 
@@ -85,7 +80,7 @@ def read_python_task(name: str, options: object, *, file: Path, line: int, zone:
     if not NAME.fullmatch(name):
         notes.add((), f"task {quoted(name)} must be named with up to 64 letters, digits, dots, dashes and underscores")
     task = TaskConfig(name=name, kind=TaskKind.PYTHON, **_common(table, zone))
-    table.close(unserved=_UNSERVED)
+    table.close()
     if notes.problems:
         raise SettingsError(notes.problems)
     return task
@@ -94,7 +89,7 @@ def read_python_task(name: str, options: object, *, file: Path, line: int, zone:
 def _common(table: Table, zone: ZoneInfo) -> dict[str, Any]:
     """What every kind of task has."""
     fields = given(
-        schedule=_schedule(table, zone),
+        schedule=read_schedule(table, zone),
         priority=table.count("priority", -9, 9),
         max_usd=table.money("max_usd"),
         daily_usd=table.money("daily_usd"),
@@ -251,57 +246,6 @@ def _env(table: Table) -> Mapping[str, str]:
         else:
             variables[name] = value
     return MappingProxyType(variables)
-
-
-def _schedule(table: Table, zone: ZoneInfo) -> ScheduleConfig | None:
-    zone = table.zone("timezone") or zone
-    catch_up = _catch_up(table)
-    cron = _cron(table)
-    every_ms = table.span("every", SECOND_MS, 366 * DAY_MS)
-    at = _at(table, zone)
-
-    written = [key for key in ("schedule", "every", "at") if key in table]
-    for key in written[1:]:
-        table.refuse(key, f"cannot stand beside {written[0]}; a task has one of schedule, every and at")
-    if cron is None and every_ms is None and at is None:
-        return None
-    return ScheduleConfig(cron=cron, every_ms=every_ms, at=at, zone=zone, **given(catch_up=catch_up))
-
-
-def _catch_up(table: Table) -> str | None:
-    if table.take("catch_up") == "all":
-        table.refuse("catch_up", 'is "all", which this version does not serve; write "latest" or "none"')
-        return None
-    return table.choice("catch_up", ("latest", "none"))
-
-
-def _cron(table: Table) -> str | None:
-    line = table.text("schedule", such_as="0 6 * * *")
-    if line is None:
-        return None
-    fields = line.split()
-    if len(fields) != 5 or len(line) > _LONGEST_NAMED_TIME:
-        table.refuse("schedule", f'must be the five fields of a cron line such as "0 6 * * *", not {quoted(line)}')
-        return None
-    try:
-        # From a leap year's start, so that the answer is the same whenever it is asked.
-        next(CronSim(line, datetime(2024, 1, 1, tzinfo=UTC)))
-    except CronSimError as error:
-        table.refuse("schedule", f"is {quoted(line)}, which is not a cron line: {str(error).lower()}")
-    except StopIteration:
-        table.refuse("schedule", f"is {quoted(line)}, which never comes due")
-    return " ".join(fields)
-
-
-def _at(table: Table, zone: ZoneInfo) -> UnixMs | None:
-    text = table.text("at", such_as="2027-01-01T06:00")
-    if text is None:
-        return None
-    try:
-        return parse_time(text, zone)
-    except ValueError as error:
-        table.refuse("at", f"is refused: {error}")
-        return None
 
 
 def _hours(table: Table) -> Decimal | None:

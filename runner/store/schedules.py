@@ -20,26 +20,51 @@ class Schedule:
     name: str
     """Of its task."""
     spec: str
+    policy: str
+    """What holds of its slots beside the usual, in words; may be empty."""
     since: UnixMs
     """No slot before this was ever owed. Later than now when a clock that was ahead wrote it."""
     next_at: UnixMs | None
-    """None: nothing more to come."""
+    """The first slot that was not dealt with. None: nothing more to come."""
+    waiting: int
+    """Slots before `next_at` that wait until an earlier one's job has ended."""
     last_slot: UnixMs | None
     """The newest due time up to now that was dealt with, fired or skipped."""
+    overlap: int
+    """Jobs of its slots that may be unfinished at the same time."""
     priority: int
     """Of its jobs, as is the next."""
     max_attempts: int
 
+    def overdue_ms(self, now: UnixMs) -> int:
+        """How long a slot has been due that nobody dealt with; 0: there is none."""
+        return max(0, now - self.next_at) if self.next_at is not None else 0
+
 
 def declare(
-    db: sqlite3.Connection, *, name: str, spec: str, now: UnixMs, priority: int = 0, max_attempts: int = 4
+    db: sqlite3.Connection,
+    *,
+    name: str,
+    spec: str,
+    now: UnixMs,
+    policy: str = "",
+    overlap: int = 1,
+    priority: int = 0,
+    max_attempts: int = 4,
+    next_at: UnixMs | None = None,
 ) -> None:
-    """Write a schedule down; one whose declaration changed starts anew and owes nothing of the past."""
+    """Write a schedule down; one whose declaration changed starts anew and owes nothing of the past.
+
+    `next_at`: its first due time from now on; one that stands as it was keeps its own.
+    """
     db.execute(
-        "INSERT INTO schedules (name, spec, since, priority, max_attempts) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET since = iif(spec = excluded.spec, since, excluded.since), spec = excluded.spec, "
-        "priority = excluded.priority, max_attempts = excluded.max_attempts",
-        (name, spec, now, priority, max_attempts),
+        "INSERT INTO schedules (name, spec, policy, since, next_at, overlap, priority, max_attempts) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET since = iif(spec = excluded.spec, since, excluded.since), "
+        "next_at = iif(spec = excluded.spec, next_at, excluded.next_at), spec = excluded.spec, "
+        "policy = excluded.policy, overlap = excluded.overlap, priority = excluded.priority, "
+        "max_attempts = excluded.max_attempts",
+        (name, spec, policy, now, next_at, overlap, priority, max_attempts),
     )
 
 
@@ -49,9 +74,12 @@ def forget_others(db: sqlite3.Connection, names: list[str]) -> None:
     db.execute(f"DELETE FROM schedules WHERE name NOT IN ({marks})", names)  # noqa: S608 - marks only
 
 
-def set_next(db: sqlite3.Connection, *, name: str, at: UnixMs | None) -> None:
-    """Say when the schedule fires next."""
-    db.execute("UPDATE schedules SET next_at = ? WHERE name = ? AND next_at IS NOT ?", (at, name, at))
+def set_next(db: sqlite3.Connection, *, name: str, at: UnixMs | None, waiting: int = 0) -> None:
+    """Say when the schedule fires next, and how many slots wait for their turn."""
+    db.execute(
+        "UPDATE schedules SET next_at = ?, waiting = ? WHERE name = ? AND (next_at IS NOT ? OR waiting <> ?)",
+        (at, waiting, name, at, waiting),
+    )
 
 
 def take_slot(
@@ -66,8 +94,9 @@ def take_slot(
     """Deal with one due time, once; False when it was dealt with before. Only `forget_ahead` takes a skip back."""
     return bool(
         db.execute(
-            "INSERT INTO slots (schedule, due_at, at, job_key, skipped) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (schedule, due_at, now, job_key, skipped),
+            "INSERT INTO slots (schedule, due_at, at, job_key, skipped, open) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            (schedule, due_at, now, job_key, skipped, job_key is not None),
         ).rowcount
     )
 
@@ -75,19 +104,23 @@ def take_slot(
 def all_of(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
     """Every declared schedule by name."""
     rows = db.execute(
-        "SELECT name, spec, since, next_at, (SELECT max(due_at) FROM slots WHERE schedule = name AND due_at <= ?), "
-        "priority, max_attempts FROM schedules ORDER BY name",
+        "SELECT name, spec, policy, since, next_at, waiting, "
+        "(SELECT max(due_at) FROM slots WHERE schedule = name AND due_at <= ?), overlap, priority, max_attempts "
+        "FROM schedules ORDER BY name",
         (now,),
     )
     return [
         Schedule(
             name=row[0],
             spec=row[1],
-            since=row[2],
-            next_at=row[3],
-            last_slot=row[4],
-            priority=row[5],
-            max_attempts=row[6],
+            policy=row[2],
+            since=row[3],
+            next_at=row[4],
+            waiting=row[5],
+            last_slot=row[6],
+            overlap=row[7],
+            priority=row[8],
+            max_attempts=row[9],
         )
         for row in rows
     ]
@@ -113,21 +146,28 @@ def last_slot(db: sqlite3.Connection, name: str, *, now: UnixMs) -> UnixMs | Non
     return UnixMs(row[0]) if row[0] is not None else None
 
 
-def last_jobs(db: sqlite3.Connection, name: str, *, now: UnixMs) -> list[str]:
-    """The key of the job that the newest fired slot became, and of those that a clock fired that was ahead."""
-    rows = db.execute(
-        "SELECT job_key FROM slots WHERE schedule = :name AND job_key IS NOT NULL AND due_at >= coalesce(("
-        "SELECT max(due_at) FROM slots WHERE schedule = :name AND job_key IS NOT NULL AND due_at <= :now), 0) "
-        "ORDER BY due_at",
-        {"name": name, "now": now},
-    )
-    return [row[0] for row in rows]
+def settled_since(db: sqlite3.Connection, name: str, due_at: UnixMs) -> set[UnixMs]:
+    """Due times from one on that were dealt with."""
+    rows = db.execute("SELECT due_at FROM slots WHERE schedule = ? AND due_at >= ?", (name, due_at))
+    return {UnixMs(row[0]) for row in rows}
+
+
+def open_slots(db: sqlite3.Connection, name: str) -> list[tuple[UnixMs, str]]:
+    """Due time and job key of the slots whose job was not over when it was last looked at, in order."""
+    rows = db.execute("SELECT due_at, job_key FROM slots WHERE schedule = ? AND open = 1 ORDER BY due_at", (name,))
+    return [(UnixMs(row[0]), row[1]) for row in rows]
+
+
+def close_slot(db: sqlite3.Connection, *, schedule: str, due_at: UnixMs) -> None:
+    """The job of a slot is over."""
+    db.execute("UPDATE slots SET open = 0 WHERE schedule = ? AND due_at = ?", (schedule, due_at))
 
 
 def prune(db: sqlite3.Connection, *, now: UnixMs, keep: int = KEEP, batch: int) -> int:
     """Delete the oldest slots beyond the newest `keep` of their schedule, at most `batch`; how many went.
 
-    None that keeps another from firing goes: not the newest, not the newest that fired, nothing ahead of the clock.
+    None that keeps another from firing goes: not the newest, not the newest that fired, none whose job is not over,
+    nothing ahead of the clock.
     """
     gone = 0
     name = _next_name(db, "")
@@ -141,6 +181,7 @@ def prune(db: sqlite3.Connection, *, now: UnixMs, keep: int = KEEP, batch: int) 
                                ORDER BY due_at DESC LIMIT 1 OFFSET :others), 0),
                     coalesce((SELECT max(due_at) FROM slots
                                WHERE schedule = :name AND due_at <= :now AND job_key IS NOT NULL), :now))
+                   AND open = 0
                  ORDER BY due_at LIMIT :most)
             """,
             {"name": name, "recent": now - RECENT_MS, "now": now, "others": keep - 1, "most": batch - gone},

@@ -17,6 +17,7 @@ import pytest
 from runner import dealing, schedule
 from runner.config import ScheduleConfig, TaskConfig, TaskKind
 from runner.errors import StoreError
+from runner.schedule import timer
 from runner.store import controls, jobs, schedules
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
@@ -189,7 +190,8 @@ def declared(db: Connection, what: ScheduleConfig, *, now: int = START) -> TaskC
 
 
 def deal(db: Connection, what: TaskConfig, *, now: int) -> int:
-    return schedule.deal(db, what, tasks={"digest": what}, max_attempts=4, now=UnixMs(now))
+    """How many jobs were added."""
+    return schedule.deal(db, what, tasks={"digest": what}, max_attempts=4, now=UnixMs(now)).added
 
 
 def slots(db: Connection) -> list[tuple[int, str | None, str | None]]:
@@ -215,10 +217,25 @@ def test_a_due_slot_becomes_one_job_however_often_it_is_dealt(db: Connection) ->
 
 
 def test_a_new_schedule_owes_nothing_of_the_past(db: Connection) -> None:
-    declared(db, every(HOUR_MS))
     changed = declared(db, every(MINUTE_MS), now=START + DAY_MS)
     assert deal(db, changed, now=START + DAY_MS) == 0
     assert slots(db) == []
+
+
+@pytest.mark.parametrize("becomes", ["every 1m UTC", None])
+def test_what_a_schedule_owed_before_it_was_changed_is_a_row(db: Connection, becomes: str | None) -> None:
+    """No slot is lost without a word because its owner changed the zone while no runner was there, or took it out."""
+    declared(db, every(HOUR_MS))
+    if becomes:
+        changed = declared(db, every(MINUTE_MS), now=START + DAY_MS)
+        assert deal(db, changed, now=START + DAY_MS) == 0
+    else:
+        schedule.declare(db, {}, max_attempts=4, now=UnixMs(START + DAY_MS))
+
+    ((due_at, job, reason),) = slots(db)
+    assert (due_at, job) == (START + HOUR_MS, None)
+    assert reason is not None
+    assert (f"changed to {becomes}" if becomes else "taken out of the configuration") in reason
 
 
 def test_after_an_absence_only_the_latest_runs(db: Connection) -> None:
@@ -367,7 +384,7 @@ def test_a_slots_key_that_a_person_took_adds_no_second_job(db: Connection) -> No
 
 
 def test_a_timer_looks_at_the_clock_and_not_at_when_it_fired_before() -> None:
-    due = schedule._Due(every(HOUR_MS))
+    due = timer._Due(every(HOUR_MS))
     now = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
     assert due.get_next_fire_time(datetime(2030, 1, 1, tzinfo=UTC), now) == datetime(2026, 1, 1, 1, tzinfo=UTC)
 
@@ -378,15 +395,15 @@ async def test_a_woken_timer_forgets_the_far_time_it_waited_for() -> None:
     async def fire(_: str) -> None:
         fired.set()
 
-    timer = schedule.Timer({"digest": task(every(1_000))}, fire)
-    timer.wake()  # before it started: nothing
-    timer.start()
-    timer._scheduler.modify_job("digest", next_run_time=datetime(2030, 1, 1, tzinfo=UTC))
-    timer.wake()
+    alarm = schedule.Timer({"digest": task(every(1_000))}, fire)
+    alarm.wake()  # before it started: nothing
+    alarm.start()
+    alarm._scheduler.modify_job("digest", next_run_time=datetime(2030, 1, 1, tzinfo=UTC))
+    alarm.wake()
     try:
         await asyncio.wait_for(fired.wait(), 5)
     finally:
-        timer.stop()
+        alarm.stop()
 
 
 async def test_a_schedule_that_could_not_be_dealt_with_is_tried_again(

@@ -351,12 +351,6 @@ PROMPT = '[tasks.a]\nkind = "prompt"\nmodel = "offline/extract"\nprompt = "Do."\
 COMMAND = '[tasks.a]\nkind = "command"\ncommand = ["true"]\n'
 
 
-@pytest.mark.parametrize("key", ['max_lateness = "1h"', "overlap = 2"])
-def test_what_this_version_does_not_serve_is_refused(home: Path, key: str) -> None:
-    """A limit or a permission that is silently ignored would be believed."""
-    assert "not served by this version" in refusal(home, REQUIRED + PROMPT + key)
-
-
 def test_an_agent_is_given_what_its_task_names(home: Path) -> None:
     """Tools, hosts, criteria and the limit on tool calls are values of the task; all are off where nothing is said."""
     said = """inputs = "inputs/*.md"
@@ -567,7 +561,6 @@ def test_words_for_a_commands_environment_are_plain(home: Path) -> None:
         "at = 2027-01-01T06:00:00",
         'every = "5m"\ntimezone = "Mars/Base"',
         'every = "5m"\ntimezone = "../../etc/passwd"',
-        'every = "5m"\ncatch_up = "all"',
         'every = "5m"\ncatch_up = "some"',
         'every = "5m"\nschedule = "0 6 * * *"',
         'every = "5m"\nat = "2027-01-01T06:00"',

@@ -150,7 +150,7 @@ def _row(db: sqlite3.Connection, job: Job) -> Job:
 # --- what is let go of ------------------------------------------------------------------------------------------------
 
 
-def slot(db: sqlite3.Connection, due_at: int, *, fired: bool = True, name: str = "tick") -> None:
+def slot(db: sqlite3.Connection, due_at: int, *, fired: bool = True, name: str = "tick", open: bool = False) -> None:
     schedules.take_slot(
         db,
         schedule=name,
@@ -159,6 +159,8 @@ def slot(db: sqlite3.Connection, due_at: int, *, fired: bool = True, name: str =
         job_key=f"{name}@{due_at}" if fired else None,
         skipped=None if fired else "a reason",
     )
+    if not open:
+        schedules.close_slot(db, schedule=name, due_at=UnixMs(due_at))
 
 
 def due_times(db: sqlite3.Connection, name: str = "tick") -> list[int]:
@@ -187,13 +189,14 @@ def test_slots_are_kept_by_number_and_by_age(db: sqlite3.Connection) -> None:
 
 
 def test_a_slot_that_an_overlap_is_told_by_is_kept(db: sqlite3.Connection) -> None:
-    """The newest that fired, however many were skipped after it."""
+    """Those whose job is not over and the newest that fired, however many were skipped after it."""
     for n in range(1, 100):
-        slot(db, NOW - n * DAY_MS, fired=n == 98)
+        slot(db, NOW - n * DAY_MS, fired=n in (95, 97, 99), open=n in (97, 99))
 
     prune_slots(db)
 
-    assert schedules.last_jobs(db, "tick", now=UnixMs(NOW)) == [f"tick@{NOW - 98 * DAY_MS}"]
+    assert schedules.open_slots(db, "tick") == [(at := NOW - n * DAY_MS, f"tick@{at}") for n in (99, 97)]
+    assert due_times(db)[:3] == [NOW - n * DAY_MS for n in (99, 97, 95)]
 
 
 def test_slots_of_a_clock_that_was_ahead_are_kept(db: sqlite3.Connection) -> None:

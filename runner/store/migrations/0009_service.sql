@@ -156,3 +156,38 @@ CREATE TABLE charges_folded (
 CREATE TRIGGER charges_stay BEFORE DELETE ON charges WHEN OLD.state = 'held' BEGIN
     SELECT RAISE(ABORT, 'a hold that counts is not deleted');
 END;
+
+-- Alerts: how often an edge came while it held, and who was told what of it.
+ALTER TABLE alerts ADD COLUMN edge INTEGER NOT NULL DEFAULT 1;        -- goes up when it comes anew after a calm
+ALTER TABLE alerts ADD COLUMN times INTEGER NOT NULL DEFAULT 1;       -- how often it came, within this edge
+ALTER TABLE alerts ADD COLUMN last_at INTEGER NOT NULL DEFAULT 0;     -- when it came last
+ALTER TABLE alerts ADD COLUMN ending TEXT CHECK (ending IN ('settled', 'lapsed', 'closed'));
+ALTER TABLE alerts ADD COLUMN end_text TEXT;                          -- what is told of its end; NULL: that it is over
+ALTER TABLE alerts ADD COLUMN owed INTEGER NOT NULL DEFAULT 1;        -- 0: every address knows how it stands
+UPDATE alerts SET last_at = at, ending = iif(closed_at IS NULL, NULL, 'settled'), owed = closed_at IS NULL;
+CREATE INDEX alerts_owed ON alerts (id) WHERE owed = 1;
+
+-- What an address was told of an edge; no row: nothing.
+CREATE TABLE tellings (
+    alert    INTEGER NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+    address  TEXT    NOT NULL,
+    edge     INTEGER NOT NULL,                            -- an older one than the alert's: nothing of this one
+    times    INTEGER NOT NULL,
+    over     INTEGER NOT NULL CHECK (over IN (0, 1)),     -- 1: also that it is over
+    messages INTEGER NOT NULL,
+    at       INTEGER NOT NULL,                            -- of the last message
+    PRIMARY KEY (alert, address)
+) STRICT, WITHOUT ROWID;
+
+-- Where alerts go, by names that hold no secret, and when one that fails is tried again.
+CREATE TABLE addresses (
+    name          TEXT PRIMARY KEY,
+    took_at       INTEGER,                                -- when it last took a message
+    failures      INTEGER NOT NULL DEFAULT 0,             -- in a row
+    failing_since INTEGER,
+    next_at       INTEGER NOT NULL DEFAULT 0,
+    last_error    TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER addresses_added AFTER INSERT ON addresses BEGIN UPDATE board SET change_seq = change_seq + 1; END;
+CREATE TRIGGER addresses_moved AFTER UPDATE ON addresses BEGIN UPDATE board SET change_seq = change_seq + 1; END;

@@ -1,0 +1,248 @@
+"""Settling what a schedule owes: each slot becomes a job, is skipped with its reason, or waits for its turn."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from runner import telling
+from runner.config import ScheduleConfig, TaskConfig
+from runner.enqueue import JobRequest, insert_jobs, new_job
+from runner.schedule.due import next_due, owed
+from runner.store import controls, events, jobs, schedules
+from runner.store.jobs import JobStatus
+from runner.store.schedules import Schedule
+from runner.units import MINUTE_MS, UnixMs, duration, iso
+
+ON_TIME_MS = MINUTE_MS
+"""A slot dealt with later than this was missed."""
+OVERDUE_MS = 2 * MINUTE_MS
+"""A slot that nobody dealt with for so long is told of."""
+MISSED = "missed, for nobody could deal with it in time"
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """What became of what was owed."""
+
+    added: int = 0
+    """Jobs."""
+    waiting: int = 0
+    """Slots that wait for an earlier one's job to end."""
+
+
+def alert_key(name: str) -> str:
+    """The edge of a schedule whose slots nobody deals with."""
+    return f"schedule:{name}"
+
+
+def deal(
+    db: sqlite3.Connection, task: TaskConfig, *, tasks: Mapping[str, TaskConfig], max_attempts: int, now: UnixMs
+) -> Dealt:
+    """Settle every slot a schedule owes, in the caller's transaction.
+
+    What a clock that was ahead left behind silences nothing: only slots that are due by now count as dealt with, and
+    those it skipped come due again. One that became a job never fires twice.
+    """
+    schedule = task.schedule
+    row = schedules.get(db, task.name, now=now)
+    if row is None or schedule is None:
+        return Dealt()
+    schedules.forget_ahead(db, name=task.name, now=now)
+    last = schedules.last_slot(db, task.name, now=now)
+    after = UnixMs(max(min(row.since, now), last if last is not None else 0))
+    due, older = owed(schedule, after=after, now=now)
+    _Deal(db, task, schedule, now).tell_older(due, older)
+    dealt = Dealt()
+    if due:
+        settled = schedules.settled_since(db, task.name, due[0])
+        left = [at for at in due if at not in settled]
+        one = _Deal(db, task, schedule, now)
+        if schedule.catch_up == "all":
+            fire, waiting = one.in_turn(left)
+        else:
+            fire, waiting = one.latest(left, newest=due[-1]), 0
+        added = sum(_fire(db, task, at, tasks=tasks, max_attempts=max_attempts, now=now) for at in fire)
+        dealt = Dealt(added, waiting)
+    schedules.set_next(db, name=task.name, at=next_due(schedule, now), waiting=dealt.waiting)
+    telling.settled(db, key=alert_key(task.name), now=now)
+    return dealt
+
+
+class _Deal:
+    """One look at what one schedule owes."""
+
+    def __init__(self, db: sqlite3.Connection, task: TaskConfig, schedule: ScheduleConfig, now: UnixMs) -> None:
+        self._db = db
+        self._name = task.name
+        self._schedule = schedule
+        self._now = now
+
+    def tell_older(self, due: Sequence[UnixMs], older: int | None) -> None:
+        """One row for all that are too many for a row each."""
+        if older == 0 or not due:
+            return
+        earlier = "earlier ones" if older is None else f"{older - 1} more"
+        self._skip(UnixMs(due[0] - 1), f"this and {earlier} were {MISSED.replace(' it ', ' them ')}")
+
+    def latest(self, left: Sequence[UnixMs], *, newest: UnixMs) -> list[UnixMs]:
+        """Skip all but the newest that lies in the running hours, and that one too when something holds it."""
+        inside = [at for at in left if self._inside(at)]
+        reason = None
+        if inside:
+            reason = self._pause() or self._late(inside[-1]) or self._busy()
+        runs = not left or left[-1] != newest or bool(inside and reason is None)
+        for at in left:
+            if at not in inside:
+                self._skip(at, self._outside())
+            elif at != inside[-1] or left[-1] != newest:  # the newest of all was dealt with before: none goes after it
+                self._skip(at, f"{MISSED}; the latest one is run instead" if runs else MISSED)
+            elif reason is not None:
+                self._skip(at, reason)
+        return inside[-1:] if inside and reason is None and left[-1] == newest else []
+
+    def in_turn(self, left: Sequence[UnixMs]) -> tuple[list[UnixMs], int]:
+        """Those that run now, the oldest first, and how many wait for them.
+
+        No slot is settled before an older one: what is newer than the last settled one is what is still owed.
+        """
+        most = self._schedule.catch_up_limit
+        inside = [at for at in left if self._inside(at)]
+        kept = inside[-most:]
+        free = self._schedule.overlap - len(_unfinished(self._db, self._name))
+        pause = self._pause()
+        fire: list[UnixMs] = []
+        for place, at in enumerate(left):
+            if at not in inside:
+                self._skip(at, self._outside())
+            elif at not in kept:
+                self._skip(at, f"{MISSED}, and catch_up_limit is {most}")
+            elif reason := pause or self._late(at):
+                self._skip(at, reason)
+            elif len(fire) < free:
+                fire.append(at)
+            else:
+                return fire, sum(1 for later in left[place:] if later in kept)
+        return fire, 0
+
+    def _inside(self, at: UnixMs) -> bool:
+        hours = self._schedule.hours
+        return hours is None or hours.cover(at, self._schedule.zone)
+
+    def _outside(self) -> str:
+        return f"outside its running hours {self._schedule.hours}"
+
+    def _pause(self) -> str | None:
+        pause = controls.paused(self._db, self._name)
+        return f"paused by {pause.by}: {pause.reason}" if pause is not None else None
+
+    def _late(self, at: UnixMs) -> str | None:
+        late = self._now - at
+        most = self._schedule.max_lateness_ms
+        if most is not None and late > most:
+            return f"missed by {duration(late)}, and its max_lateness is {duration(most)}"
+        if late > ON_TIME_MS and self._schedule.catch_up == "none":
+            return f'{MISSED}, and catch_up is "none"'
+        if late > ON_TIME_MS and not self._inside(self._now):
+            return f"{MISSED}, and by then its running hours {self._schedule.hours} were over"
+        return None
+
+    def _busy(self) -> str | None:
+        busy = _unfinished(self._db, self._name)
+        if len(busy) < self._schedule.overlap:
+            return None
+        if self._schedule.overlap == 1:
+            return f"the job of an earlier slot, {busy[0].key}, is still {busy[0].status}"
+        first, most = busy[0].key, self._schedule.overlap
+        return f"{len(busy)} jobs of earlier slots are not over, {first} the first, and its overlap is {most}"
+
+    def _skip(self, due_at: UnixMs, reason: str) -> None:
+        if not schedules.take_slot(self._db, schedule=self._name, due_at=due_at, now=self._now, skipped=reason):
+            return
+        if not reason.startswith("outside "):  # as its owner wrote it, night after night
+            text = f"slot {iso(due_at)} skipped: {reason}"
+            events.record(self._db, now=self._now, level=events.WARN, event="slot.skipped", text=text, task=self._name)
+
+
+def _unfinished(db: sqlite3.Connection, name: str) -> list[jobs.Job]:
+    """Jobs of a schedule's slots that are not over, the oldest slot's first."""
+    found = []
+    for due_at, key in schedules.open_slots(db, name):
+        job = jobs.by_key(db, key)
+        if job is not None and job.status in (JobStatus.PENDING, JobStatus.RUNNING):
+            found.append(job)
+        else:
+            schedules.close_slot(db, schedule=name, due_at=due_at)
+    return found
+
+
+def _fire(
+    db: sqlite3.Connection,
+    task: TaskConfig,
+    due_at: UnixMs,
+    *,
+    tasks: Mapping[str, TaskConfig],
+    max_attempts: int,
+    now: UnixMs,
+) -> int:
+    key = f"{task.name}@{iso(due_at)}"
+    if not schedules.take_slot(db, schedule=task.name, due_at=due_at, now=now, job_key=key):
+        return 0
+    request = JobRequest(task=task.name, payload={}, key=key)
+    insert_jobs(
+        db,
+        [new_job(tasks, request, now=now, max_attempts=max_attempts)],
+        now=now,
+        by=f"its schedule, due {iso(due_at)}",
+    )
+    return 1
+
+
+def declare(db: sqlite3.Connection, tasks: Mapping[str, TaskConfig], *, max_attempts: int, now: UnixMs) -> None:
+    """Write down what schedules there are, in the caller's transaction. `max_attempts`: of tasks that say nothing.
+
+    A schedule that is declared otherwise than before starts anew; what it owed by then is a row that says so.
+    """
+    kept = {name: task for name, task in tasks.items() if task.schedule is not None}
+    for row in schedules.all_of(db, now=now):
+        task = kept.get(row.name)
+        if task is None or task.schedule is None:
+            telling.settled(db, key=alert_key(row.name), now=now)
+        if row.next_at is not None and row.next_at <= now:
+            spec = task.schedule.spec if task is not None and task.schedule is not None else None
+            if spec != row.spec:
+                became = f"was changed to {spec}" if spec else "was taken out of the configuration"
+                reason = f"this and any later one were {MISSED.replace(' it ', ' them ')}, and then it {became}"
+                if schedules.take_slot(db, schedule=row.name, due_at=row.next_at, now=now, skipped=reason):
+                    text = f"slot {iso(row.next_at)} skipped: {reason}"
+                    events.record(db, now=now, level=events.WARN, event="slot.skipped", text=text, task=row.name)
+    schedules.forget_others(db, list(kept))
+    for name, task in kept.items():
+        if task.schedule is not None:
+            schedules.declare(
+                db,
+                name=name,
+                spec=task.schedule.spec,
+                policy=task.schedule.policy,
+                overlap=task.schedule.overlap,
+                priority=task.priority,
+                max_attempts=task.max_attempts or max_attempts,
+                next_at=next_due(task.schedule, now),
+                now=now,
+            )
+
+
+def overdue(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
+    """Schedules with a slot that nobody dealt with for `OVERDUE_MS`."""
+    return [one for one in schedules.all_of(db, now=now) if one.overdue_ms(now) > OVERDUE_MS]
+
+
+def tell_overdue(db: sqlite3.Connection, *, now: UnixMs) -> None:
+    """Tell of them, in the caller's transaction."""
+    for one in overdue(db, now=now):
+        text = (
+            f"schedule {one.name} does not fire: its slot of {iso(one.next_at)} is not dealt with; "
+            "`afk-runner logs` says what holds the runner"
+        )
+        telling.tell(db, key=alert_key(one.name), level=events.ERROR, text=text, now=now)
