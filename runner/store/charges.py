@@ -6,8 +6,10 @@ Runs in the caller's transaction. Triggers carry every change into the day's tot
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass
 
+from runner.store.enough import Enough, never
 from runner.units import MicroUsd, UnixMs
 
 
@@ -219,3 +221,57 @@ def spent_on_job(db: sqlite3.Connection, job_id: int) -> Spend:
     """Spend of all attempts of a job."""
     row = db.execute("SELECT settled, held FROM jobs WHERE id = ?", (job_id,)).fetchone() or (0, 0)
     return Spend(settled=MicroUsd(row[0]), held=MicroUsd(row[1]))
+
+
+KEEP = 10_000
+"""The newest calls are kept whatever the clock says: one that is ahead makes the calls of today look old."""
+
+
+def settled_before(db: sqlite3.Connection, *, now: UnixMs, keep_ms: int) -> UnixMs:
+    """Before when a call is old. It is counted from the newest call where the clock is ahead of it."""
+    newest = db.execute("SELECT max(held_at) FROM charges").fetchone()[0]
+    return UnixMs(min(now, newest or 0) - keep_ms)
+
+
+FOLDABLE = f"""
+SELECT id, held_at < :before AS old, day, task, model, state, cost,
+       state <> 'held' AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = charges.job_id) AS over
+  FROM charges WHERE id > :after AND id <= (SELECT max(id) FROM charges) - {KEEP} ORDER BY id LIMIT :batch
+"""  # noqa: S608 - our own constant
+
+
+def foldable(
+    db: sqlite3.Connection, *, before: UnixMs, after_id: int, batch: int
+) -> tuple[list[tuple[int, str, str, str, int | None]], int | None]:
+    """Calls among the `batch` after `after_id` whose rows nobody needs: id, day, task, model, settled cost or None.
+
+    They are old, settled or released, and their job is gone. Beside them the id to go on from, None at the end.
+    """
+    rows = db.execute(FOLDABLE, {"before": before, "after": after_id, "batch": batch}).fetchall()
+    old = [row for row in rows if row[1]]
+    found = [(row[0], row[2], row[3], row[4], row[6]) for row in old if row[7]]
+    return found, rows[-1][0] if len(old) == batch else None  # what comes after a young one is young
+
+
+def fold(
+    db: sqlite3.Connection, *, before: UnixMs, after_id: int, batch: int, enough: Enough = never
+) -> tuple[int, int | None]:
+    """Let go of old calls, one batch; what they cost goes on counting. How many, and the id to go on from."""
+    found, last = foldable(db, before=before, after_id=after_id, batch=batch)
+    sums, calls = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
+    gone = 0
+    for id, day, task, model, cost in found:
+        if gone and enough():
+            last = found[gone - 1][0]
+            break
+        db.execute("DELETE FROM charges WHERE id = ?", (id,))
+        gone += 1
+        if cost is not None:
+            sums[day, task, model] += cost
+            calls[day, task, model] += 1
+    db.executemany(
+        "INSERT INTO charges_folded (day, task, model, calls, settled) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+        "SET calls = calls + excluded.calls, settled = settled + excluded.settled",
+        [(*kind, calls[kind], sums[kind]) for kind in calls],
+    )
+    return gone, last

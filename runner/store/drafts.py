@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from enum import StrEnum
 
+from runner.store.enough import Enough, never
 from runner.units import UnixMs
 
 
@@ -131,6 +132,35 @@ def newest(db: sqlite3.Connection, *, limit: int, state: DraftState | None = Non
     where, values = ("WHERE state = ?", [state.value]) if state is not None else ("", [])
     sql = f"SELECT {_COLUMNS} FROM drafts {where} ORDER BY state = 'waiting' DESC, id DESC LIMIT ?"  # noqa: S608
     return [_draft(row) for row in db.execute(sql, (*values, limit))]
+
+
+def prunable(
+    db: sqlite3.Connection, *, before: UnixMs, after_id: int, batch: int
+) -> tuple[list[int], int | None]:
+    """Ids among the `batch` after `after_id` that were decided long ago and that no job can ask for again.
+
+    A later attempt of the job that drafted it finds its draft by name, so that it is not approved twice; and what it
+    became has to be over. Beside them the id to go on from, None at the end.
+    """
+    rows = db.execute(
+        "SELECT id, state <> 'waiting' AND decided_at < ? AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = drafts.job_id) "
+        "AND NOT EXISTS (SELECT 1 FROM jobs WHERE key = became AND (finished_at IS NULL OR status = 'dead')) "
+        "FROM drafts WHERE id > ? ORDER BY id LIMIT ?",
+        (before, after_id, batch),
+    ).fetchall()
+    return [id for id, over in rows if over], rows[-1][0] if len(rows) == batch else None
+
+
+def prune(
+    db: sqlite3.Connection, *, before: UnixMs, after_id: int, batch: int, enough: Enough = never
+) -> tuple[int, int | None]:
+    """Delete decided drafts, one batch; how many, and the id to go on from."""
+    found, last = prunable(db, before=before, after_id=after_id, batch=batch)
+    for place, id in enumerate(found):
+        if place and enough():
+            return place, found[place - 1]
+        db.execute("DELETE FROM drafts WHERE id = ?", (id,))
+    return len(found), last
 
 
 def _draft(row: tuple[object, ...]) -> Draft:

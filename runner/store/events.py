@@ -95,6 +95,12 @@ def prune(db: sqlite3.Connection, *, keep: int = KEEP, batch: int = 500) -> int:
     ).rowcount
 
 
+def too_many(db: sqlite3.Connection, *, keep: int = KEEP) -> int:
+    """How many `prune` would delete in all."""
+    row = db.execute("SELECT count(*) FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (keep,)).fetchone()
+    return int(row[0])
+
+
 def _wanted(levels: tuple[str, ...], job: str | None, text: str | None) -> tuple[str, list[str]]:
     """The conditions, each with `AND` before it, and what they are given."""
     where, values = "", list[str]()

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from runner.errors import LeaseLost
+from runner.store.enough import Enough, never
 from runner.units import MicroUsd, UnixMs
 
 MAX_RESCUES = 3
@@ -456,23 +457,48 @@ def next_due(db: sqlite3.Connection, *, after: UnixMs) -> UnixMs | None:
     return UnixMs(row[0]) if row and row[0] is not None else None
 
 
-def prune(db: sqlite3.Connection, *, before: UnixMs, keep: int, after_id: int, batch: int) -> tuple[int, int | None]:
+def prune(
+    db: sqlite3.Connection, *, before: UnixMs, keep: int, after_id: int, batch: int, enough: Enough = never
+) -> tuple[int, int | None]:
     """Delete finished jobs older than `before` or beyond the newest `keep`, one batch.
 
     Looks at `batch` ids after `after_id`; gives how many went and the id to go on from, None at the end. Jobs that
-    are unfinished, dead, or have a call whose hold is open are left.
+    are unfinished, dead, or have a call whose hold is open are left. `enough` ends a batch early: rows may be large.
     """
-    finished = db.execute("SELECT done + halted + cancelled FROM board").fetchone()[0]
+    found, last = prunable(db, before=before, over=finished(db) - keep, after_id=after_id, batch=batch)
+    for place, id in enumerate(found):
+        if place and enough():
+            return place, found[place - 1]
+        db.execute("DELETE FROM jobs WHERE id = ?", (id,))
+    return len(found), last
+
+
+def finished(db: sqlite3.Connection) -> int:
+    """How many jobs have finished and are not dead."""
+    return int(db.execute("SELECT done + halted + cancelled FROM board").fetchone()[0])
+
+
+def prunable(
+    db: sqlite3.Connection, *, before: UnixMs, over: int, after_id: int, batch: int
+) -> tuple[list[int], int | None]:
+    """Ids among the `batch` after `after_id` that pruning takes, and the id to go on from. `over`: too many by so many."""
     rows = db.execute(
         "SELECT id, status IN ('done', 'halted', 'cancelled') AND held = 0, finished_at FROM jobs "
         "WHERE id > ? ORDER BY id LIMIT ?",
         (after_id, batch),
     ).fetchall()
-    over = max(0, finished - keep)
-    gone = []
+    gone: list[int] = []
     for id, ended, finished_at in rows:
-        if ended and (finished_at < before or over > 0):
-            gone.append((id,))
-            over -= 1
-    db.executemany("DELETE FROM jobs WHERE id = ?", gone)
-    return len(gone), rows[-1][0] if len(rows) == batch else None
+        if ended and (finished_at < before or len(gone) < over):
+            gone.append(id)
+    return gone, rows[-1][0] if len(rows) == batch else None
+
+
+def protected(db: sqlite3.Connection, ids: Sequence[int]) -> set[int]:
+    """Those among some ids whose job is unfinished, dead, or has a hold open: nothing of them is let go of."""
+    marks = ", ".join("?" * len(ids))
+    rows = db.execute(
+        f"SELECT id FROM jobs WHERE id IN ({marks}) AND (status IN ('pending', 'running', 'dead') OR held > 0)",  # noqa: S608
+        tuple(ids),
+    )
+    return {row[0] for row in rows}

@@ -54,3 +54,15 @@ def of_job(db: sqlite3.Connection, job_id: int, *, token: str) -> Before | None:
 def forget(db: sqlite3.Connection, job_id: int) -> None:
     """It was undone: that can be done once."""
     db.execute("DELETE FROM replays WHERE job_id = ?", (job_id,))
+
+
+def prune(db: sqlite3.Connection, *, after_id: int, batch: int) -> tuple[int, int | None]:
+    """Forget replays whose job is over: nothing of them can be undone. How many, and the id to go on from."""
+    rows = db.execute(
+        "SELECT job_id, (SELECT finished_at FROM jobs WHERE id = job_id) IS NOT NULL FROM replays "
+        "WHERE job_id > ? ORDER BY job_id LIMIT ?",
+        (after_id, batch),
+    ).fetchall()
+    over = [(id,) for id, ended in rows if ended]
+    db.executemany("DELETE FROM replays WHERE job_id = ?", over)
+    return len(over), rows[-1][0] if len(rows) == batch else None
