@@ -223,14 +223,3 @@ def alert_of(
         delivered_at=UnixMs(row[11]) if row[11] is not None else None,
         owed=bool(row[12]),
     )
-
-
-def prune(db: sqlite3.Connection, *, before: UnixMs, after_id: int, batch: int) -> tuple[int, int | None]:
-    """Forget what was told and was over long ago, one batch; how many, and the id to go on from, None at the end."""
-    rows = db.execute(
-        "SELECT id, delivered_at IS NOT NULL AND closed_at < ? FROM alerts WHERE id > ? ORDER BY id LIMIT ?",
-        (before, after_id, batch),
-    ).fetchall()
-    over = [(id,) for id, told in rows if told]
-    db.executemany("DELETE FROM alerts WHERE id = ?", over)
-    return len(over), rows[-1][0] if len(rows) == batch else None

@@ -481,7 +481,7 @@ def finished(db: sqlite3.Connection) -> int:
 def prunable(
     db: sqlite3.Connection, *, before: UnixMs, over: int, after_id: int, batch: int
 ) -> tuple[list[int], int | None]:
-    """Ids among the `batch` after `after_id` that pruning takes, and the id to go on from. `over`: too many by so many."""
+    """Ids among the `batch` after `after_id` that pruning takes, and the id to go on from. `over`: so many too many."""
     rows = db.execute(
         "SELECT id, status IN ('done', 'halted', 'cancelled') AND held = 0, finished_at FROM jobs "
         "WHERE id > ? ORDER BY id LIMIT ?",
