@@ -20,6 +20,15 @@ SETTLED, LAPSED, CLOSED = "settled", "lapsed", "closed"
 """How an alert ends: what it told of is over, which is told as well; its time is over; a person says so."""
 
 _COLUMNS = "id, key, level, text, at, last_at, edge, times, closed_at, ending, end_text, delivered_at, owed"
+_FRESH = "(owed = 0 AND (ending <> 'settled' OR :now - last_at >= :fold))"
+_RAISE = f"""
+INSERT INTO alerts (at, last_at, key, level, text, lapses_at) VALUES (:now, :now, :key, :level, :text, :lapses_at)
+ON CONFLICT (key) DO UPDATE SET
+       edge = edge + {_FRESH}, times = iif({_FRESH}, 1, times + 1), at = iif({_FRESH}, excluded.at, at),
+       delivered_at = iif({_FRESH}, NULL, delivered_at), last_at = excluded.at, level = excluded.level,
+       text = excluded.text, lapses_at = excluded.lapses_at, owed = 1, closed_at = NULL, ending = NULL, end_text = NULL
+ WHERE closed_at IS NOT NULL
+"""  # noqa: S608 - our own constant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +76,8 @@ def raise_alert(
     `level`: as of an event. `lapses_at`: when it stops holding by itself; None: somebody closes it.
     `counted`: while it holds, the same once more is one more, with its text; otherwise it changes nothing.
     """
-    fresh = "(owed = 0 AND (ending <> 'settled' OR excluded.at - last_at >= :fold))"
-    raised = bool(
-        db.execute(
-            # The columns on the right are those of the row as it was.
-            "INSERT INTO alerts (at, last_at, key, level, text, lapses_at) "
-            "VALUES (:now, :now, :key, :level, :text, :lapses_at) ON CONFLICT (key) DO UPDATE SET "
-            f"edge = edge + {fresh}, times = iif({fresh}, 1, times + 1), at = iif({fresh}, excluded.at, at), "
-            f"delivered_at = iif({fresh}, NULL, delivered_at), owed = 1, last_at = excluded.at, "
-            "level = excluded.level, text = excluded.text, lapses_at = excluded.lapses_at, "
-            "closed_at = NULL, ending = NULL, end_text = NULL WHERE closed_at IS NOT NULL",
-            {"now": now, "key": key, "level": level, "text": text, "lapses_at": lapses_at, "fold": FOLD_MS},
-        ).rowcount
-    )
+    values = {"now": now, "key": key, "level": level, "text": text, "lapses_at": lapses_at, "fold": FOLD_MS}
+    raised = bool(db.execute(_RAISE, values).rowcount)
     if counted and not raised:
         db.execute(
             "UPDATE alerts SET times = times + 1, last_at = ?, text = ?, owed = 1 WHERE key = ?", (now, text, key)
@@ -87,9 +85,7 @@ def raise_alert(
     return raised
 
 
-def close(
-    db: sqlite3.Connection, *, key: str, now: UnixMs, ending: str = SETTLED, end_text: str | None = None
-) -> bool:
+def close(db: sqlite3.Connection, *, key: str, now: UnixMs, ending: str = SETTLED, end_text: str | None = None) -> bool:
     """What it tells of holds no more; False when there is no open one. It is still delivered if it was not yet."""
     return bool(
         db.execute(

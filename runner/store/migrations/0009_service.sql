@@ -185,7 +185,7 @@ CREATE TABLE addresses (
     took_at       INTEGER,                                -- when it last took a message
     failures      INTEGER NOT NULL DEFAULT 0,             -- in a row
     failing_since INTEGER,
-    next_at       INTEGER NOT NULL DEFAULT 0,
+    next_at       INTEGER,                                -- NULL: it does not fail
     last_error    TEXT
 ) STRICT, WITHOUT ROWID;
 
