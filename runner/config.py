@@ -160,6 +160,17 @@ class RunnerConfig:
     keep_finished_ms: int = 30 * 86_400_000
     keep_finished: int = 100_000
     """Finished rows older than the first or beyond the second are pruned; never dead or unsettled ones."""
+    keep_calls_ms: int = 90 * 86_400_000
+    """Settled calls older than this, of jobs that are gone, become part of a sum; the sums of days are kept for ever."""
+    keep_output_mb: int = 1_000
+    """Most that the files of what attempts printed take together. Those of unfinished and dead jobs all stay."""
+    log_mb: int = 60
+    """Most that the runner's log takes, its older files included."""
+    disk_low_mb: int | None = None
+    """Less free space than this on the home's volume parks the runner; 0: nothing does.
+
+    None: 200, or a tenth of a volume smaller than 2 GB.
+    """
 
     @property
     def end_within_s(self) -> int:
@@ -253,6 +264,18 @@ class UpstreamConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportConfig:
+    """What a report reckons with, and the file of the morning."""
+
+    hourly_rate: MicroUsd | None = None
+    """What an hour of the owner is worth; None: what a task earned is not reckoned."""
+    at: int | None = 6 * 60 + 30
+    """Minutes after midnight, by the clock of the home's zone, from which on the day's file is due; None: no file."""
+    keep: int = 60
+    """Files kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PriceConfig:
     """An owner's price of one model, USD per million tokens, over or beside the price list."""
 
@@ -285,3 +308,4 @@ class Config:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Every secret value that was resolved, for redaction."""
     alert_urls: tuple[str, ...] = field(default=(), repr=False)
+    report: ReportConfig = field(default_factory=ReportConfig)

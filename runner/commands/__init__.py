@@ -9,6 +9,7 @@ from runner.commands.base import who
 from runner.commands.brakes import BrakeActs
 from runner.commands.drafts import DraftActs
 from runner.commands.force import ForceActs, Forced, Targets, proof
+from runner.commands.incidents import IncidentActs
 from runner.commands.jobs import Bulk, JobActs
 from runner.commands.money import MoneyActs, Raised, WrittenOff
 from runner.commands.schedules import ScheduleActs
@@ -32,5 +33,5 @@ __all__ = [
 ]
 
 
-class Door(ForceActs, JobActs, BrakeActs, ScheduleActs, MoneyActs, DraftActs):
+class Door(ForceActs, JobActs, BrakeActs, ScheduleActs, MoneyActs, DraftActs, IncidentActs):
     """The write door of one home."""

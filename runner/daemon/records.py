@@ -9,6 +9,7 @@ from runner import schedule, spending, upkeep
 from runner.config import Config, TaskConfig
 from runner.gate.admission import CAP_GATES
 from runner.gate.call import policy_of
+from runner.report import gather
 from runner.store import controls, events, jobs, rate_turns, runners
 from runner.store.runners import Runner
 from runner.units import UnixMs, plural
@@ -43,6 +44,7 @@ def begin(
         {
             "timezone": config.zone.key,
             **spending.told(budget, tasks),
+            **gather.told(config.report, tasks),
             "caps": caps,
             "rate_window_ms": str(config.breaker.rate_window_ms),
             "workers": str(config.runner.workers),

@@ -14,6 +14,7 @@ from runner.config import BudgetConfig, Config
 from runner.errors import ConfigError
 from runner.settings import sections
 from runner.settings.lines import key_lines
+from runner.settings.report import read_report
 from runner.settings.secrets import Secrets, read_regular
 from runner.settings.service import read_service
 from runner.settings.table import Notes, Problem, SettingsError, Table
@@ -59,6 +60,7 @@ def _config(top: Table, home: Path, secrets: Secrets) -> Config:
     models = sections.read_models(top.table("models"), upstreams)
     prices = sections.read_prices(top.table("prices"))
     tasks = read_tasks(top.table("tasks"), home=home, zone=zone, models=models)
+    report = read_report(top.table("report"))
     alert_urls = sections.read_alerts(top.table("alerts"), secrets)
     top.close()
     return Config(
@@ -72,6 +74,7 @@ def _config(top: Table, home: Path, secrets: Secrets) -> Config:
         models=models,
         prices=prices,
         tasks=tasks,
+        report=report,
         # An alert URL written out in the open is a secret as well: the token of a webhook is its path.
         secrets=tuple(dict.fromkeys([*secrets.given, *alert_urls])),
         alert_urls=alert_urls,

@@ -13,16 +13,20 @@ from runner.listing import Found
 from runner.pace import HourSpend, Pace, PartSpend, Slice
 from runner.price_age import ListDate
 from runner.printed import Printed
+from runner.report.values import Report
 from runner.snapshot.board import BoardReads
 from runner.snapshot.jobs import JobReads
 from runner.snapshot.money import MoneyReads
+from runner.snapshot.report import ReportReads
 from runner.snapshot.told import ToldReads
 from runner.spending import CapView, HeldCall, Holds
 from runner.status import status_json
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker, BreakerState
 from runner.store.drafts import Draft, DraftState
+from runner.store.drills import Drill
 from runner.store.events import Event
+from runner.store.incidents import Incident, Note
 from runner.store.jobs import Job, JobStatus
 from runner.store.raises import Raise
 from runner.store.rate_pauses import RatePause
@@ -59,6 +63,7 @@ __all__ = [
     "DeadPage",
     "Draft",
     "DraftState",
+    "Drill",
     "Event",
     "Field",
     "Filter",
@@ -67,10 +72,12 @@ __all__ = [
     "HeldCall",
     "Holds",
     "HourSpend",
+    "Incident",
     "Job",
     "JobDetail",
     "JobStatus",
     "ListDate",
+    "Note",
     "Pace",
     "PartSpend",
     "Printed",
@@ -78,6 +85,7 @@ __all__ = [
     "RatePause",
     "Reader",
     "ReplayPlan",
+    "Report",
     "RunState",
     "Runner",
     "RunnerView",
@@ -96,5 +104,5 @@ __all__ = [
 ]
 
 
-class Reader(BoardReads, JobReads, MoneyReads, ToldReads):
+class Reader(BoardReads, JobReads, MoneyReads, ReportReads, ToldReads):
     """Reads one database. Use it from one thread at a time; it outlives a replaced file."""
