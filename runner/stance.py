@@ -46,7 +46,7 @@ class Stance:
             self._pool.cut_all(Cut.STOP, at_once=self._switch.without_grace)
         state = RunState.DRAINING if self._pool.running or ending else RunState.PARKED
         if state is not self._state or seq != self._seq:
-            self.move(state, "stop")
+            self.move(state, self._switch.word)
 
     def move(self, state: RunState, reason: str | None) -> None:
         """Take a state, and say so."""

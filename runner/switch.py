@@ -20,14 +20,17 @@ class StopSwitch:
         self._home = home
         self.by_environment = environ.get("AFK_STOP", "") not in ("", "0")
         """Only a restart in another environment lifts it."""
-        self._outside = self.outside()
+        self._outside = self._by_hand()
         self.row = _OFF
         """The control row as it was last read."""
         self._faults: dict[str, str] = {}
+        self._parked: dict[str, str] = {}
+        self._held: str | None = None
+        """Why the first of those holds everything back; asked by any thread."""
 
     def look(self) -> None:
         """See what there is outside the database."""
-        self._outside = self.outside()
+        self._outside = self._by_hand()
 
     def read(self, db: sqlite3.Connection) -> None:
         """See the control row."""
@@ -47,15 +50,35 @@ class StopSwitch:
         """It can be written again."""
         self._faults.pop("written", None)
 
+    def park(self, word: str, text: str) -> bool:
+        """Hold everything back for a reason of our own, such as `disk`, until `unpark`; True when that is news."""
+        news = word not in self._parked
+        self._parked[word] = text
+        self._held = next(iter(self._parked.values()))
+        return news
+
+    def unpark(self, word: str) -> bool:
+        """That reason is gone; True when it held."""
+        held = self._parked.pop(word, None) is not None
+        self._held = next(iter(self._parked.values()), None)
+        return held
+
+    @property
+    def word(self) -> str:
+        """What to call the reason for which we are parked: `stop`, or the word of a reason of our own."""
+        if self._outside is not None or self.row.is_set or self._faults:
+            return "stop"
+        return next(iter(self._parked), "stop")
+
     @property
     def fault(self) -> str | None:
-        """What is wrong with the database, if anything is."""
-        return next(iter(self._faults.values()), None)
+        """Why we hold back although nobody said stop: what is wrong with the database, or a reason of our own."""
+        return next(iter(self._faults.values()), None) or self._held
 
     @property
     def is_set(self) -> bool:
         """As of the last look."""
-        return self._outside is not None or self.row.is_set or bool(self._faults)
+        return self._outside is not None or self.row.is_set or bool(self._faults) or bool(self._parked)
 
     @property
     def without_grace(self) -> bool:
@@ -64,6 +87,9 @@ class StopSwitch:
 
     def outside(self) -> str | None:
         """Why nothing may start, as far as can be told without the database, looked up now. Any thread may ask."""
+        return self._by_hand() or self._held
+
+    def _by_hand(self) -> str | None:
         if self._home.stop_set():
             return "a STOP file"
         return "AFK_STOP in the environment" if self.by_environment else None
