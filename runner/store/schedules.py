@@ -154,7 +154,10 @@ def settled_since(db: sqlite3.Connection, name: str, due_at: UnixMs) -> set[Unix
 
 def open_slots(db: sqlite3.Connection, name: str) -> list[tuple[UnixMs, str]]:
     """Due time and job key of the slots whose job was not over when it was last looked at, in order."""
-    rows = db.execute("SELECT due_at, job_key FROM slots WHERE schedule = ? AND open = 1 ORDER BY due_at", (name,))
+    rows = db.execute(  # by name, as SQLite prefers the key of the table, under which there may be 170,000
+        "SELECT due_at, job_key FROM slots INDEXED BY slots_open WHERE schedule = ? AND open = 1 ORDER BY due_at",
+        (name,),
+    )
     return [(UnixMs(row[0]), row[1]) for row in rows]
 
 

@@ -562,6 +562,28 @@ def test_words_for_a_commands_environment_are_plain(home: Path) -> None:
         'every = "5m"\ntimezone = "Mars/Base"',
         'every = "5m"\ntimezone = "../../etc/passwd"',
         'every = "5m"\ncatch_up = "some"',
+        'every = "5m"\ncatch_up_limit = 3',
+        'every = "5m"\ncatch_up = "latest"\ncatch_up_limit = 3',
+        'every = "5m"\ncatch_up = "all"\ncatch_up_limit = 0',
+        'every = "5m"\ncatch_up = "all"\ncatch_up_limit = 101',
+        'every = "5m"\nmax_lateness = "59s"',
+        'every = "5m"\nmax_lateness = 5',
+        'every = "5m"\ncatch_up = "none"\nmax_lateness = "5m"',
+        'every = "5m"\noverlap = 0',
+        'every = "5m"\noverlap = 101',
+        'every = "5m"\nhours = "8-20"',
+        'every = "5m"\nhours = "08:00-08:00"',
+        'every = "5m"\nhours = "08:60-20:00"',
+        'every = "5m"\nhours = "24:00-20:00"',
+        'every = "5m"\nhours = "08:00-24:01"',
+        'every = "5m"\nhours = ["08:00-20:00"]',
+        'at = "2027-01-01T06:00"\nhours = "08:00-20:00"',
+        'schedule = "0 6 * * *"\nhours = "08:00-20:00"',
+        'every = "1d"\ntimezone = "UTC"\nhours = "08:00-20:00"',
+        'timezone = "UTC"',
+        'catch_up = "none"',
+        "overlap = 2",
+        'hours = "08:00-20:00"',
         'every = "5m"\nschedule = "0 6 * * *"',
         'every = "5m"\nat = "2027-01-01T06:00"',
     ],
@@ -570,7 +592,39 @@ def test_a_schedule_that_cannot_be_kept_is_refused(home: Path, line: str) -> Non
     """Cron lines that are none or never come due, spans under a second, unknown zones, two schedules in one."""
     (first, *_) = refusals(home, REQUIRED + COMMAND + line)
 
-    assert first.startswith((f"{LINE + 3}: ", f"{LINE + 4}: "))
+    assert first.startswith(tuple(f"{LINE + number}: " for number in (3, 4, 5)))
+
+
+def test_what_holds_of_a_schedules_slots_is_read(home: Path) -> None:
+    """Each policy, and what is meant where nothing is said."""
+    said = """every = "5m"
+        catch_up = "all"
+        catch_up_limit = 24
+        max_lateness = "1h30m"
+        overlap = 2
+        hours = "22:00-06:30"
+        """
+    own = read(home, REQUIRED + COMMAND + said).tasks["a"].schedule
+    bare = read(home, REQUIRED + COMMAND + 'every = "5m"').tasks["a"].schedule
+
+    assert own is not None
+    assert bare is not None
+    assert own.policy == "hours 22:00-06:30, catch-up all of 24, at most 1h 30m late, 2 at a time"
+    assert (own.catch_up_limit, own.max_lateness_ms, own.overlap, str(own.hours)) == (24, 5_400_000, 2, "22:00-06:30")
+    assert (bare.catch_up, bare.max_lateness_ms, bare.overlap, bare.hours, bare.policy) == ("latest", None, 1, None, "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'schedule = "0 6-9 * * *"\nhours = "09:00-10:00"',
+        'every = "1s"\nhours = "23:59-24:00"',
+        'every = "1d"\ntimezone = "Asia/Tokyo"\nhours = "09:00-09:01"',
+        'every = "25h"\nhours = "03:00-03:30"',
+    ],
+)
+def test_hours_that_some_due_time_meets_are_taken(home: Path, line: str) -> None:
+    assert read(home, REQUIRED + COMMAND + line).tasks["a"].schedule is not None
 
 
 def test_a_schedule_has_its_own_zone_or_the_homes(home: Path) -> None:
