@@ -19,7 +19,7 @@ from pathlib import Path
 from runner.errors import ConfigError
 from runner.units import UnixMs
 
-_FOLDERS = ("tasks", "inputs", "outputs", "logs", "logs/attempts", "work")
+_FOLDERS = ("tasks", "inputs", "outputs", "logs", "logs/attempts", "work", "reports")
 _FILES = (
     *("afk.toml", ".env", "STOP", "runner.lock", "guard.lock", "runner.fifo", "heartbeat"),
     *("agent.db", "agent.db-wal", "agent.db-shm", "agent.db-journal", "agent.db-turn-a", "agent.db-turn-b"),
@@ -87,6 +87,11 @@ class Home:
     def attempt_file(self, job_id: int, n: int) -> Path:
         """What the job's n-th start printed."""
         return self.attempts / f"{job_id}-{n}.log"
+
+    @property
+    def reports(self) -> Path:
+        """One Markdown file a morning."""
+        return self.root / "reports"
 
     @property
     def work(self) -> Path:

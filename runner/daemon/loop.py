@@ -153,6 +153,7 @@ class Loop:
     async def _upkeep_round(self) -> None:
         with suppress(StoreError):
             await self._parts.upkeep.round(idle=not self._parts.pool.running)
+            await self._parts.morning.look()
 
     def _drift(self) -> int:
         return self._parts.clock.now() - int(time.monotonic() * 1000)

@@ -29,6 +29,7 @@ from runner.gate.server import Gate
 from runner.gate.upstreams import Upstreams
 from runner.home import Home
 from runner.log import LogFile
+from runner.morning import Morning
 from runner.redact import Redactor
 from runner.stance import Stance
 from runner.store import events, runners
@@ -60,6 +61,7 @@ class Parts:
     stance: Stance
     dealer: Dealer
     upkeep: Upkeep
+    morning: Morning
     heart: Heart
     pokes: Pokes
 
@@ -211,6 +213,9 @@ class Parts:
             database=self.home.db,
             outputs=self.home.attempts,
             clock=self.clock,
+        )
+        self.morning = Morning(
+            self.home, self.config.report, zone=self.config.zone, writer=self.writer, clock=self.clock
         )
 
     # --- closing ----------------------------------------------------------------------------------------------------

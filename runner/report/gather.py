@@ -179,7 +179,7 @@ def _tasks(
     told_rate = settings.get("report_rate", "")
     rate = MicroUsd(int(told_rate)) if told_rate.isdigit() else None
     rows = [
-        TaskRow(task=task, **jobs[task], cost=MicroUsd(cost[task]), hours_saved=hours.get(task), rate=rate)  # type: ignore[arg-type]
+        TaskRow(task=task, **jobs[task], cost=MicroUsd(cost[task]), hours_saved=hours.get(task), rate=rate)
         for task in {*jobs, *(task for task, amount in cost.items() if amount)}
     ]
     return tuple(sorted(rows, key=lambda row: (-row.cost, -row.done, row.task)))

@@ -66,7 +66,7 @@ def lines(report: Report) -> Iterator[str]:
     if not report.skipped:
         yield "no slot"
     yield from _heading("WHAT HAPPENED")
-    yield ", ".join(happened_words(report)) or "nothing but work"
+    yield ", ".join(happened_words(report)) or "nothing of note"
     for event in report.story:
         yield f"{report.wall(event.at)}  {event.event:<14}  {one_line(event.text, WIDE)}"
     if report.story_cut:

@@ -93,7 +93,7 @@ def _lines(report: Report) -> Iterator[str]:
     if not report.skipped:
         yield "No slot."
     yield from _heading("What happened")
-    yield f"{', '.join(happened_words(report)) or 'Nothing but work'}."
+    yield f"{', '.join(happened_words(report)) or 'Nothing of note'}."
     if report.story:
         yield ""
     for event in report.story:

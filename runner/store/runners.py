@@ -100,6 +100,11 @@ def latest(db: sqlite3.Connection) -> Runner | None:
     return runner_of(row) if row else None
 
 
+def first_started(db: sqlite3.Connection) -> UnixMs | None:
+    """When the oldest was started that is still known; None: there was never one."""
+    return db.execute("SELECT min(started_at) FROM runners").fetchone()[0]  # type: ignore[no-any-return]
+
+
 def present(db: sqlite3.Connection) -> list[Runner]:
     """Runners that did not say goodbye, those that stand by first; whether they live is for the system to say."""
     rows = db.execute(
