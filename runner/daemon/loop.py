@@ -7,21 +7,20 @@ import sqlite3
 import time
 from contextlib import suppress
 
+from runner.clocks import ClockWatch, Jump
+from runner.daemon import records
 from runner.daemon.heart import BEAT_S
 from runner.daemon.parts import CLOSE_S, Parts
 from runner.daemon.signals import Signals
 from runner.errors import RunnerError, StoreError
 from runner.store import events, jobs
 from runner.store.runners import RunState
-from runner.units import duration
 from runner.work.outcome import Cut
 
 TICK_S = 0.25
 POKES_S = 0.02
 """Between two ticks that somebody's commits ask for: a burst of them costs one tick."""
 UPKEEP_S = 60.0
-JUMP_MS = 15_000
-"""Wall and monotonic clock further apart than before by this: the machine slept or the clock was set."""
 
 
 class Loop:
@@ -41,6 +40,7 @@ class Loop:
         parts = self._parts
         parts.pokes.listen(self._poked)
         await parts.dealer.deal_all()
+        await parts.room.look()
         parts.stance.move(RunState.RUNNING, None)
         parts.stance.obey(ending=False)
         parts.pool.start()
@@ -54,19 +54,19 @@ class Loop:
     async def _turn(self) -> None:
         parts = self._parts
         last_beat = last_upkeep = time.monotonic()
-        drift = self._drift()
+        clocks = ClockWatch(parts.clock)
         while not self._signals.asked.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._signals.asked.wait(), TICK_S)
             self._tick()
             now = time.monotonic()
-            if abs(self._drift() - drift) > JUMP_MS:
-                jumped = self._drift() - drift
-                drift = self._drift()
-                parts.errand(self._jumped(jumped))
+            jump = clocks.look()
+            if jump is not None:
+                parts.errand(self._jumped(jump))
             if now - last_beat >= BEAT_S:
                 last_beat = now
                 parts.errand(parts.heart.beat())
+                parts.errand(self._look_around())
             if now - last_upkeep >= UPKEEP_S:
                 last_upkeep = now
                 parts.errand(self._upkeep_round())
@@ -105,6 +105,7 @@ class Loop:
         parts.pool.look()
         self._look_at_guard()
         parts.dealer.look()
+        parts.deliverer.look()
         try:
             if parts.watch.changed():
                 self._changed()
@@ -132,6 +133,7 @@ class Loop:
         reader = parts.watch.reader
         parts.switch.read(reader)
         parts.watch.copy_events()
+        parts.deliverer.stir(reader)
         if parts.pool.running:
             asked = jobs.cancel_requests(reader, runner=parts.me.id)
             if asked:
@@ -150,20 +152,25 @@ class Loop:
 
     # --- every few seconds ------------------------------------------------------------------------------------------
 
+    async def _look_around(self) -> None:
+        await self._parts.room.look()
+        with suppress(StoreError):
+            await self._parts.upkeep.shorten()
+
     async def _upkeep_round(self) -> None:
         with suppress(StoreError):
-            await self._parts.upkeep.round(idle=not self._parts.pool.running)
+            await self._parts.upkeep.round()
             await self._parts.morning.look()
+        await self._parts.dealer.check()
 
-    def _drift(self) -> int:
-        return self._parts.clock.now() - int(time.monotonic() * 1000)
-
-    async def _jumped(self, by_ms: int) -> None:
-        """The machine slept or its clock was set: timers ran on another clock."""
+    async def _jumped(self, jump: Jump) -> None:
+        """The machine slept or its clock was set: timers ran on another clock, and connections may be dead."""
         parts = self._parts
-        await parts.dealer.wake()
-        text = f"the clock jumped by {'-' if by_ms < 0 else ''}{duration(abs(by_ms))}: a sleep, or it was set"
+        if jump.slept:
+            parts.waking.begin(jump.slept_ms or jump.by_ms)
+            parts.errand(parts.upstreams.renew())
         with suppress(StoreError):
-            await parts.writer.write(
-                lambda db: events.record(db, now=parts.clock.now(), level=events.WARN, event="clock.jump", text=text)
-            )
+            await parts.writer.write(lambda db: records.jumped(db, jump, now=parts.clock.now()))
+        await parts.dealer.wake()
+        await parts.waking.network()
+        parts.pool.pump()

@@ -16,6 +16,7 @@ from runner.config import Config, TaskConfig
 from runner.daemon import records
 from runner.daemon.heart import Heart
 from runner.daemon.pokes import Pokes
+from runner.daemon.room import Room
 from runner.dealing import Dealer
 from runner.errors import StoreError
 from runner.gate.book import Book
@@ -30,6 +31,7 @@ from runner.gate.upstreams import Upstreams
 from runner.home import Home
 from runner.log import LogFile
 from runner.morning import Morning
+from runner.notify.deliverer import Deliverer
 from runner.redact import Redactor
 from runner.stance import Stance
 from runner.store import events, runners
@@ -39,6 +41,7 @@ from runner.store.writer import Writer
 from runner.switch import StopSwitch
 from runner.units import Clock, plural
 from runner.upkeep import Upkeep
+from runner.waking import Waking
 from runner.watch import Watch
 from runner.work.guard_process import GuardProcess
 from runner.work.pool import Pool
@@ -59,8 +62,11 @@ class Parts:
     gate: Gate
     pool: Pool
     stance: Stance
+    deliverer: Deliverer
+    waking: Waking
     dealer: Dealer
     upkeep: Upkeep
+    room: Room
     morning: Morning
     heart: Heart
     pokes: Pokes
@@ -123,7 +129,9 @@ class Parts:
     async def _open_records(self) -> None:
         """Log, database and guard: from here on the home is ours, and nothing of the last runner lives."""
         try:
-            self.log = LogFile(self.home.logs, self._redact)
+            self.log = LogFile(
+                self.home.logs, self._redact, most_bytes=self.config.runner.log_mb * 1_000_000
+            )
         except OSError as error:
             raise StoreError(f"{self.home.logs} cannot be written: {error.strerror}") from error
         await self.writer.write(lambda db: runners.announce(db, self.me))
@@ -141,6 +149,17 @@ class Parts:
                 now=self.clock.now(),
             )
         )
+
+        self.deliverer = Deliverer(
+            self.config.alert_urls,
+            writer=self.writer,
+            guard=self.guard.tell,
+            redactor=self._redact,
+            home=self.home.root,
+            host=self.me.host,
+            clock=self.clock,
+        )
+        self._closers.append(self.deliverer.close)
 
     async def _open_gate(self) -> None:
         self.passes = Passes()
@@ -200,6 +219,7 @@ class Parts:
         self.stance = Stance(
             switch=self.switch, pool=self.pool, grace_ms=self.config.runner.stop_grace_ms, tell=self._tell_state
         )
+        self.waking = Waking(self.config.upstreams, told=self.stance.note)
         self.dealer = Dealer(
             self.tasks,
             writer=self.writer,
@@ -212,6 +232,14 @@ class Parts:
             config=self.config,
             database=self.home.db,
             outputs=self.home.attempts,
+            clock=self.clock,
+        )
+        self.room = Room(
+            self.home,
+            low_mb=self.config.runner.disk_low_mb,
+            switch=self.switch,
+            writer=self.writer,
+            remark=self.remark,
             clock=self.clock,
         )
         self.morning = Morning(
@@ -264,7 +292,8 @@ class Parts:
 
     def _may_claim(self) -> bool:
         """Whether anything may start, as far as can be told without the database. Any thread may ask."""
-        return not self._ending.is_set() and self.switch.outside() is None
+        awaits_network = hasattr(self, "waking") and self.waking.holds
+        return not self._ending.is_set() and self.switch.outside() is None and not awaits_network
 
     def _tell_state(self, state: RunState, reason: str | None, seq: int) -> None:
         async def tell() -> None:

@@ -32,6 +32,10 @@ def read_runner(table: Table) -> RunnerConfig:
         recycle_after=table.count("recycle_after", 1),
         keep_finished_ms=table.span("keep_finished_for", 0, 3_650 * DAY_MS),
         keep_finished=table.count("keep_finished", 0),
+        keep_calls_ms=table.span("keep_calls_for", 2 * DAY_MS, 3_650 * DAY_MS),
+        keep_output_mb=table.count("keep_output_mb", 0),
+        log_mb=table.count("log_mb", 1, 1_000_000),
+        disk_low_mb=table.count("disk_low_mb", 0),
     )
     table.close()
     return RunnerConfig(**fields)

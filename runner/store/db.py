@@ -35,6 +35,9 @@ APPLICATION_ID = 0x41464B31
 WRITE_WAIT_S = 5.0
 """How long a write waits for its turn; after it the database counts as unusable, and the gate refuses."""
 
+READERS_WAIT_S = 0.02
+"""How long cutting the log short waits for those who read in it. The next try comes soon."""
+
 MISSING = "there is no database at {path}: was it moved? put it back; `afk-runner init` makes a new and empty one"
 """An empty one has forgotten every job and what today has cost, so nothing but `init` makes it."""
 
@@ -206,8 +209,12 @@ class Database:
             os.close(fd)
 
     def checkpoint(self, *, truncate: bool) -> None:
-        """Move the log into the file, in its turn. Does what it can; a reader in the way only leaves work for later."""
+        """Move the log into the file, in its turn. Does what it can; a reader in the way only leaves work for later.
+
+        With `truncate` it waits for readers, and whoever wants to write for it: a moment, and no longer.
+        """
         mode = "TRUNCATE" if truncate else "PASSIVE"
+        self._set_wait(READERS_WAIT_S)
         if self._turnstile is None:
             self.connection.execute(f"PRAGMA wal_checkpoint({mode})")
             return
