@@ -29,7 +29,7 @@ class Supervisor(StrEnum):
 def register(app: typer.Typer) -> None:
     app.command(epilog=example("afk-runner init --home ~/.afk"))(init)
     app.command(epilog=example("afk-runner demo", "afk-runner demo --headless"))(demo)
-    app.command(epilog=example("afk-runner doctor", "afk-runner doctor --json"))(doctor)
+    app.command(epilog=example("afk-runner doctor", "afk-runner doctor --offline --json"))(doctor)
     app.command(epilog=example("afk-runner run", "afk-runner run --once"))(run)
     app.command(epilog=example("afk-runner version"))(version)
 
@@ -71,24 +71,29 @@ def demo(
     raise typer.Exit(run_demo(home, headless=headless, say=say))
 
 
-def doctor(home: HomeDir = None, as_json: AsJson = False) -> None:
+def doctor(
+    home: HomeDir = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no upstream.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Check whether all is well set up.
 
-    Looks at configuration, database, tasks, prices and runner; each line says how to mend what it found.
+    Looks at home, program, configuration, secrets, database, tasks, agents, prices, clock, disk, service, alerts and
+    runner, and asks each upstream for its list of models, which costs nothing. Each line says how to mend what it found.
 
     Exit code 1 when a line says fail, 78 when the configuration is refused.
     """
     from runner.doctor import Level, examine  # noqa: PLC0415
 
-    findings = examine(find_home(home), environ=os.environ)
+    findings = examine(find_home(home), environ=os.environ, offline=offline)
     if as_json:
         ok = all(finding.level is not Level.FAIL for finding in findings)
         say_json({"ok": ok, "checks": [finding.document() for finding in findings]})
     else:
         for finding in findings:
-            say(f"{finding.level:<4}  {finding.name:<8}  {finding.text}")
+            say(f"{finding.level:<4}  {finding.name:<9}  {finding.text}")
             if finding.mend:
-                say(f"{'':14}  mend: {finding.mend}")
+                say(f"{'':15}  mend: {finding.mend}")
     failed = {finding.name for finding in findings if finding.level is Level.FAIL}
     if failed:
         raise typer.Exit(Exit.CONFIG if failed & {"home", "config"} else Exit.REFUSED)

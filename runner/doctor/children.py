@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,13 @@ from runner.work import agents, confine
 
 VERSION_S = 10.0
 """How long an agent is asked for its version."""
+TRIED = {"claude": (2, 1, 197), "codex": (0, 169, 0), "opencode": (1, 18, 33)}
+"""With these versions it was seen that every call of theirs comes to the gate; `make test-agents` runs them."""
+NEWER = {
+    "claude": "npm install -g @anthropic-ai/claude-code@latest",
+    "codex": "npm install -g @openai/codex@latest",
+    "opencode": "npm install -g opencode-ai@latest",
+}
 
 
 def children(tasks: Mapping[str, TaskConfig]) -> Iterator[Finding]:
@@ -56,12 +64,26 @@ def _agents(commands: list[TaskConfig]) -> Iterator[Finding]:
         if said is None:
             continue
         if agent in agents.KNOWN:
-            yield Finding(level=Level.OK, name="agents", text=f"{path} ({said}): {agents.KNOWN[agent]}")
+            yield _known(path, agent, said)
         else:
             used = agent in started.values()
             mend = "name an agent that speaks the Anthropic or the OpenAI wire" if used else None
             level = Level.WARN if used else Level.OK
             yield Finding(level=level, name="agents", text=f"{path} ({said}): {agents.UNSERVED[agent]}", mend=mend)
+
+
+def _known(path: str, agent: str, said: str) -> Finding:
+    """An agent that can be led to the gate; one older than the one that was tried may go its own way."""
+    text = f"{path} ({said}): {agents.KNOWN[agent]}"
+    tried = TRIED.get(agent)
+    number = re.search(r"\d+(?:\.\d+)+", said)
+    if tried is None:
+        return Finding(level=Level.OK, name="agents", text=text)
+    seen = ".".join(map(str, tried))
+    if number is None or tuple(map(int, number[0].split("."))) < tried:
+        text = f"{text}; that was seen with {seen}, and of an older one nobody knows"
+        return Finding(level=Level.WARN, name="agents", text=text, mend=NEWER[agent])
+    return Finding(level=Level.OK, name="agents", text=f"{text}; seen with {seen}")
 
 
 def _version(path: str) -> str | None:

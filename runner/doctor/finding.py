@@ -21,7 +21,7 @@ class Finding:
 
     level: Level
     name: str
-    """`home`, `config`, `database`, `tasks`, `agents`, `confine`, `prices`, `runner`, `stop`, `disk`."""
+    """The matter in one word, such as `home`, `upstream` or `clock`; RUNBOOK lists them."""
     text: str
     mend: str | None = None
     """What to do about it; None: nothing needs to be done, or the text says it."""
@@ -29,3 +29,18 @@ class Finding:
     def document(self) -> dict[str, Any]:
         """As `doctor --json` carries it."""
         return {"name": self.name, "level": self.level.value, "text": self.text, "mend": self.mend}
+
+
+def ok(name: str, text: str) -> Finding:
+    """All is well with it."""
+    return Finding(level=Level.OK, name=name, text=text)
+
+
+def warn(name: str, text: str, mend: str | None = None) -> Finding:
+    """It works, and a person should know."""
+    return Finding(level=Level.WARN, name=name, text=text, mend=mend)
+
+
+def fail(name: str, text: str, mend: str | None = None) -> Finding:
+    """It does not work, or not for long."""
+    return Finding(level=Level.FAIL, name=name, text=text, mend=mend)

@@ -56,6 +56,8 @@ class Outgoing:
     """Takes out the key of the upstream."""
     sent: bool = False
     """Bytes of it may have reached the upstream."""
+    sleeps: int = 0
+    """Sleeps of this machine that were noticed before it was made ready."""
 
     def without_key(self, answer: bytes) -> bytes:
         """A whole answer of the upstream as a client, or a row, may hold it: some quote the key they refuse."""
@@ -98,7 +100,7 @@ class _Offline:
             yield httpx.Response(200, json=message).content
 
 
-def _base(upstream: UpstreamConfig) -> str:
+def base_url(upstream: UpstreamConfig) -> str:
     """Where its endpoints begin. People write it with and without the version.
 
     On the OpenAI wire a path of any other kind is taken as it is, as the vendor's own clients take a base URL.
@@ -108,18 +110,31 @@ def _base(upstream: UpstreamConfig) -> str:
     return upstream.url.removesuffix("/v1") + "/v1"
 
 
+def _client() -> httpx.AsyncClient:
+    # No proxy and no netrc of whoever started us; a redirect must not carry a key elsewhere.
+    return httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=httpx.Limits(max_connections=256))
+
+
 class Upstreams:
     """All upstreams of a configuration, over one pool of connections."""
 
-    def __init__(self, upstreams: Mapping[str, UpstreamConfig], models: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        upstreams: Mapping[str, UpstreamConfig],
+        models: Mapping[str, str],
+        *,
+        awaits_network: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`awaits_network`: whether this machine woke a moment ago and its network did not come back yet."""
+        self._awaits_network = awaits_network
         self._upstreams = upstreams
         self._models = models
         self._redactors = {name: Redactor((upstream.key or "",)) for name, upstream in upstreams.items()}
-        # No proxy and no netrc of whoever started us; a redirect must not carry a key elsewhere.
-        self._client = httpx.AsyncClient(
-            trust_env=False, follow_redirects=False, limits=httpx.Limits(max_connections=256)
-        )
-        self._locals = LocalModels(self._client)
+        self._far = _client()
+        self._near = _client()
+        """Upstreams on this machine, whose connections outlive its sleep."""
+        self._sleeps = 0
+        self._locals = LocalModels(self._near)
 
     def serving(self, model: str) -> UpstreamConfig | None:
         """The upstream a model id is routed to: the longest match wins; None when nothing matches."""
@@ -156,13 +171,14 @@ class Upstreams:
         if upstream.key is not None:
             name, word = (b"x-api-key", "") if upstream.wire == "anthropic" else (b"authorization", "Bearer ")
             up[name] = f"{word}{upstream.key}".encode()
-        url = _base(upstream) + path + ("?beta=true" if "beta=true" in query.split("&") else "")
+        url = base_url(upstream) + path + ("?beta=true" if "beta=true" in query.split("&") else "")
         timeout = httpx.Timeout(upstream.timeout_ms / 1000, connect=CONNECT_S)
         return Outgoing(
             upstream=upstream,
             body=body,
             redact=self._redactors[upstream.name],
-            request=self._client.build_request("POST", url, content=content, headers=up, timeout=timeout),
+            request=self._far.build_request("POST", url, content=content, headers=up, timeout=timeout),
+            sleeps=self._sleeps,
         )
 
     @asynccontextmanager
@@ -183,7 +199,8 @@ class Upstreams:
                 call.sent = True
 
         call.request.extensions = {**call.request.extensions, "trace": trace}
-        response = await self._client.send(call.request, stream=True)
+        client = self._near if call.upstream.local else self._far
+        response = await client.send(call.request, stream=True)
         try:
             yield _Http(response, call.redact)
         finally:
@@ -193,6 +210,17 @@ class Upstreams:
         """Why a model of a local upstream is not free after all; None: nothing says so."""
         return await self._locals.forwarded(upstream, model, last_look=last_look)
 
+    async def renew(self) -> None:
+        """The machine slept. Connections to other ones may be dead without a word: calls on them break now."""
+        self._sleeps += 1
+        asleep, self._far = self._far, _client()
+        await asleep.aclose()
+
+    def slept_over(self, call: Outgoing) -> bool:
+        """Whether the machine slept while a call was on its way to another one, or woke right before."""
+        return not call.upstream.local and (call.sleeps != self._sleeps or self._awaits_network())
+
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        await self._far.aclose()
+        await self._near.aclose()

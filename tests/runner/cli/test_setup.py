@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from runner import doctor
 from runner.cli.setup import local_zone
+from runner.doctor.database import sqlite_says
+from runner.doctor.finding import Level
+from runner.doctor.look import Look
+from runner.doctor.state import health
 from runner.errors import Exit
 from runner.home import Home
 from runner.settings import load
@@ -62,7 +65,7 @@ def test_the_zone_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_doctor_is_content_with_a_new_home(afk: Afk) -> None:
-    answer = afk("doctor", "--json")
+    answer = afk("doctor", "--offline", "--json")
 
     assert answer.code == 0
     assert answer.json["ok"] is True
@@ -76,7 +79,7 @@ def test_doctor_is_content_with_a_new_home(afk: Afk) -> None:
 def test_doctor_names_file_and_line_of_every_problem(afk: Afk, home: Home) -> None:
     home.config.write_text(home.config.read_text() + "[runner]\nworkrs = 3\n[retry]\nbase = 5\n")
 
-    answer = afk("doctor", "--json")
+    answer = afk("doctor", "--offline", "--json")
 
     assert answer.code == Exit.CONFIG
     texts = [check["text"] for check in answer.json["checks"] if check["name"] == "config"]
@@ -88,13 +91,13 @@ def test_doctor_names_file_and_line_of_every_problem(afk: Afk, home: Home) -> No
 def test_doctor_goes_on_behind_a_refused_configuration(afk: Afk, home: Home) -> None:
     home.config.write_text("nonsense")
 
-    assert "database" in checks(afk("doctor", "--json"))
+    assert "database" in checks(afk("doctor", "--offline", "--json"))
 
 
 def test_doctor_says_how_to_mend_an_open_home(afk: Afk, home: Home) -> None:
     home.root.chmod(0o777)
 
-    answer = afk("doctor")
+    answer = afk("doctor", "--offline")
 
     assert answer.code == Exit.CONFIG
     assert f"mend: chmod 700 {home.root}" in answer.out
@@ -104,12 +107,12 @@ def test_a_missing_key_is_mended_in_env_and_an_open_env_comes_first(afk: Afk, ho
     """The line that names the key is sound: what is missing stands in another file, or that file was not read."""
     home.config.write_text(f'{SETTINGS}[upstreams.a]\nurl = "https://a.example"\nkey = "env:SOME_KEY"\n')
 
-    assert checks(afk("doctor", "--json"))["config"]["mend"] == (
+    assert checks(afk("doctor", "--offline", "--json"))["config"]["mend"] == (
         f"printf '\\nSOME_KEY=%s\\n' 'the secret' >> {home.env} && chmod 600 {home.env}"
     )
     home.env.write_text("SOME_KEY=x\n")
     home.env.chmod(0o644)
-    mends = [line for line in afk("doctor").out.splitlines() if "mend: " in line]
+    mends = [line for line in afk("doctor", "--offline").out.splitlines() if "mend: " in line]
     assert mends[0].endswith(f"mend: chmod 600 {home.env}")
     assert mends[1].endswith(f"mend: what is said of {home.env} comes first")
 
@@ -119,14 +122,14 @@ def test_doctor_says_how_to_close_an_open_env_file(afk: Afk, home: Home) -> None
     home.env.write_text("KEY=value\n")
     home.env.chmod(0o644)
 
-    answer = afk("doctor", "--json")
+    answer = afk("doctor", "--offline", "--json")
 
     assert answer.code == Exit.CONFIG
     assert checks(answer)["config"]["mend"] == f"chmod 600 {home.env}"
 
 
 def test_doctor_says_how_old_the_prices_are(afk: Afk) -> None:
-    assert any("genai-prices" in check["text"] for check in afk("doctor", "--json").json["checks"])
+    assert any("genai-prices" in check["text"] for check in afk("doctor", "--offline", "--json").json["checks"])
 
 
 def test_doctor_finds_a_damaged_database(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
@@ -138,7 +141,7 @@ def test_doctor_finds_a_damaged_database(afk: Afk, home: Home, db: sqlite3.Conne
         file.seek(-4096, 2)
         file.write(b"\xff" * 4096)
 
-    answer = afk("doctor", "--json")
+    answer = afk("doctor", "--offline", "--json")
 
     assert answer.code == Exit.REFUSED
     assert checks(answer)["database"]["level"] == "fail"
@@ -149,7 +152,7 @@ def test_doctor_misses_a_price(afk: Afk, home: Home) -> None:
     task = '[tasks.dear]\nkind = "prompt"\nmodel = "house-1"\nprompt = "p"\n'
     home.config.write_text(home.config.read_text() + house + task)
 
-    answer = afk("doctor", "--json")
+    answer = afk("doctor", "--offline", "--json")
 
     assert answer.code == Exit.REFUSED
     told = {check["text"]: check["level"] for check in answer.json["checks"] if check["name"] == "prices"}
@@ -160,7 +163,7 @@ def test_doctor_names_a_task_file_that_does_not_load(afk: Afk, home: Home) -> No
     (home.tasks / "good.py").write_text("from runner import task\n@task('ok')\ndef ok(ctx, payload): return 1\n")
     (home.tasks / "bad.py").write_text("import nothing_of_that_name\n")
 
-    answer = afk("doctor", "--json")
+    answer = afk("doctor", "--offline", "--json")
 
     assert answer.code == Exit.REFUSED
     assert "bad.py:1: ModuleNotFoundError" in checks(answer)["tasks"]["text"]
@@ -186,7 +189,7 @@ def test_a_python_task_is_found_for_enqueue(afk: Afk, home: Home) -> None:
     ],
 )
 def test_doctor_knows_which_sqlite_has_the_bug(version: tuple[int, ...], bug: bool) -> None:
-    assert ("WAL-reset bug" in doctor._sqlite_says(version)) is bug
+    assert ("WAL-reset bug" in sqlite_says(version)) is bug
 
 
 @pytest.mark.parametrize("verb", ["status", "init"])
@@ -211,13 +214,14 @@ def test_version_speaks_to_programs(afk: Afk) -> None:
     assert told.keys() == {"version", "python", "sqlite", "system"}
 
 
-def test_doctor_warns_of_alerts_that_nobody_delivers(afk: Afk, home: Home) -> None:
+def test_doctor_warns_of_alerts_that_nobody_would_get(afk: Afk, home: Home) -> None:
+    before = checks(afk("doctor", "--offline", "--json"))["alerts"]
     home.config.write_text(SETTINGS + '[alerts]\nurls = ["json://127.0.0.1:9/"]\n')
 
-    found = checks(afk("doctor", "--json"))
+    after = checks(afk("doctor", "--offline", "--json"))["alerts"]
 
-    assert found["alerts"]["level"] == "warn"
-    assert "not delivered" in found["alerts"]["text"]
+    assert (before["level"], after["level"]) == ("warn", "ok")
+    assert "nobody is told" in before["text"]
 
 
 @pytest.mark.parametrize(
@@ -240,10 +244,10 @@ def test_doctor_warns_of_alerts_that_nobody_delivers(afk: Afk, home: Home) -> No
     ],
 )
 def test_doctor_names_a_task_whose_every_job_would_die(afk: Afk, home: Home, more: str, level: str, said: str) -> None:
-    assert not any(said in check["text"] for check in afk("doctor", "--json").json["checks"])
+    assert not any(said in check["text"] for check in afk("doctor", "--offline", "--json").json["checks"])
     home.config.write_text(SETTINGS + more)
 
-    answer = afk("doctor", "--json")
+    answer = afk("doctor", "--offline", "--json")
 
     assert [check["level"] for check in answer.json["checks"] if check["text"].startswith(said)] == [level]
     assert answer.json["ok"] is (level == "warn")
@@ -253,7 +257,7 @@ def test_doctor_names_a_task_whose_every_job_would_die(afk: Afk, home: Home, mor
 def test_doctor_warns_of_a_cap_that_never_holds(afk: Afk, home: Home, cap: str) -> None:
     home.config.write_text(SETTINGS.replace("[budget]", f'[budget]\n{cap} = "5.00"'))
 
-    found = [check for check in afk("doctor", "--json").json["checks"] if check["level"] == "warn"]
+    found = [check for check in afk("doctor", "--offline", "--json").json["checks"] if check["level"] == "warn"]
 
     assert any(check["text"].startswith(f"{cap} of $5.00") for check in found)
 
@@ -275,9 +279,10 @@ def test_doctor_is_not_content_with_a_runner_parked_for_a_fault() -> None:
         ended=None,
     )
 
-    found = doctor._health(RunnerView(health=Health.LIVE, row=row), Home(Path("/h")))
+    look = Look(home=Home(Path("/h")), environ={}, now=UnixMs(0))
+    found = health(look, RunnerView(health=Health.LIVE, row=row))
 
-    assert (found.level, found.text) == (doctor.Level.WARN, f"pid 7 is parked: {fault}")
+    assert (found.level, found.text) == (Level.WARN, f"pid 7 is parked: {fault}")
 
 
 def test_a_task_file_that_never_ends_is_named(afk: Afk, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,20 +290,28 @@ def test_a_task_file_that_never_ends_is_named(afk: Afk, home: Home, monkeypatch:
     (home.tasks / "a.py").write_text("x = 1\n")
     (home.tasks / "loops.py").write_text("while True: pass\n")
 
-    assert checks(afk("doctor", "--json"))["tasks"]["text"].startswith(f"{home.tasks}/loops.py: it was not imported")
+    assert checks(afk("doctor", "--offline", "--json"))["tasks"]["text"].startswith(
+        f"{home.tasks}/loops.py: it was not imported"
+    )
 
 
 def test_a_task_file_that_ends_its_process_is_named(afk: Afk, home: Home) -> None:
     (home.tasks / "a.py").write_text("x = 1\n")
     (home.tasks / "leaves.py").write_text("import os\nos._exit(0)\n")
 
-    assert checks(afk("doctor", "--json"))["tasks"]["text"].startswith(f"{home.tasks}/leaves.py: it ended the process")
+    assert checks(afk("doctor", "--offline", "--json"))["tasks"]["text"].startswith(
+        f"{home.tasks}/leaves.py: it ended the process"
+    )
 
 
 def test_doctor_warns_of_a_time_that_was_over_before_anybody_knew_of_it(afk: Afk, home: Home) -> None:
     more = '[tasks.{0}]\nkind = "command"\ncommand = ["true"]\nat = "{1}"\n'
     home.config.write_text(SETTINGS + more.format("old", "2020-01-01T06:00") + more.format("new", "2999-01-01T06:00"))
 
-    texts = [check["text"] for check in afk("doctor", "--json").json["checks"] if "its at is past" in check["text"]]
+    texts = [
+        check["text"]
+        for check in afk("doctor", "--offline", "--json").json["checks"]
+        if "its at is past" in check["text"]
+    ]
 
     assert texts == ["task old: its at is past and it never fired, so it never will"]

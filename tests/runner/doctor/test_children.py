@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from runner.config import TaskConfig, TaskKind
 from runner.doctor import Finding, Level
-from runner.doctor.children import children
+from runner.doctor.children import NEWER, TRIED, children
 from runner.work import confine
 
 
@@ -19,7 +20,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def agent(folder: Path, name: str, says: str = "1.2.3 (An Agent)") -> str:
+def agent(folder: Path, name: str, says: str = "999.0.1 (An Agent)") -> str:
     """A program of that name, which says a version and what it was given."""
     program = folder / name
     program.write_text(f"#!/bin/sh\n[ -z \"$ANTHROPIC_API_KEY\" ] && echo '{says}'\n")
@@ -46,6 +47,28 @@ def test_an_agent_is_shown_with_its_version_and_what_leads_it(path: Path, monkey
     assert shown.text.startswith(f"{path}/claude (2.1.197")
     assert "\033" not in shown.text
     assert "pinned" in shown.text
+
+
+def test_an_agent_older_than_the_one_that_was_tried_is_a_warning(path: Path) -> None:
+    agent(path, "claude", "2.1.96 (Claude Code)")
+    agent(path, "codex", "no number at all")
+
+    shown = {finding.text.split(" ")[0]: finding for finding in found() if finding.name == "agents"}
+
+    assert {finding.level for finding in shown.values()} == {Level.WARN}
+    assert "of an older one nobody knows" in shown[f"{path}/claude"].text
+    assert shown[f"{path}/claude"].mend == NEWER["claude"]
+
+
+def test_the_versions_that_were_tried_are_those_the_tests_run() -> None:
+    """A table of ours that lags behind would call a sound agent old."""
+    packages = json.loads((Path(__file__).parents[2] / "agents" / "package.json").read_text())["dependencies"]
+    named = {"claude": "@anthropic-ai/claude-code", "codex": "@openai/codex", "opencode": "opencode-ai"}
+
+    assert {agent: ".".join(map(str, tried)) for agent, tried in TRIED.items()} == {
+        agent: packages[package] for agent, package in named.items()
+    }
+    assert NEWER.keys() == TRIED.keys()
 
 
 def test_an_agent_that_the_gate_does_not_serve_is_said_so(path: Path) -> None:

@@ -1,0 +1,70 @@
+"""The runner: who holds the home, what it says, and whether somebody stopped it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from runner.doctor.finding import Finding, Level, fail, ok, warn
+from runner.doctor.look import Look
+from runner.errors import StoreError
+from runner.snapshot import Health, Reader, RunnerView, RunState, Vitals
+from runner.units import duration
+
+
+def state(look: Look) -> Iterator[Finding]:
+    """What is observed of the runner, and what holds it back."""
+    try:
+        reader = Reader(look.home)
+    except StoreError:
+        return  # the database has its own finding
+    with closing(reader):
+        try:
+            vitals = reader.vitals(now=look.now)
+        except StoreError as error:
+            yield fail("runner", f"its state cannot be read: {error}")
+            return
+    yield health(look, vitals.runner)
+    yield from _outdated(look, vitals.runner)
+    if vitals.stop.set:
+        text = f"stopped ({', '.join(vitals.stop.sources)}): {vitals.stop.reason}"
+        yield warn("stop", text, look.command("resume"))
+    yield from _cap(vitals)
+
+
+def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one return a state
+    """The runner as it is seen, not as it last said."""
+    pid = view.row.pid if view.row else "?"
+    age = duration(view.heartbeat_age_ms or 0)
+    start = look.command("run")
+    match view.health:
+        case Health.LIVE if view.row is not None and view.row.state is RunState.PARKED and view.row.reason != "stop":
+            return warn("runner", f"pid {pid} is parked: {view.row.reason}")
+        case Health.LIVE if view.row is not None:
+            why = f" ({view.row.reason})" if view.row.reason else ""
+            return ok("runner", f"pid {pid} is {view.row.state}{why}")
+        case Health.NEVER:
+            return warn("runner", "no runner was ever started here", start)
+        case Health.STOPPED:
+            return warn("runner", f"none runs; pid {pid} said goodbye", start)
+        case Health.DEAD:
+            text = f"none runs; pid {pid} went without a word {age} ago, its jobs are taken back by the next"
+            return warn("runner", text, start)
+        case Health.LATE:
+            return warn("runner", f"pid {pid} is late: last heartbeat {age} ago")
+        case _:
+            text = f"pid {pid} holds the lock and says nothing: it hangs or is frozen"
+            return fail("runner", text, look.command("kill --force --reason 'it hangs'"))
+
+
+def _outdated(look: Look, view: RunnerView) -> Iterator[Finding]:
+    row = view.row
+    if row is not None and view.health in (Health.LIVE, Health.LATE) and look.home.declared_at() > row.started_at:
+        text = f"pid {row.pid} was started before afk.toml or tasks/*.py was changed, and knows them as they were"
+        yield Finding(level=Level.WARN, name="runner", text=text, mend="restart the runner")
+
+
+def _cap(vitals: Vitals) -> Iterator[Finding]:
+    if vitals.spend.free == 0 and vitals.spend.cap:
+        text = f"the cap of {vitals.spend.day} is used up; jobs wait for the next day"
+        yield warn("cap", text, "afk-runner spend --raise, or wait")

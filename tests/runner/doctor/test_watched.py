@@ -1,0 +1,83 @@
+"""No check takes the others along."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from runner import doctor
+from runner.doctor.finding import Finding, Level, ok
+from runner.doctor.look import Look
+from runner.doctor.watched import watched
+from tests.runner.cli.world import SETTINGS
+
+
+def sound() -> Iterator[Finding]:
+    yield ok("sound", "well")
+
+
+def breaks() -> Iterator[Finding]:
+    yield ok("breaks", "seen before")
+    raise ZeroDivisionError("nobody thought of it")
+
+
+def test_a_check_that_fails_keeps_what_it_had_found_and_hides_nothing() -> None:
+    found = watched([("breaks", breaks), ("sound", sound)])
+
+    assert [(finding.name, finding.level) for finding in found] == [
+        ("breaks", Level.OK),
+        ("breaks", Level.WARN),
+        ("sound", Level.OK),
+    ]
+    assert found[1].text == "could not be looked at: ZeroDivisionError: nobody thought of it"
+
+
+def test_a_check_that_never_comes_back_is_named_and_waited_for_no_longer() -> None:
+    never = threading.Event()
+
+    def hangs() -> Iterator[Finding]:
+        yield ok("hangs", "seen before")
+        never.wait()
+
+    try:
+        found = watched([("hangs", hangs), ("sound", sound)], limit_s=0.2)
+    finally:
+        never.set()
+
+    assert [finding.text for finding in found] == [
+        "seen before",
+        "did not answer within 200ms; what it looks at hangs",
+        "well",
+    ]
+
+
+def test_a_hanging_check_does_not_keep_the_program_from_ending() -> None:
+    """Its thread is nobody's to wait for, also at the exit of the process."""
+    script = (
+        "import time; from runner.doctor.watched import watched\n"
+        "print([f.level.value for f in watched([('h', lambda: time.sleep(3600))], limit_s=0.1)])"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+
+    assert ended.stdout == "['fail']\n"
+
+
+def test_no_finding_repeats_a_secret(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a check quotes: a tool, an upstream, an error."""
+    secret = "sk-of-the-owner-0123456789"
+    look.home.config.write_text(SETTINGS + '[upstreams.a]\nurl = "http://127.0.0.1:9"\nkey = "env:SOME_KEY"\n')
+
+    def leaks(_look: Look) -> Iterator[Finding]:
+        yield doctor.Finding(level=Level.WARN, name="a", text=f"it said {secret}", mend=f"echo {secret}")
+
+    monkeypatch.setattr(doctor, "CHECKS", (("a", leaks),))
+    found = doctor.examine(look.home, environ={**look.environ, "SOME_KEY": secret}, offline=True, platform="linux")
+
+    assert secret not in json.dumps([finding.document() for finding in found])
+    assert any(finding.text == "it said [redacted]" for finding in found)
