@@ -13,7 +13,21 @@ from typing import Any, TextIO
 
 import typer
 
-from runner.cli import brakes, drafts, incidents, jobs, money, queue, report, schedules, setup, show, switch
+from runner.cli import (
+    brakes,
+    drafts,
+    drill,
+    incidents,
+    jobs,
+    money,
+    queue,
+    report,
+    schedules,
+    service,
+    setup,
+    show,
+    switch,
+)
 from runner.cli.shell import AnswerLost, flush, remark, remark_lines
 from runner.errors import ConfigError, Exit, RunnerError, UsageError
 
@@ -27,7 +41,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (setup, queue, jobs, switch, schedules, show, money, brakes, drafts, incidents, report):
+for room in (setup, queue, jobs, switch, schedules, show, money, brakes, drafts, incidents, report, drill, service):
     room.register(app)
 
 

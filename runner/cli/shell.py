@@ -90,6 +90,11 @@ def say_under(text: str) -> bool:
     return _write(sys.stdout, "".join(f"  {line}\n" for line in visible(text).split("\n")))
 
 
+def say_file(text: str) -> bool:
+    """The text of a file of our own making, byte for byte: somebody redirects it into one."""
+    return _write(sys.stdout, text)
+
+
 def say_json(document: Any) -> bool:
     """The result as one JSON document, ASCII alone."""
     return _write(sys.stdout, json.dumps(document, indent=2) + "\n")

@@ -54,6 +54,15 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def ancestors(pid: int) -> list[int]:
+    """The parent of `pid`, its parent, and so on, as far as they live."""
+    parents = {child: parent for child, parent, _ in _table()}
+    found: list[int] = []
+    while (pid := parents.get(pid, 0)) > 0 and pid not in found:
+        found.append(pid)
+    return found
+
+
 def group_members(group: int) -> list[int]:
     """Every living process of a process group."""
     return [pid for pid, _, pgid in _table() if pgid == group]
