@@ -199,6 +199,19 @@ class ServiceConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchConfig:
+    """Who notices when the runner itself is not well."""
+
+    ping_url: str | None = field(default=None, repr=False)
+    """Pinged while the runner is well or parked, without a trailing slash; a secret. None: nothing is."""
+    ping_every_ms: int = 60_000
+    stall_ms: int = 45_000
+    """A loop that stands still for longer is ended."""
+    stay_awake: str = "on_power"
+    """A Mac is kept from idle sleep while a job runs: `on_power`, `always`, on battery as well, or `never`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetConfig:
     """The caps. None: no such cap."""
 
@@ -297,6 +310,7 @@ class Config:
     budget: BudgetConfig
     runner: RunnerConfig = field(default_factory=RunnerConfig)
     service: ServiceConfig = field(default_factory=ServiceConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
     retry: RetryConfig = field(default_factory=RetryConfig)
     breaker: BreakerConfig = field(default_factory=BreakerConfig)
     upstreams: Mapping[str, UpstreamConfig] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from runner.units import UnixMs
 _FOLDERS = ("tasks", "inputs", "outputs", "logs", "logs/attempts", "work", "reports")
 _FILES = (
     *("afk.toml", ".env", "STOP", "runner.lock", "guard.lock", "runner.fifo", "heartbeat"),
+    *("starts.json", "starts.json.new"),
     *("agent.db", "agent.db-wal", "agent.db-shm", "agent.db-journal", "agent.db-turn-a", "agent.db-turn-b"),
 )
 _STRAYS = ("lost+found", ".DS_Store")  # what a fresh volume holds by itself
@@ -118,6 +119,10 @@ class Home:
     @property
     def heartbeat(self) -> Path:
         return self.root / "heartbeat"
+
+    @property
+    def starts(self) -> Path:
+        return self.root / "starts.json"
 
     def declared_at(self) -> UnixMs:
         """When afk.toml or a file of tasks/ was changed last; a runner that was started before knows it as it was."""

@@ -19,6 +19,7 @@ from runner.settings.secrets import Secrets, read_regular
 from runner.settings.service import read_service
 from runner.settings.table import Notes, Problem, SettingsError, Table
 from runner.settings.tasks import read_tasks
+from runner.settings.watch import read_watch
 from runner.units import MicroUsd
 
 MAX_BYTES = 1024 * 1024
@@ -53,6 +54,7 @@ def _config(top: Table, home: Path, secrets: Secrets) -> Config:
         top.refuse("irreversible", "cannot be true for everything; write it into the [tasks.*] table of each such task")
     runner = sections.read_runner(top.table("runner"))
     service = read_service(top.table("service"))
+    watch = read_watch(top.table("watch"), secrets)
     budget = sections.read_budget(top.table("budget"))
     retry = sections.read_retry(top.table("retry"))
     breaker = sections.read_breaker(top.table("breaker"))
@@ -68,6 +70,7 @@ def _config(top: Table, home: Path, secrets: Secrets) -> Config:
         budget=budget or BudgetConfig(daily_usd=MicroUsd(0)),
         runner=runner,
         service=service,
+        watch=watch,
         retry=retry,
         breaker=breaker,
         upstreams=upstreams,

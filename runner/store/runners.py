@@ -40,15 +40,17 @@ class Runner:
     """The last turn of the stop switch it has acted on."""
     ended: str | None
     """How it went; None: it did not say."""
+    note: str | None = None
+    """A sentence on why it is parked and what makes it go on, where the reason is not somebody's stop."""
 
 
-_COLUMNS = "id, pid, pid_started, boot, host, version, state, reason, started_at, heartbeat_at, stop_seq, ended"
+_COLUMNS = "id, pid, pid_started, boot, host, version, state, reason, started_at, heartbeat_at, stop_seq, ended, note"
 
 
 def announce(db: sqlite3.Connection, runner: Runner) -> None:
     """Write a new runner down."""
     db.execute(
-        f"INSERT INTO runners ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - our own constant
+        f"INSERT INTO runners ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - our own constant
         (
             runner.id,
             runner.pid,
@@ -62,6 +64,7 @@ def announce(db: sqlite3.Connection, runner: Runner) -> None:
             runner.heartbeat_at,
             runner.stop_seq,
             runner.ended,
+            runner.note,
         ),
     )
 
@@ -71,11 +74,20 @@ def beat(db: sqlite3.Connection, id: str, *, now: UnixMs) -> None:
     db.execute("UPDATE runners SET heartbeat_at = ? WHERE id = ?", (now, id))
 
 
-def move(db: sqlite3.Connection, id: str, *, state: RunState, reason: str | None, stop_seq: int, now: UnixMs) -> None:
+def move(
+    db: sqlite3.Connection,
+    id: str,
+    *,
+    state: RunState,
+    reason: str | None,
+    stop_seq: int,
+    now: UnixMs,
+    note: str | None = None,
+) -> None:
     """Say what the runner is doing."""
     db.execute(
-        "UPDATE runners SET state = ?, reason = ?, stop_seq = ?, heartbeat_at = ? WHERE id = ?",
-        (state, reason, stop_seq, now, id),
+        "UPDATE runners SET state = ?, reason = ?, note = ?, stop_seq = ?, heartbeat_at = ? WHERE id = ?",
+        (state, reason, note, stop_seq, now, id),
     )
 
 
@@ -122,7 +134,9 @@ def prune(db: sqlite3.Connection, *, now: UnixMs, keep: int = 200) -> int:
     ).rowcount
 
 
-def runner_of(row: tuple[str, int, str, str, str, str, str, str | None, int, int, int, str | None]) -> Runner:
+def runner_of(
+    row: tuple[str, int, str, str, str, str, str, str | None, int, int, int, str | None, str | None],
+) -> Runner:
     """The value of one row."""
     return Runner(
         id=row[0],
@@ -137,4 +151,5 @@ def runner_of(row: tuple[str, int, str, str, str, str, str, str | None, int, int
         heartbeat_at=UnixMs(row[9]),
         stop_seq=row[10],
         ended=row[11],
+        note=row[12],
     )

@@ -191,3 +191,17 @@ CREATE TABLE addresses (
 
 CREATE TRIGGER addresses_added AFTER INSERT ON addresses BEGIN UPDATE board SET change_seq = change_seq + 1; END;
 CREATE TRIGGER addresses_moved AFTER UPDATE ON addresses BEGIN UPDATE board SET change_seq = change_seq + 1; END;
+
+-- The runner: why it parked itself, and what last went well, for one that lives and achieves nothing is seen by no heartbeat.
+ALTER TABLE runners ADD COLUMN note TEXT;
+ALTER TABLE board ADD COLUMN done_at INTEGER;                         -- when a job was last done, and
+ALTER TABLE board ADD COLUMN done_key TEXT;                           -- which
+ALTER TABLE board ADD COLUMN called_at INTEGER;                       -- when a model call last came to a cost, and
+ALTER TABLE board ADD COLUMN called_model TEXT;                       -- of which model
+
+CREATE TRIGGER jobs_done_noted AFTER UPDATE OF status ON jobs WHEN NEW.status = 'done' AND OLD.status = 'running' BEGIN
+    UPDATE board SET done_at = NEW.finished_at, done_key = NEW.key;
+END;
+CREATE TRIGGER charges_settled_noted AFTER UPDATE OF state ON charges WHEN NEW.state = 'settled' AND OLD.state = 'held' BEGIN
+    UPDATE board SET called_at = NEW.ended_at, called_model = NEW.model;
+END;

@@ -1,0 +1,120 @@
+"""The watchdog: ends this process when its loop has stood still for too long, and leaves where it stood.
+
+It works below Python, so that neither a blocking call nor a regular expression that holds the interpreter hinders it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import re
+import signal
+import sysconfig
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+KEEP = 5
+"""Dumps of earlier stalls that are kept."""
+ARM_S = 1.0
+MOST_BYTES = 256 * 1024
+LATER = bool(sysconfig.get_config_var("HAVE_SEM_CLOCKWAIT"))
+"""Whether Python's own timer runs on the monotonic clock. Where it waits on the wall clock (macOS, builds for an old
+libc) a machine that slept would be ended each time it wakes, so there the system's timer sends a signal instead."""
+
+_FRAME = re.compile(r'^  File "(?P<file>[^"\n]*)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
+
+
+class Watchdog:
+    """Armed anew by every turn of the loop."""
+
+    def __init__(self, folder: Path, *, stall_s: float, later: bool = LATER) -> None:
+        """`folder` takes the dump. `stall_s`: a loop that stands still for longer is ended."""
+        self._stall_s = stall_s
+        self._later = later
+        self._armed_at = float("-inf")
+        _keep_apart(folder)
+        fd = os.open(_dump(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._file = os.fdopen(fd, "wb", buffering=0)
+        if not later:
+            libc = ctypes.CDLL(None)
+            libc.signal.argtypes, libc.signal.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+            # After the dump it goes on to `_exit`: left to itself it would not end the first process of a container.
+            libc.signal(signal.SIGALRM, ctypes.cast(libc._exit, ctypes.c_void_p))
+            faulthandler.register(signal.SIGALRM, file=self._file, all_threads=True, chain=True)
+
+    def arm(self) -> None:
+        """The loop turned."""
+        now = time.monotonic()
+        if now - self._armed_at < ARM_S:
+            return
+        self._armed_at = now
+        if self._later:
+            faulthandler.dump_traceback_later(self._stall_s, exit=True, file=self._file)
+        else:
+            signal.setitimer(signal.ITIMER_REAL, self._stall_s)
+
+    def close(self) -> None:
+        """Watch no more."""
+        if self._later:
+            faulthandler.cancel_dump_traceback_later()
+        else:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            faulthandler.unregister(signal.SIGALRM)
+        self._file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """What is left of a runner whose loop stood still."""
+
+    dump: Path
+    """Where its stacks will be kept."""
+    where: str
+    """Where it hung, the innermost call first."""
+
+
+def last_stall(folder: Path) -> Stall | None:
+    """How the last runner was ended, if a watchdog ended it; until another one watches."""
+    path = _dump(folder)
+    try:
+        with path.open("rb") as file:
+            at_s, text = int(os.fstat(file.fileno()).st_mtime), file.read(MOST_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return None
+    return Stall(_kept(folder, at_s), _where(text)) if text.strip() else None
+
+
+def _dump(folder: Path) -> Path:
+    return folder / "stall.txt"
+
+
+def _kept(folder: Path, at_s: int) -> Path:
+    return folder / f"stall-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(at_s))}.txt"
+
+
+def _keep_apart(folder: Path) -> None:
+    """Move the last dump away, and delete the oldest."""
+    with suppress(OSError):
+        status = _dump(folder).stat()
+        if status.st_size:
+            _dump(folder).rename(_kept(folder, int(status.st_mtime)))
+    for old in sorted(folder.glob("stall-*.txt"))[:-KEEP]:
+        with suppress(OSError):
+            old.unlink()
+
+
+def _where(text: str) -> str:
+    """The innermost calls of the thread that ran the loop: it began first and is dumped last."""
+    threads = [list(_FRAME.finditer(block)) for block in re.split(r"\n(?=(?:Current t|T)hread 0x)", text)]
+    loops = [frames for frames in threads if any(frame["name"] == "run_forever" for frame in frames)]
+    frames = next(reversed(loops), threads[-1])
+    if not frames:
+        return "somewhere the dump does not show"
+    return " < ".join(f"{frame['name']} ({_short(frame['file'])}:{frame['line']})" for frame in frames[:3])
+
+
+def _short(file: str) -> str:
+    return "/".join(Path(file).parts[-2:])
