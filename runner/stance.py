@@ -24,8 +24,10 @@ class Stance:
         self._grace_s = grace_ms / 1000
         self._tell = tell
         self._state = RunState.STARTING
+        self._reason: str | None = None
         self._seq = 0
         """The last turn of the switch that was acted on."""
+        self._note: str | None = None
         self._cut_at: float | None = None
         """When the grace of a stop is over, on the monotonic clock."""
 
@@ -35,7 +37,7 @@ class Stance:
         if not self._switch.is_set:
             self._cut_at = None
             if not ending and (self._state in (RunState.PARKED, RunState.DRAINING) or seq != self._seq):
-                self.move(RunState.RUNNING, None)
+                self.move(RunState.RUNNING, self._note)
                 self._pool.grow_old()
                 self._pool.pump()
             return
@@ -45,10 +47,27 @@ class Stance:
         if self._pool.running and (self._switch.without_grace or now >= self._cut_at):
             self._pool.cut_all(Cut.STOP, at_once=self._switch.without_grace)
         state = RunState.DRAINING if self._pool.running or ending else RunState.PARKED
-        if state is not self._state or seq != self._seq:
-            self.move(state, self._switch.word)
+        reason = self._switch.word
+        if (state, reason, seq) != (self._state, self._reason, self._seq):
+            self.move(state, reason)
+
+    def note(self, text: str | None) -> None:
+        """Say while it runs why it starts nothing although nobody stopped it; None: that is over."""
+        self._note = text
+        if self._state is RunState.RUNNING:
+            self.move(RunState.RUNNING, text)
+
+    @property
+    def state(self) -> RunState:
+        """What it is doing."""
+        return self._state
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is parked or draining, in a word or a few."""
+        return self._reason
 
     def move(self, state: RunState, reason: str | None) -> None:
         """Take a state, and say so."""
-        self._state, self._seq = state, self._switch.row.seq
+        self._state, self._reason, self._seq = state, reason, self._switch.row.seq
         self._tell(state, reason, self._seq)

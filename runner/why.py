@@ -7,6 +7,7 @@ import sqlite3
 from runner.store import breakers, controls, jobs, rate_pauses
 from runner.store.breakers import BreakerState
 from runner.store.jobs import MAX_RESCUES, TASK_GATE, Job, JobStatus
+from runner.store.runners import RunState
 from runner.units import UnixMs, iso, plural
 from runner.views import Health, RunnerView, StopView
 
@@ -31,6 +32,8 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
         holds.append(f"everything is stopped ({', '.join(stop.sources)}{by}: {stop.reason}) until `afk-runner resume`")
     if runner.health not in (Health.LIVE, Health.LATE):
         holds.append(f"no runner works on this home (it is {runner.health}); start one with `afk-runner run`")
+    if (row := runner.row) is not None and row.state is RunState.RUNNING and row.reason:
+        holds.append(row.reason)
     pause = controls.paused(db, job.task)
     if pause:
         holds.append(f"task {job.task} is paused by {pause.by} ({pause.reason}) until `afk-runner unpause {job.task}`")

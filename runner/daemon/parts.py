@@ -129,9 +129,7 @@ class Parts:
     async def _open_records(self) -> None:
         """Log, database and guard: from here on the home is ours, and nothing of the last runner lives."""
         try:
-            self.log = LogFile(
-                self.home.logs, self._redact, most_bytes=self.config.runner.log_mb * 1_000_000
-            )
+            self.log = LogFile(self.home.logs, self._redact, most_bytes=self.config.runner.log_mb * 1_000_000)
         except OSError as error:
             raise StoreError(f"{self.home.logs} cannot be written: {error.strerror}") from error
         await self.writer.write(lambda db: runners.announce(db, self.me))
@@ -163,7 +161,8 @@ class Parts:
 
     async def _open_gate(self) -> None:
         self.passes = Passes()
-        self.upstreams = Upstreams(self.config.upstreams, self.config.models)
+        self.waking = Waking(self.config.upstreams, told=lambda text: self.stance.note(text))
+        self.upstreams = Upstreams(self.config.upstreams, self.config.models, awaits_network=lambda: self.waking.holds)
         self._closers.append(self.upstreams.close)
         book = Book(
             writer=self.writer,
@@ -219,7 +218,6 @@ class Parts:
         self.stance = Stance(
             switch=self.switch, pool=self.pool, grace_ms=self.config.runner.stop_grace_ms, tell=self._tell_state
         )
-        self.waking = Waking(self.config.upstreams, told=self.stance.note)
         self.dealer = Dealer(
             self.tasks,
             writer=self.writer,
@@ -292,8 +290,7 @@ class Parts:
 
     def _may_claim(self) -> bool:
         """Whether anything may start, as far as can be told without the database. Any thread may ask."""
-        awaits_network = hasattr(self, "waking") and self.waking.holds
-        return not self._ending.is_set() and self.switch.outside() is None and not awaits_network
+        return not self._ending.is_set() and self.switch.outside() is None and not self.waking.holds
 
     def _tell_state(self, state: RunState, reason: str | None, seq: int) -> None:
         async def tell() -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from runner import schedule, spending, upkeep
+from runner import schedule, spending, telling, upkeep
+from runner.clocks import Jump
 from runner.config import Config, TaskConfig
 from runner.gate.admission import CAP_GATES
 from runner.gate.call import policy_of
 from runner.report import gather
 from runner.store import controls, events, jobs, rate_turns, runners
 from runner.store.runners import Runner
-from runner.units import UnixMs, plural
+from runner.units import HOUR_MS, MINUTE_MS, UnixMs, plural
 from runner.work.attempt import CONFINE_GATE
 from runner.work.register import known_again
+
+CLOCK_SET_MS = MINUTE_MS
+"""A clock set by less while the machine slept is a clock set right."""
+CLOCK_MS = HOUR_MS
+"""How long a clock that was set is told of."""
 
 
 def begin(
@@ -55,6 +61,13 @@ def begin(
     schedule.declare(db, tasks, max_attempts=config.retry.max_attempts, now=now)
     found = f", {plural(lost, 'job')} taken back from a runner that vanished" if lost else ""
     events.record(db, now=now, level=events.INFO, event="runner.start", text=f"runner {me.version} started{found}")
+
+
+def jumped(db: sqlite3.Connection, jump: Jump, *, now: UnixMs) -> None:
+    """The machine slept, or its clock was set. Who sets it is told to look: days and schedules go by it."""
+    events.record(db, now=now, level=events.WARN, event="clock.jump", text=str(jump))
+    if not jump.slept or abs(jump.set_by_ms) > CLOCK_SET_MS:
+        telling.tell(db, key="clock", level=events.WARN, text=str(jump), now=now, lapses_at=UnixMs(now + CLOCK_MS))
 
 
 def leave(db: sqlite3.Connection, me: Runner, *, how: str, now: UnixMs) -> None:

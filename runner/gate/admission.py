@@ -122,6 +122,19 @@ def attempt_over() -> Refusal:
     )
 
 
+def slept(*, now: UnixMs) -> Refusal:
+    """The machine slept while the call was on its way, and its connection is gone."""
+    return Refusal(
+        code="afk_slept",
+        status=503,
+        kind="api_error",
+        message="this machine slept while the call was on its way; what became of it is not known",
+        gate="sleep",
+        fact="the machine slept while a call of it was on its way",
+        lifts_at=now,
+    )
+
+
 def ledger_unusable(reason: str, *, now: UnixMs) -> Refusal:
     """The ledger cannot record a hold, so nothing may be spent."""
     return Refusal(

@@ -96,8 +96,11 @@ class Flight:
                 await self._end(held(f"the client left and the answer did not end within {DRAIN_S:g}s"))
                 return
             verdict = of_transport(error, sent=self._outgoing.sent)
-            await self._end(verdict)
-            await self._say_fault(verdict)
+            if self._upstreams.slept_over(self._outgoing):
+                await self._slept(verdict)
+            else:
+                await self._end(verdict)
+                await self._say_fault(verdict)
         except Exception as error:  # ours, whatever it is: the money comes first, then whoever serves answers for it
             await self._end(held(f"a fault of the gate: {type(error).__name__}"))
             raise
@@ -225,6 +228,13 @@ class Flight:
 
     async def _end(self, verdict: Verdict) -> None:
         await self._book.conclude(self._charge, self._call, verdict)
+
+    async def _slept(self, verdict: Verdict) -> None:
+        """A connection did not outlive a sleep: the upstream is no worse for it, and neither is the attempt."""
+        refusal = admission.slept(now=self._book.now())
+        await self._end(replace(verdict, blow=Blow.NEUTRAL))
+        self._granted.refused(refusal)
+        await self._say(refusal.status, refusal.body(), refusal.headers())
 
     async def _say_fault(self, verdict: Verdict) -> None:
         """What came from the upstream cannot be passed on; a client gets a sentence instead."""
