@@ -7,8 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 
-from runner.store import alerts, incidents
+from runner.store import alerts, events, incidents, jobs
 from runner.units import UnixMs
+
+STOP = "stop"
+"""The key of the alert that a home is stopped."""
+MOST_DEAD = 1_000
+"""With more dead letters than that none of their alerts settles: nobody has begun to deal with them."""
+_LINE = 300
+_DEAD, _POISON = "dead:", "poison:"
 
 
 def tell(
@@ -41,3 +48,23 @@ def settled(db: sqlite3.Connection, *, key: str, now: UnixMs, text: str | None =
     Whoever was told of it is told that too, once. `text`: in which words. `quiet`: nobody is, for a person did it.
     """
     return alerts.close(db, key=key, now=now, ending=alerts.CLOSED if quiet else alerts.SETTLED, end_text=text)
+
+
+def dead(db: sqlite3.Connection, *, task: str, job: str, error: str | None, now: UnixMs, poison: bool = False) -> None:
+    """Tell of a dead letter, or of a `poison` pill: one alert a task, with a count."""
+    first = (error or "without an error").strip().split("\n", 1)[0][:_LINE]
+    what, way = "is a dead letter", "`afk-runner dead` lists it, and `replay` gives it a new life"
+    if poison:
+        what, way = "is set aside", "mend what ends its runner before `afk-runner replay`"
+    text = f"task {task}: job {job} {what}: {first}; {way}"
+    tell(db, key=f"{_POISON if poison else _DEAD}{task}", level=events.ERROR, text=text, now=now, counted=True)
+
+
+def dead_no_more(db: sqlite3.Connection, *, now: UnixMs) -> None:
+    """Settle the alerts of tasks whose dead letters were all dealt with; a person did that, so nobody is told."""
+    keys = [*alerts.open_keys(db, _DEAD), *alerts.open_keys(db, _POISON)]
+    tasks = jobs.tasks_of_dead(db, most=MOST_DEAD) if keys else None
+    if tasks is not None:
+        for key in keys:
+            if key.partition(":")[2] not in tasks:
+                settled(db, key=key, now=now, quiet=True)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Collection
-from contextlib import suppress
+import time
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from runner import telling
+from runner.care import files, retention
+from runner.care.retention import Batch, Step
 from runner.config import Config
 from runner.store import (
     alerts,
@@ -26,11 +32,12 @@ from runner.store.jobs import MAX_RESCUES, UNKNOWN_EFFECT, Job, JobStatus
 from runner.store.writer import Writer
 from runner.units import Clock, UnixMs, usd
 
-PRUNE_BATCH = 200
-"""Rows looked at in one transaction, so that none takes longer than 20 ms."""
+T = TypeVar("T")
+
 WAL_LIMIT = 16 * 1024 * 1024
-"""Bytes of the -wal file above which it is truncated when nobody is busy."""
-KEEP_OUTPUT_FILES = 5_000
+"""Bytes of the -wal file above which it is cut short."""
+RARELY = 60
+"""What hardly ever has anything to let go of is looked at once in so many rounds."""
 
 
 def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs, irreversible: Collection[str] = frozenset()) -> int:
@@ -55,7 +62,7 @@ def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs, irreversible:
             f"{calls} in flight when the runner ended: {whole} held for that goes on counting; "
             "`afk-runner spend --holds` lists it, and --write-off frees it"
         )
-        alerts.raise_alert(db, key=f"orphans:{runner}", level=events.WARN, text=text, now=now)
+        telling.tell(db, key=f"orphans:{runner}", level=events.WARN, text=text, now=now)
     breakers.forget_trials(db, now=now)
     runners.bury(db, but=runner)
     return len(lost)
@@ -68,10 +75,12 @@ def _rescue(db: sqlite3.Connection, job: Job, *, alone: bool, again: bool, now: 
         what, text, level = Outcome.CANCELLED, "cancelled; its runner had vanished", events.INFO
     elif not again:
         error = f"its runner vanished under it; {UNKNOWN_EFFECT}"
+        telling.dead(db, task=job.task, job=job.key, error=error, now=now)
         jobs.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=True, error=error)
         what, text, level = Outcome.RESCUED, error, events.ERROR
     elif job.rescues >= MAX_RESCUES and alone:
         error = f"poison pill: its runner vanished under it {job.rescues + 1} times, at last with nothing beside it"
+        telling.dead(db, task=job.task, job=job.key, error=error, poison=True, now=now)
         jobs.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=False, error=error)
         what, text, level = Outcome.RESCUED, error, events.ERROR
     else:
@@ -84,7 +93,7 @@ def _rescue(db: sqlite3.Connection, job: Job, *, alone: bool, again: bool, now: 
 
 
 class Upkeep:
-    """The slow rounds; each step is one short transaction."""
+    """The slow rounds; each step is one short transaction, and half of the time is left to everybody else."""
 
     def __init__(self, *, writer: Writer, config: Config, database: Path, outputs: Path, clock: Clock) -> None:
         """`outputs`: the folder with one file an attempt."""
@@ -93,56 +102,82 @@ class Upkeep:
         self._wal = database.with_name(database.name + "-wal")
         self._outputs = outputs
         self._clock = clock
+        self._rounds = 0
+        self._at_work = False
 
-    async def round(self, *, idle: bool) -> None:
-        """One round. Raises StoreError; the next round goes on where it was."""
-        await self._prune_jobs()
-        while await self._writer.write(events.prune) == 500:
+    async def round(self) -> None:
+        """One round, unless one is under way. Raises StoreError; the next round begins anew."""
+        if self._at_work:
+            return
+        self._at_work = True
+        try:
+            await self._round()
+        finally:
+            self._at_work = False
+
+    async def _round(self) -> None:
+        now = self._clock.now()
+        for step in retention.steps(self._config.runner, now=now):
+            if step.often or self._rounds % RARELY == 0:
+                await self._let_go(step)
+        self._rounds += 1
+        while await self._share(lambda db: schedules.prune(db, now=now, batch=retention.BATCH)) == retention.BATCH:
             pass
-        while (
-            await self._writer.write(lambda db: schedules.prune(db, now=self._clock.now(), batch=PRUNE_BATCH))
-            == PRUNE_BATCH
-        ):
+        await self._share(lambda db: runners.prune(db, now=now))
+        await self._share(lambda db: rate_pauses.prune(db, now=now))
+        while await self._share(lambda db: repeats.prune(db, now=now)) == repeats.BATCH:
             pass
-        await self._writer.write(lambda db: runners.prune(db, now=self._clock.now()))
-        await self._writer.write(lambda db: rate_pauses.prune(db, now=self._clock.now()))
-        while await self._writer.write(lambda db: repeats.prune(db, now=self._clock.now())) == repeats.BATCH:
-            pass
-        await self._writer.write(lambda db: tallies.prune(db, now=self._clock.now()))
-        await self._writer.write(lambda db: alerts.lapse(db, now=self._clock.now()))
-        self._prune_outputs()
-        if idle and self._wal_bytes() > WAL_LIMIT:
+        await self._share(lambda db: tallies.prune(db, now=now))
+        await self._share(lambda db: alerts.lapse(db, now=now))
+        await self._share(lambda db: telling.dead_no_more(db, now=now))
+        await self._share(lambda db: alerts.prune(db, now=now))
+        await self._prune_outputs(now)
+        await self.shorten()
+
+    async def shorten(self) -> None:
+        """Cut the database's log short if it is long. Beside readers who never pause it may take several tries."""
+        if self._wal_bytes() > WAL_LIMIT:
             await self._writer.checkpoint(truncate=True)
 
-    async def _prune_jobs(self) -> None:
-        settings = self._config.runner
+    async def _let_go(self, step: Step) -> None:
         after: int | None = 0
-        while after is not None:
-            start = after
-            _, after = await self._writer.write(
-                lambda db, start=start: jobs.prune(  # type: ignore[misc]
-                    db,
-                    before=UnixMs(self._clock.now() - settings.keep_finished_ms),
-                    keep=settings.keep_finished,
-                    after_id=start,
-                    batch=PRUNE_BATCH,
-                )
-            )
+        fruitless = 0
+        while after is not None and fruitless < retention.FRUITLESS:
+            batch = await self._share(partial(_act, step, after))
+            after = batch.last
+            fruitless = fruitless + 1 if batch.fruitless else 0
 
-    def _prune_outputs(self) -> None:
-        found = []
-        with suppress(OSError):
-            for path in self._outputs.iterdir():
-                with suppress(OSError):  # a person may tidy up at the same time
-                    found.append((path.stat().st_mtime, path))
-        oldest = (self._clock.now() - self._config.runner.keep_finished_ms) / 1000
-        for place, (changed, path) in enumerate(sorted(found)):
-            if len(found) - place > KEEP_OUTPUT_FILES or changed < oldest:
-                with suppress(OSError):
-                    path.unlink()
+    async def _share(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """A transaction, and then as long a rest: a backlog of an hour must not slow down the work of that hour."""
+        begin = time.monotonic()
+        given = await self._writer.write(act)
+        await asyncio.sleep(time.monotonic() - begin)
+        return given
+
+    async def _prune_outputs(self, now: UnixMs) -> None:
+        settings = self._config.runner
+        found = await asyncio.to_thread(files.outputs, self._outputs)
+        before, most_bytes = UnixMs(now - settings.keep_finished_ms), settings.keep_output_mb * 1_000_000
+        too_many = partial(files.too_many, found, before=before, most_bytes=most_bytes)
+        if not too_many(protected=set()):
+            return
+        ids = sorted({output.job for output in found})
+        protected = set[int]()
+        for start in range(0, len(ids), retention.BATCH):
+            some = ids[start : start + retention.BATCH]
+            protected |= await self._share(partial(_protected, some))
+        await asyncio.to_thread(files.delete, too_many(protected=protected))
 
     def _wal_bytes(self) -> int:
         try:
             return self._wal.stat().st_size
         except OSError:
             return 0
+
+
+def _act(step: Step, after: int, db: sqlite3.Connection) -> Batch:
+    return step.act(db, after)
+
+
+def _protected(ids: list[int], db: sqlite3.Connection) -> set[int]:
+    return jobs.protected(db, ids)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 
+from runner import telling
 from runner.commands.base import Acts
 from runner.errors import NotFound
 from runner.settings import nearest
-from runner.store import alerts, breakers, controls, events, rate_pauses, tallies
+from runner.store import breakers, controls, events, rate_pauses, tallies
 from runner.units import UnixMs
 
 
@@ -45,7 +46,9 @@ class BrakeActs(Acts):
 
         def act(db: sqlite3.Connection, now: UnixMs) -> None:
             breakers.trip(db, name, reason=reason, retry_at=None, now=now)
-            self._event(db, now, "breaker.open", f"breaker {name} tripped by {self._by}: {reason}", level=events.WARN)
+            text = f"breaker {name} tripped by {self._by}: {reason}"
+            self._event(db, now, "breaker.open", text, level=events.WARN)
+            telling.tell(db, key=f"breaker:{name}", level=events.WARN, text=text, now=now)
 
         self._transact(act)
 
@@ -65,9 +68,9 @@ class BrakeActs(Acts):
                 where = nearest(name, known) or "; `afk-runner breaker` lists them"
                 raise NotFound(f"there is no breaker {name!r}{where}")
             tallies.forget(db, name)
-            for what in ("breaker", "over_bound", "runaway"):
-                alerts.close(db, key=f"{what}:{name}", now=now)
             text = f"breaker {name} reset by {self._by}: {reason}{'; its rate is paused no more' if lifted else ''}"
+            for what in ("breaker", "over_bound", "runaway"):
+                telling.settled(db, key=f"{what}:{name}", text=text, now=now)
             self._event(db, now, "breaker.closed", text)
 
         self._transact(act)

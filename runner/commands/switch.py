@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner import telling
 from runner.commands.base import Acts
 from runner.errors import StoreError
 from runner.lock import lock_is_held
@@ -84,7 +85,9 @@ class SwitchActs(Acts):
             now=at,
         )
         word = "without grace" if value == controls.STOP_NOW else "with grace for calls in flight"
-        self._event(db, at, "stop.set", f"stopped {word} by {self._by}: {reason}", level=events.WARN)
+        text = f"stopped {word} by {self._by}: {reason}"
+        self._event(db, at, "stop.set", text, level=events.WARN)
+        telling.tell(db, key=telling.STOP, level=events.INFO, text=f"{text}; `afk-runner resume` lifts it", now=at)
         return row.seq, before.is_set
 
     def _pid_hint(self) -> str:
@@ -106,7 +109,7 @@ class SwitchActs(Acts):
             except OSError as error:
                 remaining.append(f"file: {self.home.stop} cannot be removed ({error.strerror}); remove it by hand")
         try:
-            row_was_set, by_environment = self._transact(self._clear_stop)
+            row_was_set, by_environment = self._transact(lambda db, at: self._clear_stop(db, at, whole=not remaining))
         except StoreError as error:
             if not cleared:
                 raise
@@ -118,12 +121,15 @@ class SwitchActs(Acts):
                 remaining.append("env: AFK_STOP is set in the runner's environment; unset it and restart the runner")
         return Resumed(cleared=tuple(cleared), remaining=tuple(remaining))
 
-    def _clear_stop(self, db: sqlite3.Connection, at: UnixMs) -> tuple[bool, bool]:
+    def _clear_stop(self, db: sqlite3.Connection, at: UnixMs, *, whole: bool) -> tuple[bool, bool]:
+        """`whole`: nothing outside the database goes on stopping it."""
         row = controls.stop_row(db)
         if row.is_set:
             controls.set_stop(db, controls.OFF, reason=None, by=self._by, now=at)
         self._event(db, at, "stop.cleared", f"resumed by {self._by}")
         by_environment = controls.settings(db).get("stop_env") == "1" and lock_is_held(self.home.lock)
+        if whole and not by_environment:
+            telling.settled(db, key=telling.STOP, text=f"resumed by {self._by}", now=at)
         return row.is_set, by_environment
 
 

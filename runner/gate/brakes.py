@@ -10,12 +10,13 @@ import random
 import sqlite3
 from dataclasses import replace
 
+from runner import telling
 from runner.errors import StoreError
 from runner.gate import admission
 from runner.gate.admission import Refusal
 from runner.gate.call import Call, Policy, RateLimit, Runaway
 from runner.gate.verdict import Blow, Verdict
-from runner.store import alerts, breakers, events, jobs, rate_pauses, rate_turns, rate_uses, repeats, tallies
+from runner.store import breakers, events, jobs, rate_pauses, rate_turns, rate_uses, repeats, tallies
 from runner.store.breakers import BreakerState
 from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, MicroUsd, UnixMs, duration, exact_usd, iso
 
@@ -123,7 +124,8 @@ def answered(
     if closed:
         tallies.forget_calls(db, call.breaker)
         _event(db, call, events.INFO, "breaker.closed", f"breaker {call.breaker} closed, its trial succeeded", now=now)
-        _close_alert(db, call.breaker, f"{call.breaker} answers again, its breaker is closed", now=now)
+        text = f"{call.breaker} answers again, its breaker is closed"
+        telling.settled(db, key=f"breaker:{call.breaker}", text=text, now=now)
         jobs.wake(db, gate=f"breaker:{call.breaker}", now=now, limit=WAKE_AT_ONCE)
     _look_for_runaway(db, call, policy.runaway, now=now)
 
@@ -134,7 +136,7 @@ def over_bound(db: sqlite3.Connection, call: Call, *, cost: MicroUsd, hold: Micr
     breakers.trip(db, call.breaker, reason=said, retry_at=None, now=now)
     text = f"{said}: {call.breaker} is tripped until a person resets it"
     _event(db, call, events.ERROR, "call.over_bound", text, now=now)
-    alerts.raise_alert(db, key=f"over_bound:{call.breaker}", level=events.ERROR, text=text, now=now)
+    telling.tell(db, key=f"over_bound:{call.breaker}", level=events.ERROR, text=text, now=now)
 
 
 def ended(
@@ -157,7 +159,7 @@ def ended(
         breakers.trip(db, name, reason=verdict.note, retry_at=None, now=now)
         text = f"breaker {name} tripped until a person resets it: {verdict.note}"
         _event(db, call, events.ERROR, "breaker.open", text, now=now)
-        alerts.raise_alert(db, key=f"breaker:{name}", level=events.ERROR, text=text, now=now)
+        telling.tell(db, key=f"breaker:{name}", level=events.ERROR, text=text, now=now)
     elif verdict.wait_until is not None:
         pause(db, call, until=verdict.wait_until, reason=verdict.note, now=now)
 
@@ -187,7 +189,7 @@ def _failed(
     in_a_row = f"{opened.failures} failures in a row: {note}"
     text = f"breaker {call.breaker} open after {in_a_row if opened.reason == note else opened.reason}"
     _event(db, call, events.WARN, "breaker.open", text, now=now)
-    alerts.raise_alert(db, key=f"breaker:{call.breaker}", level=events.WARN, text=text, now=now)
+    telling.tell(db, key=f"breaker:{call.breaker}", level=events.WARN, text=text, now=now)
 
 
 def _look_for_runaway(db: sqlite3.Connection, call: Call, runaway: Runaway, *, now: UnixMs) -> None:
@@ -220,14 +222,7 @@ def _trip_runaway(db: sqlite3.Connection, call: Call, name: str, said: str, *, n
     breakers.trip(db, name, reason=said, retry_at=None, now=now)
     text = f"{said}; {name} is tripped until a person resets it"
     _event(db, call, events.ERROR, "call.runaway", text, now=now)
-    alerts.raise_alert(db, key=f"runaway:{name}", level=events.ERROR, text=text, now=now)
-
-
-def _close_alert(db: sqlite3.Connection, name: str, text: str, *, now: UnixMs) -> None:
-    """The breaker closed by itself: that is an edge too, told by a row that is over when it is written."""
-    if alerts.close(db, key=f"breaker:{name}", now=now):
-        alerts.raise_alert(db, key=f"breaker:{name}:closed", level=events.INFO, text=text, now=now)
-        alerts.close(db, key=f"breaker:{name}:closed", now=now)
+    telling.tell(db, key=f"runaway:{name}", level=events.ERROR, text=text, now=now)
 
 
 def _keep_ms(policy: Policy) -> int:

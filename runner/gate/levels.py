@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from runner import telling
 from runner.gate.admission import CAP_WORDS, Cap, Refusal
 from runner.gate.call import Call, Policy
 from runner.store import alerts, charges, events
@@ -55,7 +56,7 @@ def _tell(
     period, lapses_at = _period(cap, call, policy, now=now)
     word = events.ERROR if level >= FULL else events.WARN if level >= _WARN_FROM else events.INFO
     key = alerts.cap_key(cap.name, period + part, level)
-    if alerts.raise_alert(db, key=key, level=word, text=text, now=now, lapses_at=lapses_at):
+    if telling.tell(db, key=key, level=word, text=text, now=now, lapses_at=lapses_at):
         events.record(db, now=now, level=word, event="cap.level", text=text, task=call.task, job=call.job)
 
 

@@ -165,9 +165,9 @@ def any_owed(db: sqlite3.Connection) -> bool:
 
 
 def owed(db: sqlite3.Connection, *, limit: int) -> list[Alert]:
-    """Those that some address is to be told of, the oldest first."""
-    rows = db.execute(f"SELECT {_COLUMNS} FROM alerts WHERE owed = 1 ORDER BY id LIMIT ?", (limit,))  # noqa: S608
-    return [alert_of(row) for row in rows]
+    """The newest that some address is to be told of, the oldest of them first."""
+    rows = db.execute(f"SELECT {_COLUMNS} FROM alerts WHERE owed = 1 ORDER BY id DESC LIMIT ?", (limit,)).fetchall()  # noqa: S608
+    return [alert_of(row) for row in reversed(rows)]
 
 
 def known(db: sqlite3.Connection, alert: Alert, *, now: UnixMs) -> None:

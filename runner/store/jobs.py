@@ -15,7 +15,6 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from runner.errors import LeaseLost
-from runner.store.enough import Enough, never
 from runner.units import MicroUsd, UnixMs
 
 MAX_RESCUES = 3
@@ -457,20 +456,12 @@ def next_due(db: sqlite3.Connection, *, after: UnixMs) -> UnixMs | None:
     return UnixMs(row[0]) if row and row[0] is not None else None
 
 
-def prune(
-    db: sqlite3.Connection, *, before: UnixMs, keep: int, after_id: int, batch: int, enough: Enough = never
-) -> tuple[int, int | None]:
-    """Delete finished jobs older than `before` or beyond the newest `keep`, one batch.
-
-    Looks at `batch` ids after `after_id`; gives how many went and the id to go on from, None at the end. Jobs that
-    are unfinished, dead, or have a call whose hold is open are left. `enough` ends a batch early: rows may be large.
-    """
-    found, last = prunable(db, before=before, over=finished(db) - keep, after_id=after_id, batch=batch)
-    for place, id in enumerate(found):
-        if place and enough():
-            return place, found[place - 1]
-        db.execute("DELETE FROM jobs WHERE id = ?", (id,))
-    return len(found), last
+def tasks_of_dead(db: sqlite3.Connection, *, most: int) -> set[str] | None:
+    """Tasks that have dead letters; None when there are more than `most` letters to look at."""
+    if int(db.execute("SELECT dead FROM board").fetchone()[0]) > most:
+        return None
+    rows = db.execute("SELECT task FROM jobs INDEXED BY jobs_dead_error WHERE status = 'dead'")
+    return {row[0] for row in rows}
 
 
 def finished(db: sqlite3.Connection) -> int:
@@ -478,20 +469,29 @@ def finished(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT done + halted + cancelled FROM board").fetchone()[0])
 
 
-def prunable(
-    db: sqlite3.Connection, *, before: UnixMs, over: int, after_id: int, batch: int
-) -> tuple[list[int], int | None]:
-    """Ids among the `batch` after `after_id` that pruning takes, and the id to go on from. `over`: so many too many."""
+class Prunable(NamedTuple):
+    """What pruning finds among a stretch of ids."""
+
+    ids: list[int]
+    """Of jobs that go."""
+    ended: int
+    """Jobs of the stretch that go now or once they are old."""
+    last: int | None
+    """The id to go on from; None at the end."""
+
+
+def prunable(db: sqlite3.Connection, *, before: UnixMs, over: int, after_id: int, batch: int) -> Prunable:
+    """What pruning takes of the `batch` jobs after an id. `over`: how many more there are than are kept."""
     rows = db.execute(
         "SELECT id, status IN ('done', 'halted', 'cancelled') AND held = 0, finished_at FROM jobs "
         "WHERE id > ? ORDER BY id LIMIT ?",
         (after_id, batch),
     ).fetchall()
-    gone: list[int] = []
+    ids: list[int] = []
     for id, ended, finished_at in rows:
-        if ended and (finished_at < before or len(gone) < over):
-            gone.append(id)
-    return gone, rows[-1][0] if len(rows) == batch else None
+        if ended and (finished_at < before or len(ids) < over):
+            ids.append(id)
+    return Prunable(ids, sum(row[1] for row in rows), rows[-1][0] if len(rows) == batch else None)
 
 
 def protected(db: sqlite3.Connection, ids: Sequence[int]) -> set[int]:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from runner import telling
 from runner.config import Config, TaskConfig
 from runner.errors import LeaseLost
 from runner.gate.passes import Pass
@@ -183,6 +184,8 @@ class Register:
             return
         attempts.end(db, job_id=job.id, n=job.starts, outcome=decision.outcome, now=now, error=error, tail=tail or None)
         level, word, text = _told(decision, error)
+        if decision.status is JobStatus.DEAD:
+            telling.dead(db, task=job.task, job=job.key, error=error, now=now)
         self._event(db, job, level, word, text, now=now)
 
     def _raised_meanwhile(self, db: sqlite3.Connection, job: Job, decision: Decision) -> bool:
