@@ -21,6 +21,8 @@ TICK_S = 0.25
 POKES_S = 0.02
 """Between two ticks that somebody's commits ask for: a burst of them costs one tick."""
 UPKEEP_S = 60.0
+PARTING_WORDS_S = 10.0
+"""How long a run that ends by itself tells what there is to tell; what is left waits for the next one."""
 
 
 class Loop:
@@ -48,8 +50,10 @@ class Loop:
             parts.dealer.start()
         await self._turn()
         if self._once and parts.switch.is_set and not self._signals.asked.is_set():
-            parts.remark(f"nothing more is started: this home is stopped by {self._stopped_by()}")
+            parts.remark(f"nothing more is started: this home is stopped by {parts.stopped_by()}")
         await self._drain()
+        if self._once:
+            await parts.deliverer.finish(PARTING_WORDS_S)
 
     async def _turn(self) -> None:
         parts = self._parts
@@ -72,10 +76,6 @@ class Loop:
                 parts.errand(self._upkeep_round())
             if self._once and (parts.pool.idle.is_set() or parts.switch.is_set) and not parts.pool.running:
                 break
-
-    def _stopped_by(self) -> str:
-        switch = self._parts.switch
-        return switch.outside() or switch.row.reason or switch.fault or "the control row"
 
     async def _drain(self) -> None:
         """Ends: no new work, attempts in progress get the grace, then they are cut and go back unburnt."""

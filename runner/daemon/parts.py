@@ -292,12 +292,17 @@ class Parts:
         """Whether anything may start, as far as can be told without the database. Any thread may ask."""
         return not self._ending.is_set() and self.switch.outside() is None and not self.waking.holds
 
+    def stopped_by(self) -> str:
+        """What stops the runner, if anything does."""
+        switch = self.switch
+        return switch.outside() or switch.row.reason or switch.fault or "the control row"
+
     def _tell_state(self, state: RunState, reason: str | None, seq: int) -> None:
         async def tell() -> None:
             with suppress(StoreError):  # what is parked for want of a database cannot say so in it
                 await self.writer.write(
-                    lambda db: runners.move(
-                        db, self.me.id, state=state, reason=reason, stop_seq=seq, now=self.clock.now()
+                    lambda db: records.moved(
+                        db, self.me, state=state, reason=reason, by=self.stopped_by(), seq=seq, now=self.clock.now()
                     )
                 )
 

@@ -12,7 +12,7 @@ from runner.gate.admission import CAP_GATES
 from runner.gate.call import policy_of
 from runner.report import gather
 from runner.store import controls, events, jobs, rate_turns, runners
-from runner.store.runners import Runner
+from runner.store.runners import Runner, RunState
 from runner.units import HOUR_MS, MINUTE_MS, UnixMs, plural
 from runner.work.attempt import CONFINE_GATE
 from runner.work.register import known_again
@@ -68,6 +68,18 @@ def jumped(db: sqlite3.Connection, jump: Jump, *, now: UnixMs) -> None:
     events.record(db, now=now, level=events.WARN, event="clock.jump", text=str(jump))
     if not jump.slept or abs(jump.set_by_ms) > CLOCK_SET_MS:
         telling.tell(db, key="clock", level=events.WARN, text=str(jump), now=now, lapses_at=UnixMs(now + CLOCK_MS))
+
+
+def moved(
+    db: sqlite3.Connection, me: Runner, *, state: RunState, reason: str | None, by: str, seq: int, now: UnixMs
+) -> None:
+    """It took a state. A stop that nobody wrote down, as by a STOP file, is told of here. `by`: what stops it."""
+    runners.move(db, me.id, state=state, reason=reason, stop_seq=seq, now=now)
+    if reason == telling.STOP and state in (RunState.DRAINING, RunState.PARKED):
+        text = f"stopped by {by}; `afk-runner resume` lifts it"
+        telling.tell(db, key=telling.STOP, level=events.INFO, text=text, now=now)
+    elif state is RunState.RUNNING:
+        telling.settled(db, key=telling.STOP, text="the stop is lifted, the runner goes on", now=now)
 
 
 def leave(db: sqlite3.Connection, me: Runner, *, how: str, now: UnixMs) -> None:
