@@ -53,7 +53,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("clock", clock.clock),
     ("wake", wake.wake),
     ("runner", state.state),
-    ("alerts", alerts.alerts),
+    ("alerts", alerts.channel),
     ("service", service.service),
     ("container", container.container),
     ("tmux", terminal.terminal),
@@ -77,6 +77,7 @@ def examine(
     checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [(name, partial(each, look)) for name, each in CHECKS]
     if known.config is not None:
         checks += [("upstream", partial(upstreams.reached, look, each)) for each in known.config.upstreams.values()]
+    checks += [("alerts", partial(alerts.understood, look, name, url)) for name, url in alerts.urls(look).items()]
     found += watched(checks)
     clean = Redactor(known.config.secrets if known.config else ())
     return [replace(each, text=clean(each.text), mend=each.mend and clean(each.mend)) for each in found]

@@ -214,16 +214,6 @@ def test_version_speaks_to_programs(afk: Afk) -> None:
     assert told.keys() == {"version", "python", "sqlite", "system"}
 
 
-def test_doctor_warns_of_alerts_that_nobody_would_get(afk: Afk, home: Home) -> None:
-    before = checks(afk("doctor", "--offline", "--json"))["alerts"]
-    home.config.write_text(SETTINGS + '[alerts]\nurls = ["json://127.0.0.1:9/"]\n')
-
-    after = checks(afk("doctor", "--offline", "--json"))["alerts"]
-
-    assert (before["level"], after["level"]) == ("warn", "ok")
-    assert "nobody is told" in before["text"]
-
-
 @pytest.mark.parametrize(
     ("more", "level", "said"),
     [
