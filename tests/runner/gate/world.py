@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -62,6 +62,7 @@ class House:
 
     gate: Gate
     passes: Passes
+    upstreams: Upstreams
     writer: Writer
     clock: ManualClock
     path: Path
@@ -131,6 +132,7 @@ async def house(
     budget: BudgetConfig = BUDGET,
     upstream: Mapping[str, Any] | None = None,
     prices: Mapping[str, PriceConfig] = PRICES,
+    awaits_network: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[House]:
     """A gate for the block. `upstream`: fields of the vendor's configuration."""
     path = folder / "agent.db"
@@ -139,7 +141,7 @@ async def house(
         job = make_running(db)
     writer, clock, passes, stop = Writer(database), ManualClock(), Passes(), dict[str, str]()
     vendor = replace(UpstreamConfig(name="house", url=url, key=KEY, timeout_ms=10_000), **(upstream or {}))
-    upstreams = Upstreams({"house": vendor}, {"house-*": "house"})
+    upstreams = Upstreams({"house": vendor}, {"house-*": "house"}, awaits_network=awaits_network)
     book = Book(
         writer=writer,
         price_list=PriceList(prices),
@@ -163,6 +165,7 @@ async def house(
         yield House(
             gate=gate,
             passes=passes,
+            upstreams=upstreams,
             writer=writer,
             clock=clock,
             path=path,
