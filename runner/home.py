@@ -172,6 +172,16 @@ class Home:
             return error.errno not in (errno.ENOENT, errno.ENOTDIR)
         return True
 
+    def write_stop(self, text: str) -> None:
+        """Make the STOP file. Raises OSError when there is none after it; its words are a courtesy."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self.stop, flags, 0o600)
+        try:
+            with suppress(OSError):  # the file exists, which is what stops
+                os.write(fd, text.encode("utf-8", "replace"))
+        finally:
+            os.close(fd)
+
     def _check_owned(self, status: os.stat_result) -> None:
         if not stat.S_ISDIR(status.st_mode):
             raise ConfigError(f"the home {self.root} is not a directory; `afk-runner init` makes one elsewhere")

@@ -19,16 +19,16 @@ from runner.redact import Redactor
 from runner.store.events import Event
 from runner.units import iso
 
-FILE_BYTES = 10_000_000
 FILES = 5
-"""With the current one at most 60 MB in all."""
+"""Older files beside the current one."""
+MOST_BYTES = 60_000_000
 
 
 class LogFile:
     """`logs/runner.jsonl` of one home; one process writes it."""
 
-    def __init__(self, folder: Path, redactor: Redactor) -> None:
-        """Open it, going on where an earlier runner ended. Raises OSError."""
+    def __init__(self, folder: Path, redactor: Redactor, *, most_bytes: int = MOST_BYTES) -> None:
+        """Open it, going on where an earlier runner ended. `most_bytes`: of all its files. Raises OSError."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = folder / "runner.jsonl"
         self._redact = redactor
@@ -36,7 +36,7 @@ class LogFile:
         """Id of the newest event that is in the file; None: there is none."""
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
         self._handler = logging.handlers.RotatingFileHandler(
-            self.path, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", errors="replace"
+            self.path, maxBytes=most_bytes // (FILES + 1), backupCount=FILES, encoding="utf-8", errors="replace"
         )
         self._handler.handleError = lambda _: None  # type: ignore[assignment, method-assign] # a full disk must not stop us
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,7 +53,7 @@ class SwitchActs(Acts):
         done: list[str] = []
         failed: list[str] = []
         try:
-            _write_stop_file(self.home.stop, f"{said}\nby {self._by}\n")
+            self.home.write_stop(f"{said}\nby {self._by}\n")
             done.append("file")
         except OSError as error:
             if self.home.stop_set():
@@ -131,16 +130,6 @@ class SwitchActs(Acts):
         if whole and not by_environment:
             telling.settled(db, key=telling.STOP, text=f"resumed by {self._by}", now=at)
         return row.is_set, by_environment
-
-
-def _write_stop_file(path: Path, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, text.encode("utf-8", "replace"))
-    except OSError:
-        pass  # the file exists, which is what stops; its words are a courtesy
-    finally:
-        os.close(fd)
 
 
 def _remove_stop_file(path: Path) -> None:

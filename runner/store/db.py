@@ -249,9 +249,10 @@ class _Write:
             self._database._undo(error)
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path, *, older_too: bool = False) -> sqlite3.Connection:
     """A read-only connection. Broken text decodes with replacement characters, so that a screen can always show it.
 
+    `older_too`: whatever the schema, for whoever copies it and asks nothing of it.
     Raises StoreMissing, StoreNewer, StoreOlder, StoreCorrupt, StoreBusy.
     """
     if not path.exists():
@@ -267,7 +268,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
         _check_header(connection, path)
         if schema_version(connection) == 0:
             raise StoreCorrupt(f"{path} holds no schema; `afk-runner init` makes one")
-        if schema_version(connection) < len(_migrations()):
+        if schema_version(connection) < len(_migrations()) and not older_too:
             raise StoreOlder(
                 f"{path} has schema {schema_version(connection)}, this program reads {len(_migrations())}; "
                 "end the older runner, and `afk-runner run` brings it up to date"

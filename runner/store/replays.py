@@ -56,13 +56,18 @@ def forget(db: sqlite3.Connection, job_id: int) -> None:
     db.execute("DELETE FROM replays WHERE job_id = ?", (job_id,))
 
 
-def prune(db: sqlite3.Connection, *, after_id: int, batch: int) -> tuple[int, int | None]:
-    """Forget replays whose job is over: nothing of them can be undone. How many, and the id to go on from."""
+def over(db: sqlite3.Connection, *, after_id: int, batch: int) -> tuple[list[int], int | None]:
+    """Replayed jobs among the `batch` after an id that have ended since: no replay of them can be undone."""
     rows = db.execute(
         "SELECT job_id, (SELECT finished_at FROM jobs WHERE id = job_id) IS NOT NULL FROM replays "
         "WHERE job_id > ? ORDER BY job_id LIMIT ?",
         (after_id, batch),
     ).fetchall()
-    over = [(id,) for id, ended in rows if ended]
-    db.executemany("DELETE FROM replays WHERE job_id = ?", over)
-    return len(over), rows[-1][0] if len(rows) == batch else None
+    return [id for id, ended in rows if ended], rows[-1][0] if len(rows) == batch else None
+
+
+def prune(db: sqlite3.Connection, *, after_id: int, batch: int) -> tuple[int, int | None]:
+    """Forget replays whose job is over, one batch; how many, and the id to go on from."""
+    found, last = over(db, after_id=after_id, batch=batch)
+    db.executemany("DELETE FROM replays WHERE job_id = ?", [(id,) for id in found])
+    return len(found), last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from runner.store.enough import Enough
 from runner.units import UnixMs
 
 
@@ -19,3 +20,16 @@ def of_job(db: sqlite3.Connection, job_id: int) -> dict[str, str]:
     """Name to JSON text of every recorded step, in the order they were recorded."""
     rows = db.execute("SELECT name, result FROM steps WHERE job_id = ? ORDER BY at, name", (job_id,))
     return dict(rows.fetchall())
+
+
+def thin(db: sqlite3.Connection, job_id: int, *, enough: Enough, batch: int = 20) -> bool:
+    """Delete the steps of a job that is about to go; False when that was enough for now and some are left."""
+    gone = batch
+    while gone == batch:
+        gone = db.execute(
+            "DELETE FROM steps WHERE job_id = ?1 AND name IN (SELECT name FROM steps WHERE job_id = ?1 LIMIT ?2)",
+            (job_id, batch),
+        ).rowcount
+        if gone == batch and enough():
+            return False
+    return True

@@ -125,20 +125,20 @@ def test_rows_added_in_bulk(disk: Path, table: Table) -> None:
 
 def test_pruning(disk: Path, table: Table) -> None:
     """Old rows go in short transactions, so that nobody waits long behind one."""
-    from runner.store import jobs
+    from runner.care import retention
     from runner.units import UnixMs
-    from runner.upkeep import PRUNE_BATCH
 
     store = Store(disk / "agent.db")
     count = 50_000
     store.keep_finished(count)
+    step = retention.finished_jobs(UnixMs(10), 0)
     after: int | None = 0
     longest, gone = 0.0, 0
     start = time.perf_counter()
     while after is not None:
         began = time.perf_counter()
         with store.database.write() as db:
-            went, after = jobs.prune(db, before=UnixMs(10), keep=0, after_id=after, batch=PRUNE_BATCH)
+            went, after, _ = step.act(db, after)
         longest = max(longest, time.perf_counter() - began)
         gone += went
     pace = gone / (time.perf_counter() - start)

@@ -253,7 +253,7 @@ async def test_an_output_file_that_goes_away_while_it_is_looked_at_is_no_fault(
         database=database.path,
         outputs=outputs,
         clock=clock,
-    ).round(idle=True)
+    ).round()
     await writer.close()
 
     assert {path.name for path in outputs.iterdir()} == {"2-1.log", "gone"}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from runner import upkeep
+from runner.care import retention
 from runner.errors import LeaseLost
 from runner.store import attempts, charges, jobs
 from runner.store.attempts import Outcome
@@ -140,9 +141,9 @@ class Home(RuleBasedStateMachine):
     def prune(self, keep: int, batch: int) -> None:
         kept = "SELECT count(*) FROM jobs WHERE status IN ('pending', 'running', 'dead') OR held > 0"
         before = self.db.execute(kept).fetchone()
-        after: int | None = 0
-        while after is not None:
-            _, after = jobs.prune(self.db, before=UnixMs(0), keep=keep, after_id=after, batch=batch)
+        step = retention.finished_jobs(UnixMs(0), keep, batch=batch)
+        would = retention.count(step, self.db)
+        assert retention.walk(step, lambda act: act(self.db)) == would
         assert self.db.execute(kept).fetchone() == before
 
     @rule(number=st.integers(0, 50), hold=st.integers(0, 1_000), day=st.sampled_from(("2030-01-01", "2030-01-02")))

@@ -10,6 +10,7 @@ from sqlite3 import Connection
 import pytest
 
 from runner import upkeep
+from runner.care import retention
 from runner.errors import LeaseLost
 from runner.store import attempts, charges, jobs
 from runner.store.attempts import Outcome
@@ -254,9 +255,9 @@ def test_a_call_in_flight_of_a_vanished_runner_goes_on_counting(db: Connection) 
 def pruned(db: Connection, *, before: int, keep: int, batch: int = 50) -> set[str]:
     """The keys that one whole round of pruning takes."""
     there = {row[0] for row in db.execute("SELECT key FROM jobs")}
-    after: int | None = 0
-    while after is not None:
-        _, after = jobs.prune(db, before=UnixMs(before), keep=keep, after_id=after, batch=batch)
+    step = retention.finished_jobs(UnixMs(before), keep, batch=batch)
+    would = retention.count(step, db)
+    assert retention.walk(step, lambda act: act(db)) == would
     return there - {row[0] for row in db.execute("SELECT key FROM jobs")}
 
 
