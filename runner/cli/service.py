@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runner.cli.shell import AsJson, HomeDir, example, find_home, remark, say, say_file, say_json
-from runner.errors import Refused
+from runner.errors import Refused, RunnerError
 from runner.service.plan import Platform
-from runner.service.verbs import Done, Service
+
+if TYPE_CHECKING:
+    from runner.service.verbs import Done, Service
 
 On = Annotated[
     Platform | None,
@@ -117,10 +119,14 @@ def status(platform: On = None, home: HomeDir = None, as_json: AsJson = False) -
 
     Exit codes: 0 running, 3 not running, 4 not installed or cannot be told.
     """
-    from runner.service.state import state_of  # noqa: PLC0415
+    from runner.service.state import Verdict, state_of  # noqa: PLC0415
     from runner.units import SystemClock  # noqa: PLC0415
 
-    state = state_of(find_home(home), platform, os.environ, clock=SystemClock())
+    try:
+        state = state_of(find_home(home), platform, os.environ, clock=SystemClock())
+    except RunnerError as error:
+        remark(f"unknown: {error}")
+        raise typer.Exit(Verdict.UNKNOWN) from None
     if as_json:
         say_json(state.document())
     else:
@@ -134,6 +140,8 @@ def status(platform: On = None, home: HomeDir = None, as_json: AsJson = False) -
 
 
 def _service(home: Path | None, platform: Platform | None) -> Service:
+    from runner.service.verbs import Service  # noqa: PLC0415 - light verbs start fast
+
     return Service.find(find_home(home), platform, os.environ)
 
 

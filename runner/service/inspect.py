@@ -55,7 +55,7 @@ def installed(home: Home, *, ask: bool = False, machine: Machine | None = None) 
 def _look(home: Home, config: Config, machine: Machine, platform: Platform, *, ask: bool) -> Installed | None:
     told = record.read(home)
     recorded = told is not None and told.platform is platform
-    if platform is Platform.CRON and not ask:  # only `crontab` can read a crontab
+    if platform is Platform.CRON and not (ask and recorded):  # only `crontab` can read a crontab
         unasked = Installed(platform=platform, unit=None, current=None, loaded=None, note="lines of the crontab")
         return unasked if recorded else None
     try:

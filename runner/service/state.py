@@ -76,12 +76,12 @@ class State:
 def state_of(
     home: Home, named: Platform | None, environ: Mapping[str, str], *, clock: Clock, machine: Machine | None = None
 ) -> State:
-    """Look at it without a change. Raises ConfigError or Refused where nothing can be said at all."""
+    """Look at it without a change. Raises Refused where nothing can be said at all."""
     told = record.read(home)
     platform = named or (told.platform if told else None)
     if platform in NOT_OURS and platform is not None:
         return _of_container(home, platform)
-    service = Service.find(home, named, environ, machine=machine)
+    service = Service.find(home, platform, environ, machine=machine)
     seen = look(home)
     unknown: str | None = None
     answer = Told(loaded=None, text="it was not asked")
@@ -92,7 +92,7 @@ def state_of(
     except Refused as refused:
         unknown = str(refused)
     current = None
-    if there is not None:
+    if there is not None and service.fault is None:
         file = only(render(home, service.config, service.machine, service.platform, session=service.plan.session))
         current = there == file.text
     if unknown is not None and not seen.held:

@@ -7,9 +7,10 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
-from runner.config import Config
-from runner.errors import Refused
+from runner.config import BudgetConfig, Config, ServiceConfig
+from runner.errors import ConfigError, Refused
 from runner.home import Home
 from runner.service import launchd, record
 from runner.service.choose import check_may, keeper_for, platform_for
@@ -21,6 +22,7 @@ from runner.service.plan import File, Plan, Platform, make_plan
 from runner.service.render import only, read, render
 from runner.service.witness import Patience, Seen, look
 from runner.settings import SettingsError, load
+from runner.units import MicroUsd
 from runner.work.processes import start_time
 
 
@@ -45,6 +47,8 @@ class Service:
     machine: Machine
     environ: Mapping[str, str]
     patience: Patience = field(default_factory=Patience)
+    fault: ConfigError | None = None
+    """Why the settings are not those of the home."""
     keeper: Keeper = field(init=False)
     plan: Plan = field(init=False)
 
@@ -62,11 +66,15 @@ class Service:
         machine: Machine | None = None,
         patience: Patience | None = None,
     ) -> Service:
-        """The service a person means. Raises ConfigError or Refused."""
+        """The service a person means. Raises Refused."""
         known = machine or Machine.of(home)
-        config = read(home, environ)
         platform = platform_for(home, known, named)
-        return cls(home, platform, config, known, environ, patience or Patience())
+        fault = None
+        try:
+            config = read(home, environ)
+        except ConfigError as error:  # what cannot be read can still be stopped and removed
+            config, fault = _bare(home), error
+        return cls(home, platform, config, known, environ, patience or Patience(), fault)
 
     # --- verbs ----------------------------------------------------------------------------------------------------
 
@@ -243,6 +251,8 @@ class Service:
 
     def _check_settings(self) -> None:
         """A service has no environment of a person's shell: what is set there alone, it would miss."""
+        if self.fault is not None:
+            raise self.fault
         if self.platform not in KEPT:
             return
         try:
@@ -275,3 +285,10 @@ class Service:
                     f"it ends when {self.machine.user} logs out: `sudo loginctl enable-linger {self.machine.user}`"
                 )
         return tuple(remarks)
+
+
+def _bare(home: Home) -> Config:
+    """Enough of a configuration to find what was installed."""
+    told = record.read(home)
+    named = ServiceConfig(name=told.name, session=told.session) if told is not None else ServiceConfig()
+    return Config(zone=ZoneInfo("UTC"), budget=BudgetConfig(daily_usd=MicroUsd(0)), service=named)
