@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runner.store import jobs
+from runner.store.addresses import Address
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker
 from runner.store.controls import Pause
@@ -15,7 +16,7 @@ from runner.store.raises import Raise
 from runner.store.rate_pauses import RatePause
 from runner.store.runners import Runner
 from runner.store.schedules import Schedule
-from runner.units import MicroUsd, UnixMs
+from runner.units import MicroUsd, UnixMs, duration, plural
 from runner.work.conversation import Verdict
 
 LATE_MS = 5_000
@@ -142,6 +143,8 @@ class Alerts:
     undelivered: int = 0
     open: int = 0
     """Told or not: what they tell of still holds."""
+    failing: tuple[Address, ...] = ()
+    """Addresses that took none for long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,3 +211,21 @@ class ScheduleView:
     """The reason of the pause."""
     last_skipped: str | None
     """Why the newest slot was not run; None when it was."""
+    overdue_ms: int = 0
+    """How long a slot has been due that nobody dealt with; 0: there is none, or none to speak of yet."""
+
+    @property
+    def when(self) -> str:
+        """When it is due and what holds of its slots."""
+        return ", ".join(part for part in (self.schedule.spec, self.schedule.policy) if part)
+
+    @property
+    def note(self) -> str | None:
+        """What is not as usual; None: nothing."""
+        if self.overdue_ms:
+            return f"overdue: no runner has dealt with its slot for {duration(self.overdue_ms)}"
+        if self.paused is not None:
+            return f"paused: {self.paused}"
+        if self.schedule.waiting:
+            return f"{plural(self.schedule.waiting, 'slot waits', 'slots wait')} for its job to end"
+        return f"last one skipped: {self.last_skipped}" if self.last_skipped is not None else None

@@ -151,6 +151,9 @@ def _resting_needs(vitals: Vitals, page: HomePage | None) -> list[tuple[str, str
             found.append((f"task {pause.name} is paused by {pause.by}: {pause.reason}{lift}", "" if lift else "5"))
     if vitals.counts.halted:
         found.append((f"{plural(vitals.counts.halted, 'job')} halted by their own limit or criteria", "2"))
+    for address in vitals.alerts.failing:
+        since = clock(address.failing_since) if address.failing_since is not None else "-"
+        found.append((f"{address.name} takes no alert since {since}: {address.last_error or 'no reason'}", "6"))
     if untold := min(vitals.alerts.undelivered, vitals.alerts.open):  # what is over is nobody's need any more
         found.append((f"{plural(untold, 'alert')} that nobody was told of", "6"))
     return found

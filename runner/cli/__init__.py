@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import typer
 
 from runner.cli import (
+    alerts,
     brakes,
     drafts,
     drill,
@@ -41,7 +42,11 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (setup, queue, jobs, switch, schedules, show, money, brakes, drafts, incidents, report, drill, service):
+ROOMS = (
+    *(setup, queue, jobs, switch, schedules, show, money, brakes, drafts),
+    *(incidents, alerts, report, drill, service),
+)
+for room in ROOMS:
     room.register(app)
 
 

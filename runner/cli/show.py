@@ -99,10 +99,16 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
             lines.append(("breaker", f"{breaker.name} {breaker.state.value}, {until}: {breaker.reason or 'no reason'}"))
     if vitals.drafts_waiting:
         lines.append(("drafts", f"{vitals.drafts_waiting} wait for a person; `afk-runner drafts` lists them"))
+    if vitals.alerts.open or vitals.alerts.undelivered:
+        told = f", {vitals.alerts.undelivered} not told to everybody" if vitals.alerts.undelivered else ""
+        lines.append(("alerts", f"{plural(vitals.alerts.open, 'alert')} open{told}; `afk-runner alerts` lists them"))
+    for address in vitals.alerts.failing:
+        since = f"since {stamp(address.failing_since)}: {address.last_error}"
+        lines.append(("alerts", f"{address.name} takes none {since}; `afk-runner alerts test` tries it"))
     for paused in vitals.pauses:
         lines.append(("rate", f"{paused.name} paused until {stamp(paused.until)}: {paused.reason}"))
     for view in views:
-        note = ", paused" if view.paused is not None else ""
+        note = ", paused" if view.paused is not None else f", {view.note}" if view.overdue_ms else ""
         lines.append(("schedule", f"{view.schedule.name} next {stamp(view.schedule.next_at)}{note}"))
     return lines
 
@@ -142,8 +148,8 @@ def schedules(home: HomeDir = None, as_json: AsJson = False) -> None:
     elif views:
         rows = [
             (
-                *(view.schedule.name, stamp(view.schedule.next_at), stamp(view.schedule.last_slot), view.schedule.spec),
-                _schedule_note(view),
+                *(view.schedule.name, stamp(view.schedule.next_at), stamp(view.schedule.last_slot), view.when),
+                view.note or "",
             )
             for view in views
         ]
@@ -156,18 +162,15 @@ def _schedule_json(view: ScheduleView) -> dict[str, object]:
     return {
         "name": view.schedule.name,
         "spec": view.schedule.spec,
+        "policy": view.schedule.policy,
         "next_at": iso(view.schedule.next_at),
         "last_slot": iso(view.schedule.last_slot),
         "last_skipped": view.last_skipped,
+        "waiting": view.schedule.waiting,
+        "overdue_s": view.overdue_ms / 1000,
         "paused": view.paused is not None,
         "paused_reason": view.paused,
     }
-
-
-def _schedule_note(view: ScheduleView) -> str:
-    if view.paused is not None:
-        return f"paused: {view.paused}"
-    return f"last one skipped: {view.last_skipped}" if view.last_skipped else ""
 
 
 def logs(  # noqa: PLR0917 - typer reads the flags from the signature

@@ -5,6 +5,7 @@ A `Door` works whether or not a runner lives. One module a noun; each adds its a
 
 from __future__ import annotations
 
+from runner.commands.alerts import AlertActs
 from runner.commands.base import who
 from runner.commands.brakes import BrakeActs
 from runner.commands.drafts import DraftActs
@@ -33,5 +34,5 @@ __all__ = [
 ]
 
 
-class Door(ForceActs, JobActs, BrakeActs, ScheduleActs, MoneyActs, DraftActs, IncidentActs):
+class Door(ForceActs, JobActs, BrakeActs, ScheduleActs, MoneyActs, DraftActs, IncidentActs, AlertActs):
     """The write door of one home."""

@@ -21,10 +21,8 @@ from runner.notify.owed import Due, undelivered_key
 from runner.redact import Redactor
 from runner.store import addresses, alerts, events, tellings
 from runner.store.writer import Writer
-from runner.units import MINUTE_MS, SECOND_MS, Clock, UnixMs, duration
+from runner.units import SECOND_MS, Clock, UnixMs, duration
 
-LONG_MS = 15 * MINUTE_MS
-"""An address that takes nothing for so long is an alert itself."""
 NO_DATABASE_MS = 15 * SECOND_MS
 """How long a database that cannot be written is left alone."""
 AT_ONCE = 2
@@ -166,7 +164,7 @@ class Deliverer:
             text = f"{name} did not take an alert: {fault}; it is tried again with growing gaps"
             events.record(db, now=now, level=events.WARN, event="alert.refused", text=text)
         failing_ms = now - (stands.failing_since or now)
-        if failing_ms >= LONG_MS:
+        if failing_ms >= addresses.LONG_MS:
             text = (
                 f"{name} has taken no alert for {duration(failing_ms)}, {waiting} wait: {fault}; "
                 "`afk-runner alerts test` tries it"

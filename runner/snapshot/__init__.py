@@ -21,6 +21,8 @@ from runner.snapshot.report import ReportReads
 from runner.snapshot.told import ToldReads
 from runner.spending import CapView, HeldCall, Holds
 from runner.status import status_json
+from runner.store.addresses import Address
+from runner.store.alerts import Alert
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker, BreakerState
 from runner.store.drafts import Draft, DraftState
@@ -51,6 +53,8 @@ __all__ = [
     "EVERYTHING",
     "EXAMPLES",
     "FIELD_WORDS",
+    "Address",
+    "Alert",
     "Alerts",
     "Attempt",
     "BadFilter",

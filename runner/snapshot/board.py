@@ -7,7 +7,7 @@ import sqlite3
 from runner import spending
 from runner.snapshot.opened import Opened
 from runner.snapshot.state import runner_view, stop_view
-from runner.store import alerts, breakers, controls, drafts, jobs, rate_pauses, schedules, tallies
+from runner.store import addresses, alerts, breakers, controls, drafts, jobs, rate_pauses, schedules, tallies
 from runner.units import MINUTE_MS, UnixMs
 from runner.views import MOST_WAITING, Alerts, BrakeView, Counts, ScheduleView, Vitals, Waiting
 
@@ -41,7 +41,7 @@ class BoardReads(Opened):
                 paused=tuple(controls.all_paused(db)),
                 stop=stop_view(db, self.home, settings, runner),
                 waiting=waiting,
-                alerts=Alerts(*alerts.counts(db)),
+                alerts=Alerts(*alerts.counts(db), failing=tuple(addresses.failing(db, now=now))),
                 drafts_waiting=drafts.waiting(db, limit=MOST_WAITING),
                 workers=int(settings["workers"]) if settings.get("workers", "").isdigit() else None,
             )
@@ -85,6 +85,7 @@ class BoardReads(Opened):
                         schedule=schedule,
                         paused=pause.reason if pause else None,
                         last_skipped=row[0] if row else None,
+                        overdue_ms=schedule.overdue_ms(now),
                     )
                 )
             return tuple(views)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from runner.errors import NotFound
 from runner.snapshot.opened import Opened
-from runner.store import drafts, events
+from runner.store import addresses, alerts, drafts, events
+from runner.store.addresses import Address
+from runner.store.alerts import Alert
 from runner.store.drafts import Draft, DraftState
 from runner.store.events import Event
 
@@ -31,6 +33,16 @@ class ToldReads(Opened):
             if after is not None:
                 return tuple(events.after(db, after, limit=limit, levels=chosen, job=job, text=text))
             return tuple(events.newest(db, limit=limit, levels=chosen, job=job, before=before, text=text))
+
+    def alerts(self, *, everything: bool = False, limit: int = 200) -> tuple[Alert, ...]:
+        """Alerts that hold, and those not everybody was told of, the newest first; `everything`: all that are kept."""
+        with self.reading() as db:
+            return tuple(alerts.newest(db, limit=limit, everything=everything))
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Where alerts go, by name, as far as any was tried."""
+        with self.reading() as db:
+            return tuple(addresses.all_of(db))
 
     def drafts(self, *, state: DraftState | None = None, limit: int = 200) -> tuple[Draft, ...]:
         """Actions written down for a person, those that wait first and the newest first."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from runner.units import MINUTE_MS, SECOND_MS, UnixMs
 
+LONG_MS = 15 * MINUTE_MS
+"""An address that takes nothing for so long is an alert itself."""
 FIRST_GAP_MS = 15 * SECOND_MS
 MOST_GAP_MS = 10 * MINUTE_MS
 """The gap doubles with each failure up to this: it is also how late an address that is back is told."""
@@ -48,6 +50,11 @@ def all_of(db: sqlite3.Connection) -> list[Address]:
         )
         for row in rows
     ]
+
+
+def failing(db: sqlite3.Connection, *, now: UnixMs) -> list[Address]:
+    """Those that took nothing for long."""
+    return [one for one in all_of(db) if one.failing_since is not None and now - one.failing_since >= LONG_MS]
 
 
 def get(db: sqlite3.Connection, name: str) -> Address:
