@@ -64,6 +64,7 @@ def status_json(vitals: Vitals, schedule_views: tuple[ScheduleView, ...]) -> dic
                 "next_at": iso(view.schedule.next_at),
                 "last_slot": iso(view.schedule.last_slot),
                 "paused": view.paused is not None,
+                "overdue_s": view.overdue_ms / 1000,
             }
             for view in schedule_views
         ],

@@ -30,8 +30,12 @@ def schedules(views: Sequence[ScheduleView], now: int) -> Listing:
 
 def _row(view: ScheduleView, now: int) -> Row:
     schedule = view.schedule
-    if view.paused is not None:
+    if view.overdue_ms:
+        state, role = view.note or "", Role.BAD
+    elif view.paused is not None:
         state, role = f"paused: {view.paused}", Role.WARN
+    elif view.schedule.waiting:
+        state, role = view.note or "", Role.DIM
     elif view.last_skipped is not None:
         state, role = f"skipped: {view.last_skipped}", Role.WARN
     else:
@@ -40,7 +44,7 @@ def _row(view: ScheduleView, now: int) -> Row:
         schedule.name,
         (
             (schedule.name, Role.PLAIN),
-            (schedule.spec, Role.DIM),
+            (view.when, Role.DIM),
             (when(schedule.next_at, now), Role.PLAIN),
             (in_time(schedule.next_at - now) if schedule.next_at is not None else "", Role.DIM),
             (when(schedule.last_slot, now), Role.DIM),

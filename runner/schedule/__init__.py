@@ -6,7 +6,7 @@ at the clock and the table. Running it twice, late, or after the clock stepped t
 
 from __future__ import annotations
 
-from runner.schedule.deal import MISSED, ON_TIME_MS, OVERDUE_MS, Dealt, alert_key, deal, declare, overdue, tell_overdue
+from runner.schedule.deal import MISSED, ON_TIME_MS, Dealt, alert_key, deal, declare, overdue, tell_overdue
 from runner.schedule.due import MOST_MISSED, due_after, next_due, owed
 from runner.schedule.timer import Timer
 
@@ -14,7 +14,6 @@ __all__ = [
     "MISSED",
     "MOST_MISSED",
     "ON_TIME_MS",
-    "OVERDUE_MS",
     "Dealt",
     "Timer",
     "alert_key",

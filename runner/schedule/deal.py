@@ -17,8 +17,6 @@ from runner.units import MINUTE_MS, UnixMs, duration, iso
 
 ON_TIME_MS = MINUTE_MS
 """A slot dealt with later than this was missed."""
-OVERDUE_MS = 2 * MINUTE_MS
-"""A slot that nobody dealt with for so long is told of."""
 MISSED = "missed, for nobody could deal with it in time"
 
 
@@ -234,8 +232,8 @@ def declare(db: sqlite3.Connection, tasks: Mapping[str, TaskConfig], *, max_atte
 
 
 def overdue(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
-    """Schedules with a slot that nobody dealt with for `OVERDUE_MS`."""
-    return [one for one in schedules.all_of(db, now=now) if one.overdue_ms(now) > OVERDUE_MS]
+    """Schedules with a slot that nobody dealt with."""
+    return [one for one in schedules.all_of(db, now=now) if one.overdue_ms(now)]
 
 
 def tell_overdue(db: sqlite3.Connection, *, now: UnixMs) -> None:

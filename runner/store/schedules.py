@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from runner.units import DAY_MS, UnixMs
+from runner.units import DAY_MS, MINUTE_MS, UnixMs
 
 KEEP = 2_000
 """Slots of each schedule that are kept whatever their age."""
 RECENT_MS = 2 * DAY_MS
 """Slots younger than this are all kept: a clock that is set back meets them again."""
+GRACE_MS = 2 * MINUTE_MS
+"""A slot that nobody dealt with for so long is overdue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +39,9 @@ class Schedule:
     max_attempts: int
 
     def overdue_ms(self, now: UnixMs) -> int:
-        """How long a slot has been due that nobody dealt with; 0: there is none."""
-        return max(0, now - self.next_at) if self.next_at is not None else 0
+        """How long a slot has been due that nobody dealt with; 0: there is none, or none to speak of yet."""
+        late = now - self.next_at if self.next_at is not None else 0
+        return late if late > GRACE_MS else 0
 
 
 def declare(

@@ -151,6 +151,23 @@ def test_a_slot_that_a_clock_ahead_dealt_with_is_not_shown_as_the_last(afk: Afk,
     assert afk("status", "--json").json["schedules"][0]["last_slot"] == iso(past)
 
 
+def test_a_slot_that_no_runner_deals_with_is_seen(afk: Afk, db: sqlite3.Connection) -> None:
+    """With no runner there at all; one that is a little late is nothing to speak of."""
+    now = SystemClock().now()
+    for name, late_ms in (("digest", 3_600_000), ("triage", 1_000)):
+        due = UnixMs(now - late_ms)
+        schedules.declare(db, name=name, spec="every 1d UTC", policy="2 at a time", next_at=due, now=due)
+
+    late, fresh = afk("schedules", "--json").json
+
+    assert late["overdue_s"] >= 3_600
+    assert (fresh["overdue_s"], fresh["policy"]) == (0, "2 at a time")
+    assert "overdue: no runner has dealt with its slot for 1h" in afk("schedules").out
+    assert "digest next" in (said := afk("status").out)
+    assert said.count("overdue") == 1
+    assert afk("status", "--json").json["schedules"][0]["overdue_s"] >= 3_600
+
+
 def test_status_names_every_paused_task(afk: Afk, db: sqlite3.Connection) -> None:
     """Also one without a schedule that no job waits for."""
     afk("pause", "sweep", "--reason", "the archive is being moved")

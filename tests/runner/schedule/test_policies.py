@@ -196,7 +196,7 @@ def test_of_a_night_the_newest_slot_inside_the_hours_runs(db: Connection) -> Non
 
 def test_a_slot_nobody_deals_with_is_told_once_and_settled_by_dealing(db: Connection) -> None:
     hourly = declared(db, every(HOUR_MS))
-    grace = schedule.OVERDUE_MS
+    grace = schedules.GRACE_MS
     schedule.tell_overdue(db, now=UnixMs(hour(1) + grace))
     assert alerts.counts(db)[1] == 0
 
