@@ -140,7 +140,7 @@ def _put(part: Path, path: Path, *, force: bool) -> None:
         os.rename(part, path)  # a file system without links
 
 
-def _page(home: Home, db: sqlite3.Connection, part: Path, *, now: UnixMs, version: str, schema: int) -> dict[str, Any]:
+def _page(home: Home, part: Path, *, now: UnixMs, version: str, schema: int) -> dict[str, Any]:
     copied = sqlite3.connect(f"{part.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
     with closing(copied):
         jobs = copied.execute("SELECT pending + running + done + halted + cancelled + dead FROM board").fetchone()[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -119,7 +119,7 @@ def _exchange(
     verify(copied)
     Database.open(copied).close()  # brings its schema up to date, or refuses it
     there = home.db.exists()
-    with _turn(home) if there else suppress():
+    with _turn(home) if there else nullcontext():
         with closing(sqlite3.connect(copied.absolute().as_uri(), uri=True, isolation_level=None)) as db:
             told = _prepare(db, home, source, there=there, cap=cap, spent=spent, by=by, now=now)
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

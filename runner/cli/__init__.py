@@ -16,6 +16,7 @@ import typer
 from runner.cli import (
     alerts,
     brakes,
+    care,
     drafts,
     drill,
     incidents,
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 ROOMS = (
     *(setup, queue, jobs, switch, schedules, show, money, brakes, drafts),
-    *(incidents, alerts, report, drill, service),
+    *(incidents, alerts, report, drill, service, care),
 )
 for room in ROOMS:
     room.register(app)
