@@ -28,6 +28,7 @@ from runner.doctor import (
     terminal,
     upstreams,
     wake,
+    watchers,
 )
 from runner.doctor.declared import Declared
 from runner.doctor.finding import Finding, Level
@@ -54,6 +55,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("wake", wake.wake),
     ("runner", state.state),
     ("alerts", alerts.channel),
+    ("watch", watchers.outside),
+    ("drill", watchers.proofs),
     ("service", service.service),
     ("container", container.container),
     ("tmux", terminal.terminal),

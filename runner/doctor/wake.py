@@ -25,7 +25,7 @@ def wake(look: Look) -> Iterator[Finding]:
         if minutes == "0":
             yield ok("wake", "on its charger this Mac does not sleep by itself; a closed lid still puts it to sleep")
         else:
-            text = f"on its charger this Mac sleeps after {minutes} idle minutes; {_LATER}"
+            text = f"on its charger this Mac sleeps after {minutes} idle minutes{_awake(look)}; {_LATER}"
             yield warn("wake", text, "sudo pmset -c sleep 0")
         if settings.get("autorestart") == "0":
             yield warn("wake", "after a power cut this Mac stays off", "sudo pmset -c autorestart 1")
@@ -35,6 +35,12 @@ def wake(look: Look) -> Iterator[Finding]:
     vault = ask("fdesetup", "status")
     if vault and "FileVault is On" in vault.out:
         yield ok("wake", "FileVault is on: after a reboot nothing starts until somebody has logged in")
+
+
+def _awake(look: Look) -> str:
+    if look.config is None or look.config.watch.stay_awake == "never":
+        return ""
+    return ", though not while a job runs"
 
 
 def _plugged_in(text: str) -> dict[str, str]:
