@@ -188,9 +188,10 @@ def _tasks(
 def _hours(settings: dict[str, str]) -> dict[str, Decimal]:
     """What the tasks say they save; what a hand has written into the table otherwise says nothing."""
     try:
-        return {str(task): Decimal(str(hours)) for task, hours in json.loads(settings.get("hours_saved", "{}")).items()}
+        read = {str(task): Decimal(str(one)) for task, one in json.loads(settings.get("hours_saved", "{}")).items()}
     except (ValueError, AttributeError, InvalidOperation):
         return {}
+    return {task: hours for task, hours in read.items() if hours.is_finite()}
 
 
 def _skipped(db: sqlite3.Connection, *, since: UnixMs, now: UnixMs) -> tuple[SkipRow, ...]:

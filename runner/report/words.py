@@ -119,7 +119,8 @@ def drills_line(drills: tuple[Drill, ...], *, now: UnixMs, zone: ZoneInfo) -> tu
     worn = [drill for drill in drills if not drill.fresh(now)]
     if not worn:
         oldest = min(drills, key=lambda drill: drill.proven_at or 0)
-        return f"all {drill_words(oldest, now=now, zone=zone)[0]} or since", False
+        said = drill_words(oldest, now=now, zone=zone)[0]
+        return f"all {said}{'' if said.endswith('today') else ', or since'}", False
     return "; ".join(f"{drill.name} {drill_words(drill, now=now, zone=zone)[0]}" for drill in worn), True
 
 

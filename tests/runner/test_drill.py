@@ -1,0 +1,123 @@
+"""A drill proves what works, fails what does not, and leaves nothing behind but its date."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner import drill
+from runner.commands import Door, Killed
+from runner.drill import sandbox
+from runner.drill.sandbox import NotProven, Sandbox, Settings, must
+from runner.drill.servers import Model
+from runner.drill.steps import STEPS
+from runner.home import Home
+from runner.snapshot import Reader
+from runner.store.db import Database
+from runner.store.drills import Drill
+from tests.e2e.world import World
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where sandboxes are made; empty again after every test, and no process works there."""
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    yield place
+    assert list(place.iterdir()) == []
+    world = World(place)
+    world.home = place
+    assert world.processes() == []
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / "home")
+    made.create()
+    Database.open(made.db, create=True).close()
+    return made
+
+
+def dates(home: Home) -> dict[str, Drill]:
+    reader = Reader(home)
+    with closing(reader):
+        return {one.name: one for one in reader.drills()}
+
+
+def run(home: Home, name: str) -> tuple[drill.Drilled, list[str]]:
+    said: list[str] = []
+    (done,) = drill.drill(home, [name], say=said.append)
+    return done, said
+
+
+def test_a_cap_that_holds_is_proven_and_its_date_is_kept(home: Home, scratch: Path) -> None:
+    done, said = run(home, "cap")
+
+    assert done.fault is None
+    assert any("the next one did not leave" in fact for fact in done.facts)
+    assert [f"cap: {fact}" for fact in done.facts] == said[1:]
+    kept = dates(home)
+    assert kept["cap"].proven_at is not None
+    assert not kept["cap"].failing
+    assert kept["stop"] == Drill(name="stop")
+    with closing(sqlite3.connect(home.db)) as db:
+        assert db.execute("SELECT event FROM events").fetchall() == [("drill.proven",)]
+        assert db.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
+
+
+def test_a_stop_that_stops_nothing_fails_and_says_why(
+    home: Home, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner is left to work on: the drill must notice."""
+    monkeypatch.setattr(Door, "kill", lambda *_, **__: Killed(sources=("row",), already=False, seq=1))
+    monkeypatch.setattr(sandbox, "WITHIN_S", 1.0)
+    real = Sandbox.vitals
+    monkeypatch.setattr(
+        Sandbox,
+        "vitals",
+        lambda self, reached, *, what, within_s=1.0: real(self, reached, what=what, within_s=within_s),
+    )
+    done, _ = run(home, "stop")
+
+    assert done.fault is not None
+    assert "a parked runner with nothing in progress did not come within 1 s" in done.fault
+    kept = dates(home)["stop"]
+    assert kept.failing
+    assert kept.fault == done.fault
+
+
+@pytest.mark.parametrize("broken", ["settings", "step"])
+def test_a_drill_that_cannot_be_held_is_not_proven(
+    home: Home, scratch: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise NotProven("it was seen not to work")
+
+    change = {"settings": Settings(daily="much")} if broken == "settings" else {"run": fails}
+    monkeypatch.setitem(STEPS, "rescue", replace(STEPS["rescue"], **change))  # type: ignore[arg-type]
+    done, _ = run(home, "rescue")
+
+    assert done.fault is not None
+    assert dates(home)["rescue"].failing
+
+
+def test_what_is_seen_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    must(True, "never said")
+    with pytest.raises(NotProven, match="it is so"):
+        must(False, "it is so")
+
+
+def test_a_call_is_counted_by_when_it_reached_the_model() -> None:
+    model = Model()
+    try:
+        model._calls += [1.0, 2.0, 3.0]
+        assert (model.calls, model.after(2.0)) == (3, 1)
+    finally:
+        model.close()
