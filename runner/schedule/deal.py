@@ -10,7 +10,7 @@ from runner import telling
 from runner.config import ScheduleConfig, TaskConfig
 from runner.enqueue import JobRequest, insert_jobs, new_job
 from runner.schedule.due import next_due, owed
-from runner.store import controls, events, jobs, schedules
+from runner.store import alerts, controls, events, jobs, schedules
 from runner.store.jobs import JobStatus
 from runner.store.schedules import Schedule
 from runner.units import MINUTE_MS, UnixMs, duration, iso
@@ -237,8 +237,11 @@ def overdue(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
 
 
 def tell_overdue(db: sqlite3.Connection, *, now: UnixMs) -> None:
-    """Tell of them, in the caller's transaction."""
+    """Tell of each of them once, in the caller's transaction."""
+    told = set(alerts.open_keys(db, alert_key("")))
     for one in overdue(db, now=now):
+        if alert_key(one.name) in told:
+            continue
         text = (
             f"schedule {one.name} does not fire: its slot of {iso(one.next_at)} is not dealt with; "
             "`afk-runner logs` says what holds the runner"
