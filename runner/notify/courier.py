@@ -86,7 +86,8 @@ async def _talk(
         return "the process that talks to it said nothing for too long"
     finally:
         heard.close()
-        told.abort()  # the child ends when this pipe closes
+        if not told.is_closing():
+            told.abort()  # the child ends when this pipe closes
     return None
 
 

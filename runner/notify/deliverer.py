@@ -86,6 +86,11 @@ class Deliverer:
             if not isinstance(error, StoreError):
                 asyncio.get_running_loop().call_exception_handler({"message": "alerts", "exception": error})
 
+    @property
+    def busy(self) -> bool:
+        """Somebody is being told right now."""
+        return self._round is not None
+
     async def finish(self, within_s: float) -> None:
         """Tell what can be told now, for a runner that ends; what cannot waits for the next one."""
         self._stirred = True

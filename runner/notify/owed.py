@@ -16,7 +16,9 @@ from runner.store.tellings import Telling
 from runner.units import HOUR_MS, MINUTE_MS, UnixMs
 
 FLIPS = 4
-"""So many messages about one edge may say at once that it is over, or there again; then the gaps count for that too."""
+"""So many messages about one edge may say at once that it is over, or there again."""
+FLIP_GAP_MS = 30 * MINUTE_MS
+"""Then so long after the last one: what flaps is bundled, and nobody is left for long with what is true no more."""
 GAPS_MS = (5 * MINUTE_MS, 30 * MINUTE_MS, 2 * HOUR_MS, 12 * HOUR_MS)
 """After the first message about an edge, the second, ...: how long what was counted since waits for the next."""
 LOOK_AGAIN_MS = 10 * MINUTE_MS
@@ -62,10 +64,10 @@ def plan(db: sqlite3.Connection, names: Collection[str], *, now: UnixMs) -> Plan
         told = tellings.of_alert(db, alert.id)
         audience = [name for name in names if alert.key != undelivered_key(name)]
         when = {name: due_at(alert, told.get(name)) for name in audience}
-        if all(name in told and told[name].edge == alert.edge for name in audience):
+        if audience and all(name in told and told[name].edge == alert.edge for name in audience):
             alerts.delivered(db, alert, now=now)
         if all(at is None for at in when.values()):
-            alerts.known(db, alert, now=now)
+            alerts.known(db, alert)
         for name, at in when.items():
             if at is None:
                 continue
@@ -90,6 +92,6 @@ def due_at(alert: Alert, told: Telling | None) -> UnixMs | None:
     over = alert.closed_at is not None
     if over == told.over and alert.times == told.times:
         return None
-    if over != told.over and told.messages < FLIPS:
-        return UnixMs(0)
+    if over != told.over:
+        return UnixMs(0) if told.messages < FLIPS else UnixMs(told.at + FLIP_GAP_MS)
     return UnixMs(told.at + GAPS_MS[min(told.messages, len(GAPS_MS)) - 1])

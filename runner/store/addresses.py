@@ -10,7 +10,7 @@ from runner.units import MINUTE_MS, SECOND_MS, UnixMs
 
 LONG_MS = 15 * MINUTE_MS
 """An address that takes nothing for so long is an alert itself."""
-FIRST_GAP_MS = 15 * SECOND_MS
+FIRST_GAP_MS = 5 * SECOND_MS
 MOST_GAP_MS = 10 * MINUTE_MS
 """The gap doubles with each failure up to this: it is also how late an address that is back is told."""
 

@@ -170,17 +170,16 @@ def owed(db: sqlite3.Connection, *, limit: int) -> list[Alert]:
     return [alert_of(row) for row in reversed(rows)]
 
 
-def known(db: sqlite3.Connection, alert: Alert, *, now: UnixMs) -> None:
-    """Every address knows of it; unless it moved on since it was read, nobody is owed anything more."""
+def known(db: sqlite3.Connection, alert: Alert) -> None:
+    """Nobody is owed anything more of it, unless it moved on since it was read."""
     db.execute(
-        "UPDATE alerts SET delivered_at = coalesce(delivered_at, ?), "
-        "owed = NOT (edge = ? AND times = ? AND closed_at IS ?) WHERE id = ?",
-        (now, alert.edge, alert.times, alert.closed_at, alert.id),
+        "UPDATE alerts SET owed = 0 WHERE id = ? AND edge = ? AND times = ? AND closed_at IS ?",
+        (alert.id, alert.edge, alert.times, alert.closed_at),
     )
 
 
 def delivered(db: sqlite3.Connection, alert: Alert, *, now: UnixMs) -> None:
-    """Every address knows of it, if not yet how it stands."""
+    """Every address was told of it, if not yet how it stands."""
     db.execute(
         "UPDATE alerts SET delivered_at = ? WHERE id = ? AND edge = ? AND delivered_at IS NULL",
         (now, alert.id, alert.edge),
