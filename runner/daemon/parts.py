@@ -11,12 +11,15 @@ import shlex
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 
 from runner.config import Config, TaskConfig
 from runner.daemon import records
 from runner.daemon.heart import Heart
 from runner.daemon.pokes import Pokes
 from runner.daemon.room import Room
+from runner.daemon.sentries import Sentries
+from runner.daemon.watchdog import last_stall
 from runner.dealing import Dealer
 from runner.errors import StoreError
 from runner.gate.book import Book
@@ -28,13 +31,15 @@ from runner.gate.passes import Passes
 from runner.gate.prices import PriceList
 from runner.gate.server import Gate
 from runner.gate.upstreams import Upstreams
+from runner.heartbeat import last_beat
 from runner.home import Home
 from runner.log import LogFile
 from runner.morning import Morning
 from runner.notify.deliverer import Deliverer
 from runner.redact import Redactor
+from runner.sdnotify import Notifier
 from runner.stance import Stance
-from runner.store import events, runners
+from runner.store import events, jobs, runners
 from runner.store.db import Database
 from runner.store.runners import Runner, RunState
 from runner.store.writer import Writer
@@ -47,6 +52,7 @@ from runner.work.guard_process import GuardProcess
 from runner.work.pool import Pool
 from runner.work.register import Register
 
+WAKE_BATCH = 500
 CLOSE_S = 5.0
 """For settling the ledger and ending children, after the grace."""
 
@@ -69,6 +75,7 @@ class Parts:
     room: Room
     morning: Morning
     heart: Heart
+    sentries: Sentries
     pokes: Pokes
 
     def __init__(
@@ -79,6 +86,7 @@ class Parts:
         database: Database,
         *,
         me: Runner,
+        notifier: Notifier,
         ending: asyncio.Event,
         how: Callable[[], str],
         say: Callable[[str], None],
@@ -91,6 +99,7 @@ class Parts:
         self.me = me
         self.clock = clock
         self.switch = StopSwitch(home)
+        self._notifier = notifier
         self._database = database
         self._ending = ending
         self._how = how
@@ -118,6 +127,19 @@ class Parts:
             clock=self.clock,
         )
         self._closers.append(self.heart.close)
+        self.sentries = Sentries(
+            self.home,
+            self.config.watch,
+            heart=self.heart,
+            pool=self.pool,
+            stance=self.stance,
+            switch=self.switch,
+            writer=self.writer,
+            notifier=self._notifier,
+            errand=self.errand,
+            clock=self.clock,
+        )
+        self._closers.append(self.sentries.close)
         self.pokes = Pokes(self.home.fifo)
         self._closers.append(self.pokes.close)
         park = f"afk-runner kill --home {shlex.quote(str(self.home.root))}"
@@ -137,12 +159,15 @@ class Parts:
         self._closers += [self._close_watch, self._say_goodbye]
         self.guard = await asyncio.get_running_loop().run_in_executor(None, GuardProcess, self.home)
         self._closers.append(self._close_guard)
+        await self._wake()
         await self.writer.write(
             lambda db: records.begin(
                 db,
                 config=self.config,
                 tasks=self.tasks,
                 me=self.me,
+                beat=last_beat(self.home.heartbeat),
+                stall=last_stall(self.home.logs),
                 stopped_by_environment=self.switch.by_environment,
                 now=self.clock.now(),
             )
@@ -158,6 +183,14 @@ class Parts:
             clock=self.clock,
         )
         self._closers.append(self.deliverer.close)
+
+    async def _wake(self) -> None:
+        """Make the jobs due that waited for what a start mends; a hundred thousand of them in many short turns."""
+        now = self.clock.now()
+        gates = await self.writer.write(lambda db: records.lifted(db, config=self.config, tasks=self.tasks))
+        for gate in gates:
+            while await self.writer.write(partial(jobs.wake, gate=gate, now=now, limit=WAKE_BATCH)) == WAKE_BATCH:
+                pass
 
     async def _open_gate(self) -> None:
         self.passes = Passes()
@@ -302,7 +335,14 @@ class Parts:
             with suppress(StoreError):  # what is parked for want of a database cannot say so in it
                 await self.writer.write(
                     lambda db: records.moved(
-                        db, self.me, state=state, reason=reason, by=self.stopped_by(), seq=seq, now=self.clock.now()
+                        db,
+                        self.me,
+                        state=state,
+                        reason=reason,
+                        note=self.switch.fault,
+                        by=self.stopped_by(),
+                        seq=seq,
+                        now=self.clock.now(),
                     )
                 )
 

@@ -8,19 +8,39 @@ from collections.abc import Mapping
 from runner import schedule, spending, telling, upkeep
 from runner.clocks import Jump
 from runner.config import Config, TaskConfig
+from runner.daemon.watchdog import Stall
 from runner.gate.admission import CAP_GATES
 from runner.gate.call import policy_of
+from runner.heartbeat import Beat
 from runner.report import gather
 from runner.store import controls, events, jobs, rate_turns, runners
 from runner.store.runners import Runner, RunState
-from runner.units import HOUR_MS, MINUTE_MS, UnixMs, plural
+from runner.units import HOUR_MS, MINUTE_MS, UnixMs, duration, iso, plural
 from runner.work.attempt import CONFINE_GATE
-from runner.work.register import known_again
 
 CLOCK_SET_MS = MINUTE_MS
 """A clock set by less while the machine slept is a clock set right."""
+LOST_MS = MINUTE_MS
+"""A runner that is back sooner, as after a crash under a supervisor, is an event and no alert."""
+STALL_MS = HOUR_MS
+"""How long a stall is told of: further ones within that are told with it."""
 CLOCK_MS = HOUR_MS
 """How long a clock that was set is told of."""
+
+
+def lifted(db: sqlite3.Connection, *, config: Config, tasks: Mapping[str, TaskConfig]) -> list[str]:
+    """The gates that a start lifts. Their jobs are woken before `begin`, for it writes down that this was done."""
+    gates = [CONFINE_GATE, *(f"{jobs.TASK_GATE}{name}" for name in tasks)]  # what was missing may be there again
+    if controls.settings(db).get("caps") != _caps(config, tasks):  # who raises a cap wants the parked jobs to run
+        gates += [*CAP_GATES, *(f"rate:{name}" for name in config.upstreams)]
+    return gates
+
+
+def _caps(config: Config, tasks: Mapping[str, TaskConfig]) -> str:
+    """All that limits spending, as one text to compare."""
+    of_tasks = sorted((task.name, task.daily_usd) for task in tasks.values() if task.daily_usd is not None)
+    limits = policy_of(config).limits
+    return repr((config.budget, of_tasks, sorted((name, repr(limit)) for name, limit in limits.items())))
 
 
 def begin(
@@ -29,22 +49,26 @@ def begin(
     config: Config,
     tasks: Mapping[str, TaskConfig],
     me: Runner,
+    beat: Beat | None,
+    stall: Stall | None,
     stopped_by_environment: bool,
     now: UnixMs,
 ) -> None:
-    """Take over the home: what the last runner left, what is configured now, and that we are here."""
+    """Take over the home: what the last runner left, what is configured now, and that we are here.
+
+    `beat`: the last one outside the database. `stall`: how a watchdog ended the last runner, if one did.
+    """
+    _vanished(db, me, beat, now=now)
+    if stall is not None:
+        text = f"the last runner's loop stood still, so it was ended; it hung in {stall.where}; see {stall.dump}"
+        events.record(db, now=now, level=events.ERROR, event="runner.stalled", text=text)
+        telling.tell(db, key="stall", level=events.ERROR, text=text, now=now, lapses_at=UnixMs(now + STALL_MS))
     budget = config.budget
     irreversible = {name for name, task in tasks.items() if task.irreversible}
     lost = upkeep.take_back(db, runner=me.id, now=now, irreversible=irreversible)
-    of_tasks = sorted((task.name, task.daily_usd) for task in tasks.values() if task.daily_usd is not None)
-    limits = policy_of(config).limits
-    caps = repr((budget, of_tasks, sorted((name, repr(limit)) for name, limit in limits.items())))
-    if controls.settings(db).get("caps") != caps:  # who raises a cap and restarts wants the parked jobs to run
+    caps = _caps(config, tasks)
+    if controls.settings(db).get("caps") != caps:
         rate_turns.clear(db)
-        for gate in (*CAP_GATES, *(f"rate:{name}" for name in config.upstreams)):
-            jobs.wake(db, gate=gate, now=now, limit=-1)
-    jobs.wake(db, gate=CONFINE_GATE, now=now, limit=-1)  # the machine may have been mended
-    known_again(db, tasks, now=now)
     controls.put_settings(
         db,
         {
@@ -63,6 +87,23 @@ def begin(
     events.record(db, now=now, level=events.INFO, event="runner.start", text=f"runner {me.version} started{found}")
 
 
+def _vanished(db: sqlite3.Connection, me: Runner, beat: Beat | None, *, now: UnixMs) -> None:
+    """Tell of a runner that went without a word, and of how long nobody was there; both edges, for it is over."""
+    last = runners.unended(db, but=me.id)
+    if last is None:
+        return
+    heard_at = max(last.heartbeat_at, beat.at if beat is not None and beat.pid == last.pid else 0)
+    gone_ms = now - heard_at
+    how = ", and the machine was started anew" if last.boot and me.boot and last.boot != me.boot else ""
+    text = f"runner pid {last.pid} on {last.host} went without a word at {iso(heard_at)}{how}"
+    events.record(db, now=now, level=events.WARN, event="runner.lost", text=text)
+    if gone_ms > LOST_MS:
+        text = f"{text}: no heartbeat for {duration(gone_ms)}"
+        telling.tell(db, key="heartbeat", level=events.ERROR, text=text, now=now)
+        back = f"the heartbeat is back after {duration(gone_ms)}: runner pid {me.pid} on {me.host}"
+        telling.settled(db, key="heartbeat", text=back, now=now)
+
+
 def jumped(db: sqlite3.Connection, jump: Jump, *, now: UnixMs) -> None:
     """The machine slept, or its clock was set. Who sets it is told to look: days and schedules go by it."""
     events.record(db, now=now, level=events.WARN, event="clock.jump", text=str(jump))
@@ -71,10 +112,21 @@ def jumped(db: sqlite3.Connection, jump: Jump, *, now: UnixMs) -> None:
 
 
 def moved(
-    db: sqlite3.Connection, me: Runner, *, state: RunState, reason: str | None, by: str, seq: int, now: UnixMs
+    db: sqlite3.Connection,
+    me: Runner,
+    *,
+    state: RunState,
+    reason: str | None,
+    note: str | None,
+    by: str,
+    seq: int,
+    now: UnixMs,
 ) -> None:
-    """It took a state. A stop that nobody wrote down, as by a STOP file, is told of here. `by`: what stops it."""
-    runners.move(db, me.id, state=state, reason=reason, stop_seq=seq, now=now)
+    """It took a state. A stop that nobody wrote down, as by a STOP file, is told of here. `by`: what stops it.
+
+    `note`: why it is parked although nobody stopped it.
+    """
+    runners.move(db, me.id, state=state, reason=reason, stop_seq=seq, now=now, note=note)
     if reason == telling.STOP and state in (RunState.DRAINING, RunState.PARKED):
         text = f"stopped by {by}; `afk-runner resume` lifts it"
         telling.tell(db, key=telling.STOP, level=events.INFO, text=text, now=now)

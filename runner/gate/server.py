@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
+from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 
 from runner.errors import LeaseLost, RunnerError, StoreError
 from runner.gate import http, routes
@@ -18,9 +21,20 @@ from runner.gate.passes import Pass, Passes
 
 MOST_CONNECTIONS = 512
 """Open at once, or a quarter of what the system lets this process open, if that is less: the rest is for the work."""
+MOST_OF_ONE = 4
+"""One attempt may have this part of them, so that none shuts out the others."""
 WISHED_FILES = 8192
 
 _NOT_GOOD = "this token is not good (any more): it belongs to one attempt and ends with it"
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """One connection."""
+
+    writer: asyncio.StreamWriter
+    token: str = ""
+    """Of the attempt whose it is; empty until a request has shown one."""
 
 
 class Gate:
@@ -36,6 +50,10 @@ class Gate:
         self._server: asyncio.Server | None = None
         self._open = 0
         self._most = MOST_CONNECTIONS
+        self._strangers: dict[_Line, None] = {}
+        """Connections that have not said whose they are, the oldest first."""
+        self._of: Counter[str] = Counter()
+        """Connections of each token."""
         self.url = ""
 
     async def start(self) -> None:
@@ -51,22 +69,49 @@ class Gate:
             self._server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = _Line(writer)
         self._open += 1
         try:
-            if self._open > self._most:
+            if self._open > self._most and not self._make_room():
                 await turn_away(reader, writer, linger=self._open < 2 * self._most)
             else:
-                await serve_connection(reader, writer, self._serve, self._admit)
+                self._strangers[line] = None
+                await serve_connection(reader, writer, self._serve, partial(self._admit, line))
         finally:
             self._open -= 1
+            self._strangers.pop(line, None)
+            self._forget(line)
 
-    def _admit(self, request: Request) -> int:
+    def _make_room(self) -> bool:
+        """Close the connection that has been silent longest about whose it is; False when all have said it."""
+        oldest = next(iter(self._strangers), None)
+        if oldest is None:
+            return False
+        del self._strangers[oldest]
+        oldest.writer.transport.abort()
+        return True
+
+    def _admit(self, line: _Line, request: Request) -> int:
         """Whoever shows no token is refused before a byte of body is taken in."""
         if _is_free(request):
             return 0
         if self._passes.of(request.token) is None:
             raise BadRequest(403, _NOT_GOOD)
+        if line.token != request.token:
+            self._forget(line)
+            if self._of[request.token] >= max(1, self._most // MOST_OF_ONE):
+                raise BadRequest(503, f"this attempt has {self._of[request.token]} connections open already")
+            self._strangers.pop(line, None)
+            line.token = request.token
+            self._of[line.token] += 1
         return http.MAX_BODY_BYTES
+
+    def _forget(self, line: _Line) -> None:
+        if line.token:
+            self._of[line.token] -= 1
+            if not self._of[line.token]:
+                del self._of[line.token]
+            line.token = ""
 
     async def _serve(self, request: Request, responder: Responder) -> None:
         path, posted = routes.below_version(request.path), request.method == "POST"

@@ -6,7 +6,7 @@ import json
 import random
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from runner import telling
@@ -29,12 +29,6 @@ PARKED_AT_ONCE = 64
 
 DECLARE_IT = "see that afk.toml or tasks/*.py declares it, and restart the runner"
 """The way out for a job whose task the runner does not know."""
-
-
-def known_again(db: sqlite3.Connection, tasks: Iterable[str], *, now: UnixMs) -> None:
-    """Wake the jobs that waited for a runner which knows their task; called when one starts."""
-    for name in tasks:
-        jobs.wake(db, gate=f"{TASK_GATE}{name}", now=now, limit=-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

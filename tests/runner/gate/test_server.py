@@ -506,12 +506,30 @@ async def test_without_a_good_token_no_byte_of_body_is_taken_in(gate: House) -> 
 async def test_one_connection_too_many_is_told_so(gate: House) -> None:
     gate.gate._most = 1
     async with gate.client() as client:
-        assert (await client.head("/")).status_code == 200
+        assert (await client.get("/v1/models")).status_code == 200
         assert (await raw(gate, b"", end=True)).startswith(b"HTTP/1.1 503 ")
     async with asyncio.timeout(PATIENCE_S):
         while gate.gate._open:  # noqa: ASYNC110 - nobody is told when a connection is closed
             await asyncio.sleep(0.005)
     assert (await gate.ask()).status_code == 200
+
+
+async def test_one_attempt_cannot_shut_out_the_others(gate: House) -> None:
+    """Neither with connections of its own nor with silent ones that say nothing of whose they are."""
+    gate.gate._most = 4 * 2  # so that one attempt may have two
+    other = gate.another()
+    async with gate.client() as first, gate.client() as second:
+        for client in (first, second):
+            assert (await client.get("/v1/models")).status_code == 200
+        assert error_of(await gate.ask())[0] == 503
+
+        silent = [await asyncio.open_connection("127.0.0.1", gate.port) for _ in range(20)]
+        async with gate.client(token=other.token) as client:
+            assert (await client.post("/v1/messages", json=ASKED)).status_code == 200
+        assert (await first.get("/v1/models")).status_code == 200  # whoever said whose it is stays
+        assert await silent[0][0].read() == b""
+        for _, writer in silent:
+            writer.close()
 
 
 @pytest.mark.parametrize(

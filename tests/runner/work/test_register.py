@@ -20,7 +20,7 @@ from runner.store.jobs import JobStatus
 from runner.units import MicroUsd, UnixMs
 from runner.work.attempt import Live
 from runner.work.outcome import Cut, Ending
-from runner.work.register import Register, known_again
+from runner.work.register import Register
 from tests.factories import NOW, ManualClock, make_job, make_step
 
 SECRET = "sk-canary-0123456789"
@@ -185,7 +185,7 @@ def test_a_job_whose_task_the_runner_does_not_know_waits_unburnt_for_its_next_st
     with database.write() as db:
         row = db.execute("SELECT status, attempts, starts, waiting_gate FROM jobs WHERE key = 'new'").fetchone()
         assert row == ("pending", 0, 0, "task:rate")
-        known_again(db, ["digest"], now=NOW)
+        jobs.wake(db, gate="task:digest", now=NOW)
         assert books.claim(db, 1).found == []  # a start that does not declare it either: it waits on
-        known_again(db, ["digest", "rate"], now=NOW)
+        jobs.wake(db, gate="task:rate", now=NOW)
         assert jobs.next_due(db, after=UnixMs(NOW - 1)) == NOW
