@@ -1,0 +1,29 @@
+"""A home of its own for each test, and its database, every statement a transaction of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from runner.home import Home
+from runner.store.db import Database
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    place = Home(tmp_path / "home")
+    place.create()
+    Database.open(place.db, create=True).close()
+    return place
+
+
+@pytest.fixture
+def db(home: Home) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(home.db, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = OFF")
+        yield connection
