@@ -1,4 +1,7 @@
-"""Before the work begins: a configuration that is accepted, the home's lock, and then the runner's whole life."""
+"""Before the work begins: a home that is there, its lock, settings that are accepted; then the runner's whole life.
+
+What cannot work is refused with an exit code, or, under a supervisor that starts again whatever ends, parks.
+"""
 
 from __future__ import annotations
 
@@ -8,104 +11,205 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import metadata
 
 from runner.config import Config, TaskConfig
 from runner.daemon import Daemon
-from runner.errors import ConfigError, Exit, LockHeld
+from runner.errors import ConfigError, Exit, LockHeld, RunnerError, StoreError
 from runner.home import Home
 from runner.lock import HomeLock
+from runner.parking import Parking, Reason, changes
 from runner.redact import Redactor
+from runner.sdnotify import Notifier
 from runner.settings import load
 from runner.standby import stand_by
+from runner.starts import UNCLEAN, WITHIN_MS, Starts
 from runner.store.db import Database
 from runner.store.runners import Runner, RunState
-from runner.units import Clock, SystemClock
+from runner.units import SystemClock, duration
 from runner.work.declared import discover
 from runner.work.processes import boot_id, keep_to_itself, start_time
+
+ENDLESS = ("launchd", "fly")
+"""Supervisors that start again, for ever, whatever ends with a fault."""
+_Accepted = tuple[Config, Mapping[str, TaskConfig], Database]
+
+HOME_AGAIN_S = 5.0
+"""Until a home that is refused is looked at again: a disk may be mounted late."""
 
 
 def run(home: Home, *, once: bool, supervisor: str) -> int:
     """Run until asked to stop, or with `once` until nothing is due; the exit code.
 
-    Raises RunnerError before anything is started.
+    Raises RunnerError for what is refused, and for a fault of ours, which its traceback on stderr explains.
     """
     os.umask(0o077)
     keep_to_itself()  # the keys are in it, and payload runs as the same user
-    home.check()
-    config, tasks = _configuration(home, supervisor=supervisor)
-    database = Database.open(home.db)
-    lock = HomeLock(home.lock)
-    clock = SystemClock()
+    launch = _Launch(home, once=once, supervisor=supervisor)
     try:
-        if not lock.take():
-            if once:
-                raise LockHeld(f"another runner (pid {lock.holder()}) holds {home.root}; nothing was done")
-            me = _myself(RunState.STANDBY, clock)
-            if not asyncio.run(stand_by(database, lock, me, clock=clock, say=lambda text: _say(text, config))):
-                return Exit.OK
-            config, tasks = _configuration(home, supervisor=supervisor)  # it may be another day's by now
+        return launch.run()
+    except RunnerError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        said = " ".join(str(error).split())[:300]
+        raise RunnerError(
+            f"the runner crashed, {type(error).__name__}: {said}; what it was doing stands above"
+        ) from error
+
+
+class _Launch:
+    def __init__(self, home: Home, *, once: bool, supervisor: str) -> None:
+        self._home = home
+        self._once = once
+        self._supervised = supervisor != "none"
+        self._parks = supervisor in ENDLESS
+        self._clock = SystemClock()
+        self._notifier = Notifier()
+        self._starts = Starts(home.starts)
+        self._redact: Callable[[str], str] = str
+
+    def run(self) -> int:
+        self._await_home()
+        # Whoever typed it is told of a refusal at once, also where another runner holds the home.
+        accepted = None if self._supervised else self._accepted()
+        lock = HomeLock(self._home.lock)
+        try:
+            if not lock.take():
+                if self._once:
+                    raise LockHeld(f"another runner (pid {lock.holder()}) holds {self._home.root}; nothing was done")
+                me = self._myself(RunState.STANDBY)
+                if not asyncio.run(
+                    stand_by(self._home, lock, me, notifier=self._notifier, clock=self._clock, say=self._say)
+                ):
+                    return Exit.OK
+                accepted = None  # what was declared may be another by now
+            return self._counted() if self._supervised else self._live(accepted)
+        finally:
+            lock.close()
+
+    def _await_home(self) -> None:
+        while True:
+            try:
+                self._home.check()
+            except ConfigError as error:
+                if not self._parks:
+                    raise
+                self._say(f"parked (refused), looking again every {HOME_AGAIN_S:g}s: {error}")
+                time.sleep(HOME_AGAIN_S)  # there is no place to say it in; a signal ends this wait as any process
+            else:
+                return
+
+    def _counted(self) -> int:
+        """Live, with the guard against a crash loop."""
+        self._starts.begin(now=self._clock.now())
+        try:
+            if self._starts.tripped_at() is not None:
+                if not self._await_person():
+                    self._starts.end_cleanly()
+                    return Exit.OK
+                self._starts.begin(now=self._clock.now())
+            code = self._live()
+        except ConfigError:
+            self._starts.end_cleanly()  # refused, not crashed
+            raise
+        self._starts.end_cleanly()
+        return code
+
+    def _await_person(self) -> bool:
+        """Too many starts went wrong: nothing is loaded until a person says so; False when asked to end."""
+        config = None
+        with suppress(ConfigError):
+            config = load(self._home.root, environ=os.environ)
+            self._redact = Redactor(config.secrets)
+        text = (
+            f"{UNCLEAN} starts within {duration(WITHIN_MS)} ended without being asked to; nothing is started until "
+            "`afk-runner resume`; `afk-runner logs` and logs/ may show why"
+        )
+        over = lambda: self._starts.tripped_at() is None  # noqa: E731
+        return self._park(Reason(word="breaker", alert="crashloop", text=text, over=over), config)
+
+    def _live(self, accepted: _Accepted | None = None) -> int:
+        """The life of a runner that holds the home."""
+        while accepted is None:
+            try:
+                accepted = self._accepted()
+            except (ConfigError, StoreError) as error:
+                if not self._parks:
+                    raise
+                over = changes(self._home) if isinstance(error, ConfigError) else self._opens
+                first, *more = str(error).splitlines()
+                text = first + (f" (and {len(more)} more)" if more else "")
+                again = "goes on when the files change" if isinstance(error, ConfigError) else "goes on once it can"
+                if more:
+                    self._say(str(error))
+                if not self._park(Reason(word="refused", alert="refused", text=f"{text}; {again}", over=over), None):
+                    return Exit.OK
         daemon = Daemon(
-            home,
-            config,
-            tasks,
-            database,
-            me=_myself(RunState.STARTING, clock),
-            once=once,
-            supervised=supervisor != "none",
-            say=lambda text: _say(text, config),
-            clock=clock,
+            self._home,
+            *accepted,
+            me=self._myself(RunState.STARTING),
+            once=self._once,
+            supervised=self._supervised,
+            notifier=self._notifier,
+            say=self._say,
+            clock=self._clock,
         )
         return asyncio.run(daemon.run())
-    finally:
-        lock.close()
 
+    def _park(self, reason: Reason, config: Config | None) -> bool:
+        parking = Parking(
+            self._home,
+            reason,
+            me=self._myself(RunState.PARKED),
+            config=config,
+            notifier=self._notifier,
+            say=self._say,
+            clock=self._clock,
+        )
+        return asyncio.run(parking.stay())
 
-def _configuration(home: Home, *, supervisor: str) -> tuple[Config, Mapping[str, TaskConfig]]:
-    """Everything declared. Under a supervisor that restarts every refusal for ever, wait for a better file instead."""
-    while True:
+    def _opens(self) -> bool:
+        """Whether the database can be used."""
         try:
-            config = load(home.root, environ=os.environ)
-            return config, {**config.tasks, **discover(home.tasks, zone=config.zone)}
-        except ConfigError as error:
-            if supervisor not in ("launchd", "fly"):
-                raise
-            sys.stderr.write(f"parked (refused), looking again when the file changes:\n{error}\n")
-            _await_change(home)
+            Database.open(self._home.db, wait_s=0.5).close()
+        except StoreError:
+            return False
+        return True
 
+    def _accepted(self) -> _Accepted:
+        """Everything declared, and the database. Raises ConfigError, StoreError."""
+        config = load(self._home.root, environ=os.environ)
+        self._redact = Redactor(config.secrets)
+        tasks = {**config.tasks, **discover(self._home.tasks, zone=config.zone)}
+        return config, tasks, Database.open(self._home.db)
 
-def _await_change(home: Home) -> None:
-    def look() -> list[tuple[str, int]]:
-        found = []
-        for path in (home.config, home.env, *sorted(home.tasks.glob("*.py"))):
-            with suppress(OSError):
-                found.append((str(path), path.stat().st_mtime_ns))
-        return found
+    def _myself(self, state: RunState) -> Runner:
+        """This process, as other programs see it."""
+        now = self._clock.now()
+        return Runner(
+            id=f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}",
+            pid=os.getpid(),
+            pid_started=start_time(os.getpid()) or "",
+            boot=boot_id(),
+            host=socket.gethostname(),
+            version=_version(),
+            state=state,
+            reason=None,
+            started_at=now,
+            heartbeat_at=now,
+            stop_seq=0,
+            ended=None,
+        )
 
-    before = look()
-    while look() == before:
-        time.sleep(1)  # nothing runs yet, and a signal ends this wait as it ends any process
-
-
-def _myself(state: RunState, clock: Clock) -> Runner:
-    """This process, as other programs see it."""
-    now = clock.now()
-    return Runner(
-        id=f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}",
-        pid=os.getpid(),
-        pid_started=start_time(os.getpid()) or "",
-        boot=boot_id(),
-        host=socket.gethostname(),
-        version=_version(),
-        state=state,
-        reason=None,
-        started_at=now,
-        heartbeat_at=now,
-        stop_seq=0,
-        ended=None,
-    )
+    def _say(self, text: str) -> None:
+        """A remark for whoever started us."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"{self._redact(text)}\n")
+            sys.stderr.flush()
 
 
 def _version() -> str:
@@ -113,10 +217,3 @@ def _version() -> str:
         return metadata.version("afk-console")
     except metadata.PackageNotFoundError:
         return "unknown"
-
-
-def _say(text: str, config: Config) -> None:
-    """A remark for whoever started us."""
-    with suppress(OSError, ValueError):
-        sys.stderr.write(f"{Redactor(config.secrets)(text)}\n")
-        sys.stderr.flush()

@@ -13,6 +13,7 @@ from runner.daemon.parts import Parts
 from runner.daemon.signals import Signals
 from runner.errors import Exit, StoreError
 from runner.home import Home
+from runner.sdnotify import Notifier
 from runner.store.db import Database
 from runner.store.runners import Runner
 from runner.units import Clock
@@ -32,6 +33,7 @@ class Daemon:
         me: Runner,
         once: bool,
         supervised: bool,
+        notifier: Notifier,
         say: Callable[[str], None],
         clock: Clock,
     ) -> None:
@@ -40,7 +42,16 @@ class Daemon:
         self._supervised = supervised
         self._signals = Signals(again=self._cut)
         self._parts = Parts(
-            home, config, tasks, database, me=me, ending=self._signals.asked, how=self._how, say=say, clock=clock
+            home,
+            config,
+            tasks,
+            database,
+            me=me,
+            notifier=notifier,
+            ending=self._signals.asked,
+            how=self._how,
+            say=say,
+            clock=clock,
         )
 
     async def run(self) -> int:

@@ -19,6 +19,8 @@ from runner.work.pool import Pool
 from runner.work.register import LEASE_MS
 
 BEAT_S = 2.0
+STUCK_S = 60.0
+"""Without an answer of the database for so long, a refusal included, nothing here gets on."""
 
 
 class Heart:
@@ -44,11 +46,27 @@ class Heart:
         self._distrust = distrust
         self._clock = clock
         self._unwritable_since: float | None = None
+        self._answered_at = time.monotonic()
+        self._beating = False
+
+    @property
+    def gets_on(self) -> bool:
+        """Whether the database answers, if only with a refusal: a runner without one waits, it does not hang."""
+        return time.monotonic() - self._answered_at < STUCK_S
 
     async def beat(self) -> None:
         """Say that we live, and keep the leases of what works."""
         self._file.beat(fault=self._switch.fault)
+        if self._beating:
+            return  # the last one was not answered yet
+        self._beating = True
         until = UnixMs(self._clock.now() + LEASE_MS)
+        try:
+            await self._write(until)
+        finally:
+            self._answered_at, self._beating = time.monotonic(), False
+
+    async def _write(self, until: UnixMs) -> None:
         try:
             await self._writer.write(lambda db: self._beat_in(db, until))
         except StoreError as error:

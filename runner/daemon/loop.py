@@ -46,6 +46,7 @@ class Loop:
         parts.stance.move(RunState.RUNNING, None)
         parts.stance.obey(ending=False)
         parts.pool.start()
+        parts.sentries.begin()
         if not self._once:
             parts.dealer.start()
         await self._turn()
@@ -80,6 +81,7 @@ class Loop:
     async def _drain(self) -> None:
         """Ends: no new work, attempts in progress get the grace, then they are cut and go back unburnt."""
         parts = self._parts
+        parts.sentries.ending()
         parts.dealer.stop()
         parts.stance.move(RunState.DRAINING, "asked to end")
         deadline = time.monotonic() + parts.config.runner.stop_grace_ms / 1000
@@ -115,6 +117,7 @@ class Loop:
             if parts.watch.blind(error):
                 parts.distrust("read", error)
         parts.stance.obey(ending=self._signals.asked.is_set())
+        parts.sentries.look()
 
     def _look_at_guard(self) -> None:
         parts = self._parts

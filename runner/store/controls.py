@@ -82,6 +82,31 @@ def put_settings(db: sqlite3.Connection, values: dict[str, str], *, now: UnixMs)
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """How the pings to the outside go."""
+
+    at: UnixMs | None
+    """When one was answered last; None: never."""
+    fault: str | None
+    """What was wrong with the last one; None: it was answered."""
+
+
+def note_ping(db: sqlite3.Connection, *, fault: str | None, now: UnixMs) -> None:
+    """One was answered, or was not."""
+    db.execute(
+        "INSERT INTO control (key, value, reason, at) VALUES ('ping', ?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "value = excluded.value, reason = excluded.reason, at = coalesce(excluded.at, at)",
+        ("1" if fault is None else "0", fault, now if fault is None else None),
+    )
+
+
+def ping(db: sqlite3.Connection) -> Ping | None:
+    """How they go; None when none was ever sent."""
+    row = db.execute("SELECT reason, at FROM control WHERE key = 'ping'").fetchone()
+    return Ping(fault=row[0], at=row[1]) if row else None
+
+
 def pause(db: sqlite3.Connection, *, name: str, reason: str, by: str, now: UnixMs) -> bool:
     """Pause a task; False when it was paused already."""
     return bool(

@@ -104,6 +104,16 @@ def bury(db: sqlite3.Connection, *, but: str) -> int:
     ).rowcount
 
 
+def unended(db: sqlite3.Connection, *, but: str) -> Runner | None:
+    """The runner that held the home last, if it did not say goodbye and `but` holds it now."""
+    row = db.execute(
+        f"SELECT {_COLUMNS} FROM runners WHERE ended IS NULL AND id <> ? AND state <> 'standby' "  # noqa: S608
+        "ORDER BY started_at DESC LIMIT 1",
+        (but,),
+    ).fetchone()
+    return runner_of(row) if row else None
+
+
 def latest(db: sqlite3.Connection) -> Runner | None:
     """The runner that holds or last held the home; a standby only when there was never another."""
     row = db.execute(

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 from runner.work.processes import descendants, end_tree, running, start_time
 
@@ -29,8 +30,8 @@ def main() -> None:
     fcntl.flock(lock, fcntl.LOCK_EX)
     for pid in {*running("runner.work.worker", folder)} - {*descendants(runner)}:
         end_tree(pid)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):  # the runner died meanwhile; standard input tells so as well
+        os.write(sys.stdout.fileno(), b"ready\n")
     guarded: dict[int, str | None] = {}
     for line in sys.stdin:
         pid = int(line[1:])
