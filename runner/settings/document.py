@@ -15,7 +15,7 @@ from runner.errors import ConfigError
 from runner.settings import sections
 from runner.settings.lines import key_lines
 from runner.settings.report import read_report
-from runner.settings.secrets import Secrets, read_regular
+from runner.settings.secrets import Secrets, hidden_in, read_regular
 from runner.settings.service import read_service
 from runner.settings.table import Notes, Problem, SettingsError, Table
 from runner.settings.tasks import read_tasks
@@ -79,7 +79,9 @@ def _config(top: Table, home: Path, secrets: Secrets) -> Config:
         tasks=tasks,
         report=report,
         # An alert URL written out in the open is a secret as well: the token of a webhook is its path.
-        secrets=tuple(dict.fromkeys([*secrets.given, *alert_urls])),
+        secrets=tuple(
+            dict.fromkeys([*secrets.given, *alert_urls, *(part for url in alert_urls for part in hidden_in(url))])
+        ),
         alert_urls=alert_urls,
     )
 

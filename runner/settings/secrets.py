@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 from runner.settings.table import Problem
 
@@ -21,6 +22,8 @@ DOTENV_REFUSED = "; .env itself is refused"
 NO_SECRET = re.compile(r"names env:([A-Za-z_][A-Za-z0-9_]*), but \1 is (?:set neither|empty)")
 """The sentence about a variable that is missing or empty."""
 
+_TOKEN = 16
+"""Characters of a part of a URL that is no word, if a digit is among them."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 _SINGLE = re.compile(r"'([^']*)'\s*(?:#.*)?")
@@ -77,6 +80,19 @@ class Secrets:
         if not value.strip():
             raise ValueError(f"{refused} is empty")
         return value
+
+
+def hidden_in(url: str) -> Iterator[str]:
+    """The parts of a URL that are secrets by themselves: its password, and what in it looks like a token.
+
+    A library may repeat a part alone. Ordinary words stay: they would be redacted wherever they stand.
+    """
+    _, _, rest = url.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    password = authority.rpartition("@")[0].partition(":")[2]
+    tokens = (part for part in re.split(r"[/?#&=:@,]", rest) if len(part) >= _TOKEN and re.search(r"\d", part))
+    for part in (password, *tokens):
+        yield from {part, unquote(part)} - {""}
 
 
 def read_regular(path: Path, *, limit: int, follow: bool = True) -> tuple[os.stat_result, bytes]:

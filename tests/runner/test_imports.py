@@ -54,6 +54,16 @@ def test_the_runner_process_loads_no_payload_and_no_screen() -> None:
     assert not {name for name in loaded if name.startswith("afk_tasks")}
 
 
+def test_only_the_child_that_delivers_loads_what_delivers() -> None:
+    """`apprise` costs half a second and 45 MB; the child watches its pipe before it loads it."""
+    delivers = {"apprise", "requests", "yaml", "markdown"}
+
+    for module in ("runner.daemon", "runner.notify.deliverer", "runner.cli", "runner.notify.send"):
+        assert not loaded_by(module) & delivers, module
+    child = loaded_by("runner.notify.send")
+    assert not {name for name in child if name.startswith(("runner.store", "runner.gate", "runner.settings"))}
+
+
 @pytest.mark.parametrize("module", ["runner.work.worker", "runner.work.loader"])
 def test_a_worker_starts_light(module: str) -> None:
     """It knows neither the database nor the gate: what it is not given it cannot touch."""

@@ -755,6 +755,17 @@ def test_alert_urls_are_plain_or_references_and_always_secret(home: Path) -> Non
     assert "slack" not in repr(config)
 
 
+def test_what_is_secret_in_an_alert_url_is_secret_alone(home: Path) -> None:
+    """A library may repeat the password or the token without the rest; its words are no secrets."""
+    urls = [
+        "json://user:pass%21word@host.example.org/hook?to=ops",
+        "https://discord.com/api/webhooks/123/AbCd5678EfGh9012",
+    ]
+    config = read(home, REQUIRED + f"[alerts]\nurls = {urls}")
+
+    assert set(config.secrets) == {*urls, "pass%21word", "pass!word", "AbCd5678EfGh9012"}
+
+
 def test_each_bad_alert_is_named_at_its_own_line(home: Path) -> None:
     """A list over several lines has as many places to be wrong."""
     problems = refusals(home, REQUIRED + '[alerts]\nurls = [\n  "env:NOPE",\n  "hunter22", # not a URL\n  5,\n]')
