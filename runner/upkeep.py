@@ -20,7 +20,9 @@ from runner.store import (
     breakers,
     charges,
     events,
+    incidents,
     jobs,
+    outcomes,
     rate_pauses,
     repeats,
     runners,
@@ -131,6 +133,8 @@ class Upkeep:
         await self._share(lambda db: alerts.lapse(db, now=now))
         await self._share(lambda db: telling.dead_no_more(db, now=now))
         await self._share(lambda db: alerts.prune(db, now=now))
+        await self._share(lambda db: incidents.prune(db, now=now, batch=retention.BATCH))
+        await self._share(lambda db: outcomes.prune(db, now=now, batch=retention.BATCH))
         await self._prune_outputs(now)
         await self.shorten()
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
+from runner.cli import check as checking
 from runner.cli.rows import event_json
 from runner.cli.shell import (
     AsJson,
@@ -24,6 +26,8 @@ from runner.cli.shell import (
     stamp,
 )
 from runner.errors import StoreBusy
+from runner.report.document import drill_document
+from runner.report.words import drills_line
 from runner.snapshot import Event, Health, Reader, RunnerView, ScheduleView, StopView, Vitals, status_json
 from runner.units import SystemClock, duration, iso, plural, usd
 
@@ -40,21 +44,40 @@ class Level(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog=example("afk-runner status", "afk-runner status --json"))(status)
+    app.command(epilog=example("afk-runner status", "afk-runner status --json", "afk-runner status --check --quiet"))(
+        status
+    )
     app.command(epilog=example("afk-runner schedules"))(schedules)
     app.command(epilog=example("afk-runner logs -f --level warn"))(logs)
 
 
-def status(home: HomeDir = None, as_json: AsJson = False) -> None:
-    """Say how things stand."""
+def status(
+    home: HomeDir = None,
+    check: Annotated[bool, typer.Option("--check", help="Say in one line whether all is well, for a monitor.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="With --check: say nothing when all is well.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how things stand.
+
+    Exit codes of --check: 0 all is well, 1 warning, 2 critical, 3 it cannot be told.
+    """
+    if check:
+        checking.check(home, quiet=quiet, as_json=as_json)
     with reading(home) as reader:
         now = SystemClock().now()
         vitals = reader.vitals(now=now)
         views = reader.schedules(now=now)
+        drills = reader.drills()
+        incidents = reader.incidents_open()
     if as_json:
-        say_json(status_json(vitals, views))
+        more = {"incidents": {"open": incidents}, "drills": [drill_document(drill) for drill in drills]}
+        say_json({**status_json(vitals, views), **more})
         return
-    for name, text in _lines(vitals, views):
+    lines = _lines(vitals, views)
+    if incidents:
+        lines.append(("incidents", f"{incidents:,} open; `afk-runner incidents` lists them"))
+    lines.append(("drills", drills_line(drills, now=now, zone=ZoneInfo(vitals.spend.zone))[0]))
+    for name, text in lines:
         say(f"{name:<9} {text}")
 
 

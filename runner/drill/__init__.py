@@ -6,7 +6,9 @@ that counts what reaches it, and pretend prices. The real home's database gets t
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +18,12 @@ from types import FrameType
 from typing import NoReturn
 
 from runner.commands import Door
-from runner.drill.sandbox import NotProven, Sandbox, Settings
+from runner.drill.sandbox import NotProven, Sandbox, Settings, must
 from runner.drill.steps import STEPS
 from runner.errors import RunnerError
 from runner.home import Home
+from runner.notify.trial import send_test
+from runner.settings import load
 from runner.store.drills import NAMES
 
 Say = Callable[[str], object]
@@ -40,20 +44,21 @@ class Drilled:
 def drill(home: Home, names: Sequence[str], *, for_real: bool = False, say: Say) -> Iterator[Drilled]:
     """Drill these, or all, one after the other, and write down in the home how each went. Raises StoreError.
 
-    `say` is told what is being done. A signal that ends us ends what we started.
+    `for_real`: the drill of alerts also sends a message to the home's own addresses. `say` is told what is being done.
+    A signal that ends us ends what we started.
     """
     door = Door(home)
     try:
         with _ending_in_order():
             for name in names or NAMES:
-                done = _one(name, say)
+                done = _one(name, say, own=home if for_real and name == "alert" else None)
                 door.drilled(name, fault=done.fault, version=_version())
                 yield done
     finally:
         door.close()
 
 
-def _one(name: str, say: Say) -> Drilled:
+def _one(name: str, say: Say, *, own: Home | None) -> Drilled:
     step = STEPS[name]
     facts: list[str] = []
     fault = None
@@ -67,11 +72,23 @@ def _one(name: str, say: Say) -> Drilled:
     try:
         with Sandbox(step.settings) as sandbox:
             step.run(sandbox, see)
+        if own is not None:
+            _tell_for_real(own, see)
     except NotProven as error:
         fault = str(error)
     except (RunnerError, OSError) as error:
         fault = f"the drill itself failed, {type(error).__name__}: {error}"
     return Drilled(name=name, facts=tuple(facts), fault=fault, took_s=time.monotonic() - began)
+
+
+def _tell_for_real(home: Home, see: Callable[[str], None]) -> None:
+    """Send a message to each address of the home, as `alerts test` does. Raises NotProven."""
+    answers = send_test(load(home.root, environ=os.environ), home=home.root, host=socket.gethostname())
+    must(bool(answers), "no address is configured: [alerts] urls in afk.toml names them")
+    refused = [f"{answer.name}: {answer.fault}" for answer in answers if answer.fault is not None]
+    must(not refused, f"an address took no message: {'; '.join(refused)}")
+    for answer in answers:
+        see(f"{answer.name} took a message")
 
 
 @contextmanager

@@ -30,8 +30,6 @@ from runner.units import MicroUsd, UnixMs, day_of, start_of_day
 from runner.views import MOST_WAITING, RunnerView, StopView
 
 MOST_DAYS = 366
-DAYS = 2
-"""Since yesterday's midnight: whoever reads it in the morning sees the whole night."""
 MOST_ROWS = 20
 """Of each kind of thing that waits or was skipped; the rest is a number."""
 STORY = (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from runner.errors import NotFound
 from runner.lock import lock_is_held
-from runner.report import gather
-from runner.report.values import Report
 from runner.snapshot.opened import Opened
 from runner.snapshot.state import runner_view, stop_view
 from runner.store import controls, drills, incidents
@@ -13,12 +13,17 @@ from runner.store.drills import Drill
 from runner.store.incidents import Incident, Note
 from runner.units import UnixMs
 
+if TYPE_CHECKING:
+    from runner.report.values import Report
+
 
 class ReportReads(Opened):
     """What happened, and what became of it."""
 
-    def report(self, *, days: int = gather.DAYS, now: UnixMs) -> Report:
+    def report(self, *, days: int = 2, now: UnixMs) -> Report:
         """The last so many calendar days of the cap's zone, today among them."""
+        from runner.report import gather  # noqa: PLC0415 - a screen opens without it
+
         with self.reading() as db:
             runner = runner_view(db, self.home, now=now)
             stop = stop_view(db, self.home, controls.settings(db), runner)
@@ -29,6 +34,11 @@ class ReportReads(Opened):
         """Those that are open, the newest first; with `closed` the others as well."""
         with self.reading() as db:
             return tuple(incidents.newest(db, limit=limit) if closed else incidents.still_open(db, limit=limit))
+
+    def incidents_open(self) -> int:
+        """How many wait for a cause and a fix."""
+        with self.reading() as db:
+            return incidents.number_open(db)
 
     def incident(self, id: int) -> tuple[Incident, tuple[Note, ...]]:
         """One with its journal, oldest note first. Raises NotFound."""

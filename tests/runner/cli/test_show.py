@@ -52,7 +52,8 @@ def test_status_json_has_the_stable_words(afk: Afk, home: Home, db: sqlite3.Conn
 
     status = afk("status", "--json").json
 
-    assert set(status) == {"runner", "queue", "spend", "breakers", "stop", "schedules", "drafts", "alerts"}
+    words = {"runner", "queue", "spend", "breakers", "stop", "schedules", "drafts", "alerts", "incidents", "drills"}
+    assert set(status) == words
     assert status["queue"]["pending"] == 1
     assert status["spend"]["held_microusd"] == 300_000
     assert status["spend"]["free_microusd"] == 700_000
