@@ -210,7 +210,7 @@ def listings(afk: World, keys: list[str]) -> Iterator[tuple[str, str]]:
     verbs = [
         ["status"], ["status", "--json"], ["doctor"], ["doctor", "--json"], ["jobs"], ["jobs", "--json"], ["dead"],
         ["dead", "--json"], ["spend"], ["spend", "--json"], ["breaker", "--json"], ["schedules"], ["drafts", "--json"],
-        ["logs"], ["logs", "--json"],
+        ["logs"], ["logs", "--json"], ["alerts", "--all"], ["alerts", "--json"], ["alerts", "test"],
     ]  # fmt: skip
     for key in keys:
         verbs += [["job", key], ["job", key, "--json"], ["why", key]]
@@ -258,6 +258,7 @@ def test_no_secret_leaves_its_source(canary: World, vendor: Tattler) -> None:
     keys += enqueue(canary, [{"task": "quote", "payload": waiting}, {"task": "sleeper"}])
     eventually(lambda: canary.counts().get("pending") == 1 and _waits(canary), what="one waits for its vendor")
     eventually(lambda: any(b"sleep\x00600" in words for _, words, _ in processes(canary, runner)), what="a child")
+    eventually(lambda: canary.sql("SELECT 1 FROM addresses WHERE failures > 0"), what="an alert was tried to be told")
     for pid, words, environment in list(processes(canary, runner)):
         nothing_in(f"the command line of {pid}", words)
         nothing_in(f"the environment of {words!r}", environment)
