@@ -66,7 +66,7 @@ catch_up_limit = 3
 schedule = "0 */2 * * *"
 timezone = "America/New_York"
 catch_up = "all"
-catch_up_limit = 5
+catch_up_limit = 3
 max_lateness = "6h"
 [tasks.tokyo]
 schedule = "15 9 * * 1-5"
@@ -258,6 +258,7 @@ def check_slots(home: Home, diary: Diary, began: UnixMs, ended: UnixMs) -> None:
     held = [why for (why,) in rows(home, "SELECT skipped FROM slots WHERE skipped IS NOT NULL")]
     for words in (
         "; the latest one is run instead",
+        "catch_up_limit is 3",
         'catch_up is "none"',
         "max_lateness is",
         "is still pending",

@@ -204,19 +204,26 @@ class Life:
         """What the timer, the tick, the heart and the pool do when their time has come."""
         self.timer._process_jobs()
         await self.settle()
+        self.none_beside_another()
         if self.clock.now() >= self.beat_at:
             self.beat_at = UnixMs(self.clock.now() + BEAT_MS)
             await self.beat()
         await self.work()
         while self.dealer.owes:  # a turn that became free, or a disk that has room again; at most a try each
-            before = self.timer_calls()
+            before = self.slots()
             self.dealer.look()
             await self.settle()
+            self.none_beside_another()
             await self.work()
-            if before == self.timer_calls():
+            if before == self.slots():
                 break
 
-    def timer_calls(self) -> int:
+    def none_beside_another(self) -> None:
+        """No schedule of this week allows two of its jobs at the same time, whatever it has to make up for."""
+        open_jobs = "SELECT task, count(*) FROM jobs WHERE status IN ('pending', 'running') GROUP BY task"
+        assert all(number == 1 for _, number in self.database.connection.execute(open_jobs)), "one at a time"
+
+    def slots(self) -> int:
         """How many slots there are; it grows while dealing again gets anywhere."""
         return int(self.database.connection.execute("SELECT count(*) FROM slots").fetchone()[0])
 
