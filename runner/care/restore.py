@@ -122,7 +122,7 @@ def _exchange(
     with _turn(home) if there else nullcontext():
         with closing(sqlite3.connect(copied.absolute().as_uri(), uri=True, isolation_level=None)) as db:
             told = _prepare(db, home, source, there=there, cap=cap, spent=spent, by=by, now=now)
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)")
         verify(copied)
         kept = _swap(home, copied, sound=told.vouched, now=now) if there else None
         if not there:
