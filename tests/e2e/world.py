@@ -62,6 +62,8 @@ class World:
         self.home = root / "home"
         self.env = {**os.environ, "AFK_HOME": str(self.home)}
         self.env.pop("AFK_STOP", None)
+        self.runs = [str(BIN / "afk-runner")]
+        """What `start` starts."""
         self._runners: list[subprocess.Popen[bytes]] = []
 
     def init(self, toml: str, *, tasks: str = "") -> World:
@@ -108,7 +110,7 @@ class World:
         log = (self.home / "stderr").open("ab")
         with log:
             runner = subprocess.Popen(
-                [str(BIN / "afk-runner"), "run", *words],
+                [*self.runs, "run", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

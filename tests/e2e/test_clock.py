@@ -1,0 +1,117 @@
+"""A real runner under a sleep, SIGSTOP and a clock that is set: no slot twice, none lost, no attempt burnt."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from runner.units import HOUR_MS, MINUTE_MS
+from tests.e2e.world import World, eventually
+
+CLOCKED = Path(__file__).with_name("clocked.py")
+TOML = """
+[tasks.tick]
+kind = "command"
+command = ["true"]
+every = "1h"
+"""
+TASKS = """
+import time
+from pathlib import Path
+from runner import task
+
+@task("long", max_seconds="1d")
+def long(ctx, payload):
+    while not Path(payload["until"]).exists():
+        time.sleep(0.05)
+    return "done"
+"""
+
+
+class Clocks:
+    """What the runner takes for the time."""
+
+    def __init__(self, afk: World) -> None:
+        """Ten minutes past the next full hour: no slot comes due while nobody looks."""
+        self._file = afk.home.parent / "clocks.json"
+        now_ms = time.time_ns() // 1_000_000
+        self.hour = now_ms // HOUR_MS * HOUR_MS + HOUR_MS
+        self._wall = self.hour + 10 * MINUTE_MS - now_ms
+        self._monotonic = self._slept = 0
+        self._tell()
+
+    def sleep(self, ms: int) -> None:
+        self._wall += ms
+        self._slept += ms
+        self._tell()
+
+    def go_on(self, ms: int) -> None:
+        self._wall += ms
+        self._monotonic += ms
+        self._tell()
+
+    def set(self, ms: int) -> None:
+        self._wall += ms
+        self._tell()
+
+    def _tell(self) -> None:
+        new = self._file.with_suffix(".new")
+        new.write_text(json.dumps([self._wall / 1000, self._monotonic / 1000, self._slept / 1000]))
+        new.replace(self._file)
+
+
+def test_no_clock_makes_a_slot_run_twice_or_lose_it_or_burns_an_attempt(afk: World) -> None:
+    """One attempt is at work all the time; its lease ran out again and again by the clock on the wall."""
+    afk.init(TOML, tasks=TASKS)
+    afk.runs = [sys.executable, str(CLOCKED)]
+    clocks = Clocks(afk)
+    hours = [clocks.hour + number * HOUR_MS for number in range(8)]
+    fired, skipped = [], []
+    runner = afk.start()
+    release = afk.home / "release"
+    afk.json("enqueue", "long", json.dumps({"until": str(release)}), "--key", "long")
+    eventually(lambda: afk.one("SELECT status FROM jobs WHERE key = 'long'") == "running", what="an attempt in flight")
+
+    clocks.sleep(4 * HOUR_MS)
+    fired.append(hours[4])
+    skipped += hours[1:4]
+    settled(afk, next_at=hours[5], fired=fired, skipped=skipped)
+    assert "the machine slept for 4h" in told(afk)
+
+    runner.send_signal(signal.SIGSTOP)
+    clocks.go_on(65 * MINUTE_MS)
+    runner.send_signal(signal.SIGCONT)
+    fired.append(hours[5])
+    settled(afk, next_at=hours[6], fired=fired, skipped=skipped)
+
+    clocks.set(-2 * HOUR_MS)
+    settled(afk, next_at=hours[4], fired=fired, skipped=skipped)
+    assert "the clock was set back by 2h" in told(afk)
+    for passed in (4, 5):
+        clocks.go_on(HOUR_MS)
+        settled(afk, next_at=hours[passed + 1], fired=fired, skipped=skipped)
+    clocks.go_on(HOUR_MS)
+    fired.append(hours[6])
+    settled(afk, next_at=hours[7], fired=fired, skipped=skipped)
+
+    release.touch()
+    eventually(lambda: afk.counts() == {"done": 1 + len(fired)}, what="all done")
+    assert afk.sql("SELECT key FROM jobs WHERE attempts <> 1 OR starts <> 1 OR rescues <> 0") == []
+    assert runner.poll() is None
+    assert len(told(afk)) == 2, "SIGSTOP is no jump"
+
+
+def settled(afk: World, *, next_at: int, fired: list[int], skipped: list[int]) -> None:
+    """Once the runner has dealt with what is due by its clock, these are its slots."""
+    eventually(lambda: afk.one("SELECT next_at FROM schedules") == next_at, what="dealt with by the clock of now")
+    slots = afk.sql("SELECT due_at, job_key FROM slots ORDER BY due_at")
+    assert [due for due, job in slots if job] == fired
+    assert [due for due, job in slots if not job] == skipped
+
+
+def told(afk: World) -> list[str]:
+    """What it noticed of its clocks."""
+    return [text for (text,) in afk.sql("SELECT text FROM events WHERE event = 'clock.jump' ORDER BY id")]
