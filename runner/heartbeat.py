@@ -25,6 +25,10 @@ class Beat:
     pid: int
     fault: str | None
     """Why it is parked although nobody stopped it."""
+    asleep_s: float | None = None
+    """How long the machine had slept by then since it was started; None: it cannot tell."""
+    woke_at: UnixMs | None = None
+    """When the runner last noticed that the machine woke."""
 
 
 class HeartbeatFile:
@@ -37,11 +41,12 @@ class HeartbeatFile:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self.beat(fault=None)
 
-    def beat(self, *, fault: str | None) -> None:
+    def beat(self, *, fault: str | None, asleep_s: float | None = None, woke_at: UnixMs | None = None) -> None:
         """Say that the loop turns, and what is wrong."""
         if self._fd is None:
             return
-        told = json.dumps({"pid": os.getpid(), "fault": fault and fault[: SIZE // 8]})  # a letter may take six bytes
+        facts = {"pid": os.getpid(), "asleep_s": asleep_s, "woke_at": woke_at}
+        told = json.dumps({**facts, "fault": fault and fault[: SIZE // 8]})  # a letter may take six bytes
         with suppress(OSError):
             os.pwrite(self._fd, told.encode().ljust(SIZE - 1) + b"\n", 0)
         with suppress(OSError):
@@ -56,12 +61,19 @@ class HeartbeatFile:
 
 def last_beat(path: Path) -> Beat | None:
     """What the file says; None when it says nothing that can be read."""
-    with suppress(OSError, ValueError, TypeError, KeyError):
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             at = UnixMs(os.fstat(fd).st_mtime_ns // 1_000_000)
             told = json.loads(os.read(fd, SIZE))
         finally:
             os.close(fd)
-        return Beat(at=at, pid=int(told["pid"]), fault=None if told["fault"] is None else str(told["fault"]))
+        asleep, woke = told.get("asleep_s"), told.get("woke_at")
+        return Beat(
+            at=at,
+            pid=int(told["pid"]),
+            fault=None if told["fault"] is None else str(told["fault"]),
+            asleep_s=None if asleep is None else float(asleep),
+            woke_at=None if woke is None else UnixMs(int(woke)),
+        )
     return None

@@ -12,7 +12,7 @@ from runner.views import Health, RunnerView, ScheduleView, Vitals
 def status_json(vitals: Vitals, schedule_views: tuple[ScheduleView, ...]) -> dict[str, Any]:
     """The stable answer of `status --json`."""
     runner, spend, stop = vitals.runner, vitals.spend, vitals.stop
-    row = runner.row
+    row, lately = runner.row, vitals.lately
     counts = vitals.counts
     return {
         "runner": {
@@ -22,6 +22,7 @@ def status_json(vitals: Vitals, schedule_views: tuple[ScheduleView, ...]) -> dic
             "host": row.host if row else None,
             "heartbeat_age_s": runner.heartbeat_age_ms / 1000 if runner.heartbeat_age_ms is not None else None,
             "version": row.version if row else None,
+            "note": row.note if row else None,
         },
         "queue": {
             "pending": counts.pending,
@@ -68,6 +69,14 @@ def status_json(vitals: Vitals, schedule_views: tuple[ScheduleView, ...]) -> dic
             }
             for view in schedule_views
         ],
+        "lately": {
+            "job_done_at": iso(lately.done_at),
+            "job_done": lately.done_key,
+            "call_settled_at": iso(lately.called_at),
+            "call_model": lately.called_model,
+            "ping_answered_at": iso(lately.ping.at) if lately.ping else None,
+            "ping_fault": lately.ping.fault if lately.ping else None,
+        },
         "drafts": {"waiting": vitals.drafts_waiting},
         "alerts": {"undelivered": vitals.alerts.undelivered, "open": vitals.alerts.open},
     }

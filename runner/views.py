@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from runner.store import jobs
 from runner.store.addresses import Address
 from runner.store.attempts import Attempt
 from runner.store.breakers import Breaker
-from runner.store.controls import Pause
+from runner.store.controls import Pause, Ping
 from runner.store.drafts import Draft
 from runner.store.jobs import Job
 from runner.store.raises import Raise
@@ -17,7 +18,9 @@ from runner.store.rate_pauses import RatePause
 from runner.store.runners import Runner
 from runner.store.schedules import Schedule
 from runner.units import MicroUsd, UnixMs, duration, plural
-from runner.work.conversation import Verdict
+
+if TYPE_CHECKING:
+    from runner.work.conversation import Verdict
 
 LATE_MS = 5_000
 """A heartbeat older than this is late: two beats were missed."""
@@ -163,6 +166,20 @@ class BrakeView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lately:
+    """What last went well: a runner may live and achieve nothing."""
+
+    done_at: UnixMs | None = None
+    """When a job was last done."""
+    done_key: str | None = None
+    called_at: UnixMs | None = None
+    """When a model call last came to a known cost."""
+    called_model: str | None = None
+    ping: Ping | None = None
+    """None: none was ever sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
     """What is always on the screen."""
 
@@ -180,6 +197,7 @@ class Vitals:
     waiting: tuple[Waiting, ...] = ()
     """What holds jobs back, by gate."""
     alerts: Alerts = Alerts()
+    lately: Lately = Lately()
     drafts_waiting: int = 0
     """Actions that wait for a person, counted up to `MOST_WAITING`."""
     workers: int | None

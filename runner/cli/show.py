@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from runner.cli import check as checking
 from runner.cli.rows import event_json
 from runner.cli.shell import (
     AsJson,
@@ -62,7 +61,9 @@ def status(
     Exit codes of --check: 0 all is well, 1 warning, 2 critical, 3 it cannot be told.
     """
     if check:
-        checking.check(home, quiet=quiet, as_json=as_json)
+        from runner.cli.check import answer  # noqa: PLC0415 - brings what renders service files along
+
+        answer(home, quiet=quiet, as_json=as_json)
     with reading(home) as reader:
         now = SystemClock().now()
         vitals = reader.vitals(now=now)

@@ -11,6 +11,7 @@ from runner import telling
 from runner.commands.base import Acts
 from runner.errors import StoreError
 from runner.lock import lock_is_held
+from runner.starts import Starts
 from runner.store import controls, events
 from runner.units import UnixMs
 
@@ -107,6 +108,13 @@ class SwitchActs(Acts):
                 cleared.append("file")
             except OSError as error:
                 remaining.append(f"file: {self.home.stop} cannot be removed ({error.strerror}); remove it by hand")
+        starts = Starts(self.home.starts)
+        if starts.tripped_at() is not None:
+            try:
+                starts.clear()
+                cleared.append("crashes")
+            except OSError as error:
+                remaining.append(f"crashes: {self.home.starts} cannot be removed ({error.strerror}); remove it by hand")
         try:
             row_was_set, by_environment = self._transact(lambda db, at: self._clear_stop(db, at, whole=not remaining))
         except StoreError as error:

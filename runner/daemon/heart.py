@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 
+from runner.clocks import seconds_asleep
 from runner.errors import StoreError
 from runner.heartbeat import HeartbeatFile
 from runner.home import Home
@@ -19,6 +20,8 @@ from runner.work.pool import Pool
 from runner.work.register import LEASE_MS
 
 BEAT_S = 2.0
+NAP_S = 5.0
+"""A sleep of the machine that is worth a word."""
 STUCK_S = 60.0
 """Without an answer of the database for so long, a refusal included, nothing here gets on."""
 
@@ -46,6 +49,8 @@ class Heart:
         self._distrust = distrust
         self._clock = clock
         self._unwritable_since: float | None = None
+        self._asleep_s: float | None = None
+        self._woke_at: UnixMs | None = None
         self._answered_at = time.monotonic()
         self._beating = False
 
@@ -56,7 +61,11 @@ class Heart:
 
     async def beat(self) -> None:
         """Say that we live, and keep the leases of what works."""
-        self._file.beat(fault=self._switch.fault)
+        asleep_s = seconds_asleep()
+        if asleep_s is not None and self._asleep_s is not None and asleep_s - self._asleep_s > NAP_S:
+            self._woke_at = self._clock.now()
+        self._asleep_s = asleep_s
+        self._file.beat(fault=self._switch.fault, asleep_s=asleep_s, woke_at=self._woke_at)
         if self._beating:
             return  # the last one was not answered yet
         self._beating = True

@@ -9,7 +9,7 @@ from runner.snapshot.opened import Opened
 from runner.snapshot.state import runner_view, stop_view
 from runner.store import addresses, alerts, breakers, controls, drafts, jobs, rate_pauses, schedules, tallies
 from runner.units import MINUTE_MS, UnixMs
-from runner.views import MOST_WAITING, Alerts, BrakeView, Counts, ScheduleView, Vitals, Waiting
+from runner.views import MOST_WAITING, Alerts, BrakeView, Counts, Lately, ScheduleView, Vitals, Waiting
 
 
 class BoardReads(Opened):
@@ -20,6 +20,9 @@ class BoardReads(Opened):
         with self.reading() as db:
             seq, *numbers = db.execute(
                 "SELECT change_seq, pending, running, done, halted, cancelled, dead FROM board"
+            ).fetchone()
+            done_at, done_key, called_at, called_model = db.execute(
+                "SELECT done_at, done_key, called_at, called_model FROM board"
             ).fetchone()
             settings = controls.settings(db)
             runner = runner_view(db, self.home, now=now)
@@ -42,9 +45,26 @@ class BoardReads(Opened):
                 stop=stop_view(db, self.home, settings, runner),
                 waiting=waiting,
                 alerts=Alerts(*alerts.counts(db), failing=tuple(addresses.failing(db, now=now))),
+                lately=Lately(
+                    done_at=done_at,
+                    done_key=done_key,
+                    called_at=called_at,
+                    called_model=called_model,
+                    ping=controls.ping(db),
+                ),
                 drafts_waiting=drafts.waiting(db, limit=MOST_WAITING),
                 workers=int(settings["workers"]) if settings.get("workers", "").isdigit() else None,
             )
+
+    def caught_up(self, *, now: UnixMs, within_ms: int, late_ms: int) -> tuple[str, ...]:
+        """Schedules whose newest slot became a job so much later than it was due, lately; by name."""
+        sql = (
+            "SELECT name FROM schedules WHERE EXISTS (SELECT 1 FROM slots WHERE schedule = name "
+            "AND job_key IS NOT NULL AND at - due_at > ? AND at > ? "
+            "AND due_at = (SELECT max(due_at) FROM slots WHERE schedule = name AND due_at <= ?)) ORDER BY name"
+        )
+        with self.reading() as db:
+            return tuple(name for (name,) in db.execute(sql, (late_ms, now - within_ms, now)))
 
     def brakes(self, *, now: UnixMs, quiet: bool = False) -> tuple[BrakeView, ...]:
         """Every breaker that ever saw a failure and every rate that is paused, by name.

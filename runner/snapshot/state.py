@@ -21,10 +21,12 @@ def runner_view(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerVie
     if row is None:
         return RunnerView(health=Health.SILENT if held else Health.NEVER)
     age = max(0, now - row.heartbeat_at)
-    if held and age > LATE_MS and row.ended is None and (beat := last_beat(home.heartbeat)) and beat.pid == row.pid:
+    silent = age > LATE_MS or row.ended is not None
+    if held and silent and (beat := last_beat(home.heartbeat)) is not None and beat.fault is not None:
         beat_age = max(0, now - beat.at)
-        if beat.fault is not None and beat_age <= LATE_MS:  # it lives, and says outside what it cannot write down
-            row = replace(row, state=RunState.PARKED, reason=beat.fault, heartbeat_at=beat.at)
+        if beat_age <= LATE_MS:  # it lives, and says outside what it cannot write down
+            fault = {"state": RunState.PARKED, "reason": beat.fault, "heartbeat_at": beat.at}
+            row = replace(row, pid=beat.pid, ended=None, **fault)  # type: ignore[arg-type]
             return RunnerView(health=Health.LIVE, row=row, heartbeat_age_ms=beat_age)
     if row.ended is not None and not held:
         health = Health.STOPPED if row.ended != "lost" else Health.DEAD

@@ -1,0 +1,97 @@
+"""The watchdog ends a process whose loop stands still, whatever holds it, and leaves where that was."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.daemon.watchdog import KEEP, Watchdog, last_stall
+
+LOOP = """
+import asyncio, re, sys, time
+from pathlib import Path
+from runner.daemon.watchdog import Watchdog
+
+def blocking():
+    time.sleep(600)
+
+def holding():
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+async def main():
+    watchdog = Watchdog(Path(sys.argv[1]), stall_s=0.5, later=sys.argv[2] == "later")
+    watchdog.arm()
+    globals()[sys.argv[3]]()
+
+asyncio.run(main())
+"""
+TIMERS = {"later": 1, "signal": 14}
+"""What a process ends with that one or the other timer ended."""
+
+
+@pytest.mark.parametrize("timer", TIMERS)
+@pytest.mark.parametrize("hang", ["blocking", "holding"])
+def test_a_loop_that_stands_still_is_ended_and_shows_where(tmp_path: Path, hang: str, timer: str) -> None:
+    """A call that waits, and a regular expression that holds the interpreter so that no Python thread can run."""
+    done = subprocess.run([sys.executable, "-c", LOOP, str(tmp_path), timer, hang], check=False, timeout=60)
+
+    assert done.returncode == TIMERS[timer]
+    stall = last_stall(tmp_path)
+    assert stall is not None
+    assert f"{hang} (<string>:" in stall.where
+
+
+TURNING = """
+import asyncio, sys
+from pathlib import Path
+from runner.daemon import watchdog
+
+watchdog.ARM_S = 0.0
+
+async def main():
+    dog = watchdog.Watchdog(Path(sys.argv[1]), stall_s=0.5, later=sys.argv[2] == "later")
+    for _ in range(20):  # twice as long as it may stand still
+        dog.arm()
+        await asyncio.sleep(0.05)
+    dog.close()
+    await asyncio.sleep(0.6)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("timer", TIMERS)
+def test_a_loop_that_turns_is_left_alone_and_nothing_fires_after_the_end(tmp_path: Path, timer: str) -> None:
+    done = subprocess.run([sys.executable, "-c", TURNING, str(tmp_path), timer], check=False, timeout=60)
+
+    assert done.returncode == 0
+    assert last_stall(tmp_path) is None
+
+
+def test_a_dump_is_kept_apart_when_the_next_one_watches(tmp_path: Path) -> None:
+    """And only the newest of them."""
+    for number in range(KEEP + 2):
+        (tmp_path / f"stall-2026010{number}T000000Z.txt").write_text("old\n")
+    (tmp_path / "stall.txt").write_text('Thread 0x01 (most recent call first):\n  File "/a/b/c.py", line 7 in wait\n')
+    stall = last_stall(tmp_path)
+    assert stall is not None
+    assert stall.where == "wait (b/c.py:7)"
+
+    Watchdog(tmp_path, stall_s=60).close()
+
+    assert last_stall(tmp_path) is None
+    assert "line 7 in wait" in stall.dump.read_text()
+    assert len(list(tmp_path.glob("stall-*.txt"))) == KEEP
+
+
+@pytest.mark.parametrize("words", ["Timeout (0:00:45)!\n", "\x00\xff nothing of the kind\n"])
+def test_a_dump_without_a_stack_still_tells_of_a_stall(tmp_path: Path, words: str) -> None:
+    (tmp_path / "stall.txt").write_text(words)
+
+    stall = last_stall(tmp_path)
+
+    assert stall is not None
+    assert stall.where == "somewhere the dump does not show"
