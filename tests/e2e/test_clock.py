@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
 
-from runner.units import HOUR_MS, MINUTE_MS
+from runner.units import HOUR_MS, MINUTE_MS, iso
 from tests.e2e.world import World, eventually
 
 CLOCKED = Path(__file__).with_name("clocked.py")
@@ -115,3 +116,25 @@ def settled(afk: World, *, next_at: int, fired: list[int], skipped: list[int]) -
 def told(afk: World) -> list[str]:
     """What it noticed of its clocks."""
     return [text for (text,) in afk.sql("SELECT text FROM events WHERE event = 'clock.jump' ORDER BY id")]
+
+
+def test_a_machine_that_woke_starts_nothing_before_its_network_is_back(afk: World) -> None:
+    """`why` says what a job waits for; slots are dealt with meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    upstream = f'[upstreams.house]\nurl = "http://127.0.0.1:{port}"\n'
+    afk.init(TOML + upstream, tasks=TASKS)
+    afk.runs = [sys.executable, str(CLOCKED)]
+    clocks = Clocks(afk)
+    afk.start()
+
+    clocks.sleep(2 * HOUR_MS)
+    slot = iso(clocks.hour + 2 * HOUR_MS)
+    eventually(lambda: afk.sql("SELECT 1 FROM jobs WHERE key = ?", f"tick@{slot}"), what="the slot is dealt with")
+    said = afk.afk("why", f"tick@{slot}")
+    assert "the machine slept for 2h, and no job starts before the network is back, 1m at most" in said
+    assert afk.counts() == {"pending": 1}
+
+    with socket.create_server(("127.0.0.1", port)):
+        eventually(lambda: afk.counts() == {"done": 1}, what="it runs once the network is back")
+    eventually(lambda: afk.one("SELECT reason FROM runners") is None, what="and nothing is waited for any more")
