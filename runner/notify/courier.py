@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from runner.work.child import worker_environment
-from runner.work.processes import end_tree
 
 START_S = 30.0
 """For a busy machine to start the child."""
@@ -41,7 +41,7 @@ async def hand(
     try:
         return await _talk(child, url, messages, taken)
     finally:
-        end_tree(child.pid)
+        os.killpg(child.pid, signal.SIGKILL)  # not collected yet, so the group is still its own
         child.wait()
         if guard is not None:
             guard(f"-{child.pid}")

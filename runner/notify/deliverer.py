@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -23,6 +24,8 @@ from runner.store import addresses, alerts, events, tellings
 from runner.store.writer import Writer
 from runner.units import SECOND_MS, Clock, UnixMs, duration
 
+LOOK_S = 0.5
+"""Between two looks into the outbox."""
 NO_DATABASE_MS = 15 * SECOND_MS
 """How long a database that cannot be written is left alone."""
 AT_ONCE = 2
@@ -55,6 +58,12 @@ class Deliverer:
         self._clock = clock
         self._round: asyncio.Task[None] | None = None
         self._stirred = True
+        """There may be something to tell."""
+        self._reader: sqlite3.Connection | None = None
+        """Set: somebody committed since the outbox was looked at."""
+        self._looked_at = 0.0
+        self._outbox: tuple[int | None, ...] = ()
+        """As of that look."""
         self._again_at: UnixMs | None = None
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._unwritten: list[tuple[str, Message]] = []
@@ -65,19 +74,30 @@ class Deliverer:
     # --- when -----------------------------------------------------------------------------------------------------
 
     def stir(self, reader: sqlite3.Connection) -> None:
-        """Somebody committed: see whether anything is owed. Raises sqlite3.Error."""
-        self._stirred = self._stirred or alerts.any_owed(reader)
+        """Somebody committed: the outbox is looked at soon, which may be told from there."""
+        self._reader = reader
 
     def look(self) -> None:
         """Start a round if there may be something to do; called with every tick, and returns at once."""
         if self._round is not None or self._closed:
             return
+        self._look_into_outbox()
         now = self._clock.now()
         far = self._again_at is not None and self._again_at - now > owed.LOOK_AGAIN_MS  # the clock was set back
         if self._stirred or far or (self._again_at is not None and now >= self._again_at):
             self._stirred, self._again_at = False, None
             self._round = asyncio.ensure_future(self._deliver())
             self._round.add_done_callback(self._rounded)
+
+    def _look_into_outbox(self) -> None:
+        # A home at full speed commits a thousand times a second, and what an address missed may be long.
+        if self._reader is None or time.monotonic() - self._looked_at < LOOK_S:
+            return
+        with suppress(sqlite3.Error):
+            outbox = alerts.outbox(self._reader)
+            self._stirred = self._stirred or (outbox != self._outbox and bool(outbox[0]))
+            self._outbox, self._reader = outbox, None
+            self._looked_at = time.monotonic()
 
     def _rounded(self, done: asyncio.Task[None]) -> None:
         self._round = None
@@ -122,9 +142,12 @@ class Deliverer:
             await self._writer.write(partial(self._taken, name, message))
             self._unwritten.pop(0)
         plan = await self._writer.write(lambda db: owed.plan(db, self._urls, now=self._clock.now()))
-        told = await asyncio.gather(*(self._tell(name, due) for name, due in plan.due.items()))
+        told = await asyncio.gather(*(self._tell(*each) for each in plan.due.items()), return_exceptions=True)
         self._again_at = plan.again_at
-        self._stirred = self._stirred or any(told)
+        self._stirred = self._stirred or bool(told)  # more may have come, or a failure is to be waited out
+        for error in told:
+            if error is not None:
+                raise error
 
     def _move_in(self, db: sqlite3.Connection) -> None:
         """Forget addresses that are configured no more."""
@@ -134,8 +157,8 @@ class Deliverer:
             if key.removeprefix(undelivered_key("")) not in self._urls:
                 telling.settled(db, key=key, now=self._clock.now(), quiet=True)
 
-    async def _tell(self, name: str, due: list[Due]) -> bool:
-        """Tell one address; True when it may have to be told more at once, or the failure is to be waited out."""
+    async def _tell(self, name: str, due: list[Due]) -> None:
+        """Tell one address. Raises StoreError when its failure could not be written down."""
         messages = compose(due, host=self._host, home=self._home, redact=self._redact)
 
         async def taken(place: int) -> None:
@@ -149,7 +172,6 @@ class Deliverer:
             fault = await courier.hand(self._urls[name], words, guard=self._guard, taken=taken)
         if fault is not None:
             await self._writer.write(partial(self._refused, name, self._redact(fault), len(due)))
-        return True
 
     def _taken(self, name: str, message: Message, db: sqlite3.Connection) -> None:
         now = self._clock.now()

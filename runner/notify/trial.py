@@ -33,11 +33,6 @@ def send_test(config: Config, *, home: Path, host: str) -> tuple[Answer, ...]:
     return asyncio.run(_each(config, trial(host=host, home=home).words()))
 
 
-def understood(config: Config) -> tuple[Answer, ...]:
-    """Whether each address is one that `apprise` knows. Nothing is sent."""
-    return asyncio.run(_each(config, {}))
-
-
 async def _each(config: Config, words: dict[str, str]) -> tuple[Answer, ...]:
     redact = Redactor(config.secrets)
     answers = []

@@ -159,8 +159,17 @@ def open_keys(db: sqlite3.Connection, prefix: str) -> list[str]:
 # --- telling ------------------------------------------------------------------------------------------------------
 
 
+def outbox(db: sqlite3.Connection) -> tuple[int | None, ...]:
+    """A value that differs whenever somebody may have to be told of something new."""
+    return tuple(
+        db.execute(
+            "SELECT count(*), max(id), max(last_at), max(closed_at), sum(times) FROM alerts WHERE owed = 1"
+        ).fetchone()
+    )
+
+
 def any_owed(db: sqlite3.Connection) -> bool:
-    """Whether somebody may have to be told of something; costs next to nothing."""
+    """Whether somebody may have to be told of something."""
     return db.execute("SELECT 1 FROM alerts WHERE owed = 1 LIMIT 1").fetchone() is not None
 
 

@@ -179,6 +179,30 @@ async def test_nothing_is_started_where_nothing_is_owed(post: Post, mailbox: Mai
     assert post.guarded == []
 
 
+async def test_a_busy_home_costs_nothing_while_an_address_rests(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what is new in the outbox is a reason to look at all of it again."""
+    monkeypatch.setattr("runner.notify.deliverer.LOOK_S", 0)
+    deliverer = post.open(dead_end())
+    post.tell("breaker:x")
+    await deliverer.finish(60)
+    deliverer.stir(post.db)
+    deliverer.look()
+    await until(lambda: not deliverer.busy)
+
+    for _ in range(3):
+        post.db.execute("INSERT INTO events (at, level, event, text) VALUES (1, 'info', 'job.done', 'done')")
+        deliverer.stir(post.db)
+        deliverer.look()
+        assert not deliverer.busy
+
+    post.tell("breaker:y")
+    deliverer.stir(post.db)
+    deliverer.look()
+    assert deliverer.busy
+    await deliverer.finish(60)
+    assert [word[0] for word in post.guarded] == ["+", "-"], "it rests all the same"
+
+
 async def test_a_child_that_is_killed_is_a_failure_like_any_other(mailbox: Mailbox) -> None:
     mailbox.open.clear()
 
