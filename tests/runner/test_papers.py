@@ -24,6 +24,12 @@ from runner.work.loader import import_files
 ROOT = Path(__file__).parents[2]
 PAPERS = ("README.md", "RUNBOOK.md", "CHANGELOG.md")
 VERBS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+SECRETS = {
+    "ANTHROPIC_API_KEY": "a key",
+    "HOUSE_KEY": "another",
+    "ALERT_WEBHOOK": "json://hooks.example.org/t",
+    "PING_URL": "https://p.example/1",
+}
 RUNBOOK = (ROOT / "RUNBOOK.md").read_text()
 SOURCES = {path: ast.parse(path.read_text()) for path in sorted((ROOT / "runner").rglob("*.py"))}
 
@@ -39,11 +45,21 @@ def test_the_settings_in_the_readme_are_settings(tmp_path: Path) -> None:
     rest = re.sub(r"^\[models\]\n(\".*\n)*", "", "\n".join(blocks("README.md", "toml")), flags=re.MULTILINE)
     (tmp_path / "afk.toml").write_text(top + "[models]\n" + "\n".join(routes) + "\n" + rest)
 
-    config = load(tmp_path, environ={"ANTHROPIC_API_KEY": "a key of the test", "HOUSE_KEY": "another"})
+    config = load(tmp_path, environ=SECRETS)
 
     assert set(config.tasks) == {"digest", "notes", "triage-notes", "review"}
     assert set(config.upstreams) == {"anthropic", "ollama", "house"}
     assert config.tasks["review"].max_usd == parse_usd("2.00")
+
+
+def test_the_settings_in_the_runbook_are_settings(tmp_path: Path) -> None:
+    top = 'timezone = "Europe/Berlin"\n[budget]\ndaily_usd = "1.00"\n'
+    (tmp_path / "afk.toml").write_text(top + "\n".join(blocks("RUNBOOK.md", "toml")))
+
+    config = load(tmp_path, environ=SECRETS)
+
+    assert config.watch.ping_url == SECRETS["PING_URL"]
+    assert config.report.hourly_rate == parse_usd("60")
 
 
 def test_the_task_in_the_readme_is_a_task(tmp_path: Path) -> None:
