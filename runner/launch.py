@@ -24,6 +24,7 @@ from runner.lock import HomeLock
 from runner.parking import Parking, Reason, changes
 from runner.redact import Redactor
 from runner.sdnotify import Notifier
+from runner.service import bootlog
 from runner.settings import load
 from runner.standby import stand_by
 from runner.starts import UNCLEAN, WITHIN_MS, Starts
@@ -41,14 +42,16 @@ HOME_AGAIN_S = 5.0
 """Until a home that is refused is looked at again: a disk may be mounted late."""
 
 
-def run(home: Home, *, once: bool, supervisor: str) -> int:
+def run(home: Home, *, once: bool, supervisor: str, quiet: bool = False) -> int:
     """Run until asked to stop, or with `once` until nothing is due; the exit code.
 
+    `quiet`: no remark, and not a word of a lock that is held; for cron, which mails every word.
     Raises RunnerError for what is refused, and for a fault of ours, which its traceback on stderr explains.
     """
     os.umask(0o077)
     keep_to_itself()  # the keys are in it, and payload runs as the same user
-    launch = _Launch(home, once=once, supervisor=supervisor)
+    bootlog.begin(supervisor)
+    launch = _Launch(home, once=once, supervisor=supervisor, quiet=quiet)
     try:
         return launch.run()
     except RunnerError:
@@ -62,9 +65,10 @@ def run(home: Home, *, once: bool, supervisor: str) -> int:
 
 
 class _Launch:
-    def __init__(self, home: Home, *, once: bool, supervisor: str) -> None:
+    def __init__(self, home: Home, *, once: bool, supervisor: str, quiet: bool) -> None:
         self._home = home
         self._once = once
+        self._quiet = quiet
         self._supervised = supervisor != "none"
         self._parks = supervisor in ENDLESS
         self._clock = SystemClock()
@@ -80,6 +84,8 @@ class _Launch:
         try:
             if not lock.take():
                 if self._once:
+                    if self._quiet:
+                        return Exit.BUSY
                     raise LockHeld(f"another runner (pid {lock.holder()}) holds {self._home.root}; nothing was done")
                 me = self._myself(RunState.STANDBY)
                 if not asyncio.run(
@@ -207,6 +213,8 @@ class _Launch:
 
     def _say(self, text: str) -> None:
         """A remark for whoever started us."""
+        if self._quiet:
+            return
         with suppress(OSError, ValueError):
             sys.stderr.write(f"{self._redact(text)}\n")
             sys.stderr.flush()

@@ -105,6 +105,9 @@ def run(
     supervisor: Annotated[
         Supervisor, typer.Option("--supervisor", help="Who starts it again when it ends.")
     ] = Supervisor.NONE,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say only what is wrong; 75 without a word when another runner holds it.")
+    ] = False,
 ) -> None:
     """Run the jobs of a home until told to stop.
 
@@ -113,7 +116,7 @@ def run(
     """
     from runner import launch  # noqa: PLC0415 - brings the gate, the scheduler and httpx along
 
-    raise typer.Exit(launch.run(find_home(home), once=once, supervisor=supervisor.value))
+    raise typer.Exit(launch.run(find_home(home), once=once, supervisor=supervisor.value, quiet=quiet))
 
 
 def version(home: HomeDir = None, as_json: AsJson = False) -> None:  # noqa: ARG001 - every verb takes --home

@@ -22,6 +22,7 @@ from runner.service.plan import File, Plan, Platform, make_plan
 from runner.service.render import only, read, render
 from runner.service.witness import Patience, Seen, look
 from runner.settings import SettingsError, load
+from runner.starts import Starts
 from runner.units import MicroUsd
 from runner.work.processes import start_time
 
@@ -113,6 +114,7 @@ class Service:
         answer = self.keeper.ask()
         if not changed and answer.loaded and (self.platform is Platform.CRON or self._is_ours(before, answer.pid)):
             return Done(changed=False, text=f"{where} is as it was, {before.text}", remarks=self._remarks())
+        self._forgive()
         if there is not None and answer.loaded is not False:
             self.keeper.again(changed=True)
         else:
@@ -125,8 +127,10 @@ class Service:
         self._must_be_there()
         before = look(self.home)
         answer = self.keeper.ask()
+        cleared = self._forgive()
         if answer.loaded and self._is_ours(before, answer.pid):
-            return Done(changed=False, text=f"it runs already: {before.text}")
+            tries = "; what crashed again and again may try again" if cleared else ""
+            return Done(changed=cleared, text=f"it runs already: {before.text}{tries}")
         self.keeper.begin()
         return Done(changed=True, text=self._started(before))
 
@@ -155,6 +159,7 @@ class Service:
         if changed:
             self.keeper.put(file)
         before = look(self.home)
+        self._forgive()
         self.keeper.again(changed=changed)
         return Done(changed=True, text=self._started(before))
 
@@ -173,6 +178,14 @@ class Service:
         with as_owner(self.home):
             record.forget(self.home)
         return Done(changed=True, text=f"removed {self.keeper.unit or 'the lines of the crontab'}: {text}")
+
+    def _forgive(self) -> bool:
+        """A person starts it: what it crashed of before is taken to be mended. True where that made a difference."""
+        try:
+            with as_owner(self.home):
+                return Starts(self.home.starts).clear()
+        except OSError as error:
+            raise Refused(f"{self.home.starts} cannot be removed: {error.strerror}") from error
 
     # --- what was observed ----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from runner.lock import HomeLock
 from runner.service import choose, record
 from runner.service.machine import Machine
 from runner.service.plan import Platform
+from runner.service.tools import call
 from runner.service.verbs import Service
 from tests.runner.service.conftest import Make
 from tests.runner.service.fakes import Crontab, Tool
@@ -126,3 +127,12 @@ def test_verbs_without_an_installation_say_so(make: Make, crontab: Crontab) -> N
     ):
         with pytest.raises(Refused, match=r"nothing is installed for .* on cron"):
             act()
+
+
+def test_no_test_gets_through_to_the_real_supervisor(reached: Path) -> None:
+    """What stands in its place notes the call; a test that made it and did not expect it fails."""
+    ran = call(["systemctl", "stop", "somebody's service"])
+
+    assert ran.code == 99
+    assert reached.read_text() == "systemctl stop somebody's service\n"
+    reached.unlink()
