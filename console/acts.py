@@ -1,4 +1,7 @@
-"""Acts of a person, each in a thread of its own, so that no lock and no full disk ever holds a key up."""
+"""Acts of a person, each in a thread of its own, so that no lock and no full disk ever holds a key up.
+
+The write door is loaded with the first of them, or by `warm` once the first picture is drawn.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,37 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
 
 from console.clean import clean, cleaned
 from console.feed import Feed
-from console.messages import Done, ForceAsked, KillEnded, Plan, Planned, RaiseEnded, ResumeEnded, Said
-from console.screens.force import told
-from runner.commands import Door, Targets, who
+from console.messages import Done, ForceAsked, KillEnded, Plan, Planned, ResumeEnded, Said
 from runner.errors import RunnerError
 from runner.home import Home
-from runner.units import Clock, MicroUsd
+from runner.units import Clock
+
+if TYPE_CHECKING:
+    from runner.commands import Door, Targets
+
+T = TypeVar("T")
+
+
+class Lane:
+    """A door of its own, through which one act goes at a time."""
+
+    def __init__(self, open_door: Callable[[], Door]) -> None:
+        self.turn = threading.Lock()
+        self._open_door = open_door
+        self._door: Door | None = None
+
+    def through(self, act: Callable[[Door], T]) -> T:
+        """What the act gives, once those before it have ended. Raises what it raises."""
+        with self.turn:
+            if self._door is None:
+                self._door = self._open_door()
+            return act(self._door)
 
 
 class Acts:
@@ -27,98 +50,62 @@ class Acts:
     """
 
     def __init__(self, home: Home, *, db: Path | None, clock: Clock, tell: Callable[[Message], object]) -> None:
+        def open_door() -> Door:
+            from runner.commands import Door, who  # noqa: PLC0415 - the first picture does not wait for it
+
+            return Door(home, db=db, clock=clock, by=who("console"))
+
         self._tell = tell
-        # A kill has its own connection: it never stands behind a replay of a thousand jobs.
-        self._kills = Door(home, db=db, clock=clock, by=who("console"))
-        self._others = Door(home, db=db, clock=clock, by=who("console"))
-        self._forces = Door(home, db=db, clock=clock, by=who("console"))
-        self._force_turn = threading.Lock()
+        # A kill never stands behind a replay of a thousand jobs, and what a force looks for never before a kill.
+        self.kills, self.forces, self.others = Lane(open_door), Lane(open_door), Lane(open_door)
         self._threads: list[threading.Thread] = []
-        self._kill_turn = threading.Lock()
-        self._other_turn = threading.Lock()
+
+    def warm(self) -> None:
+        """Load what acts need, so that the first of them is as quick as any."""
+
+        def load() -> None:
+            pass
+
+        threading.Thread(target=load, name="warm", daemon=True).start()
 
     def kill(self, *, now: bool) -> None:
         """Stop everything. Tells KillEnded."""
 
-        def act() -> Message:
-            try:
-                with self._kill_turn:
-                    return KillEnded(cleaned(self._kills.kill(now=now, reason="k in the console")), now)
-            except (RunnerError, OSError) as error:
-                return KillEnded(None, now, clean(str(error)))
+        def act(door: Door) -> Message:
+            return KillEnded(cleaned(door.kill(now=now, reason="k in the console")), now)
 
-        self._start(act)
+        self._start(self.kills, act, lambda why: KillEnded(None, now, why))
 
     def force_targets(self) -> None:
         """Find out what a force would end. Tells ForceAsked."""
-
-        def act() -> Message:
-            try:
-                with self._force_turn:
-                    return ForceAsked(cleaned(self._forces.force_targets()))
-            except (RunnerError, OSError) as error:
-                return ForceAsked(None, clean(str(error)))
-
-        self._start(act)
+        self._start(
+            self.forces, lambda door: ForceAsked(cleaned(door.force_targets())), lambda why: ForceAsked(None, why)
+        )
 
     def force(self, shown: Targets) -> None:
         """End these from outside. Tells Done."""
+        from console.screens.force import told  # noqa: PLC0415
 
-        def act() -> Message:
-            try:
-                with self._force_turn:
-                    return Done(cleaned(told(self._forces.force(shown=shown, reason="K in the console"))))
-            except (RunnerError, OSError) as error:
-                return Done(Said(f"not done: {clean(str(error))}", bad=True))
-
-        self._start(act)
-
-    def do(self, act: Callable[[Door], Said]) -> None:
-        """Any other act. Tells Done."""
-
-        def run() -> Message:
-            try:
-                with self._other_turn:
-                    return Done(cleaned(act(self._others)))
-            except (RunnerError, OSError) as error:
-                return Done(Said(f"not done: {clean(str(error))}", bad=True))
-
-        self._start(run)
+        self._start(
+            self.forces,
+            lambda door: Done(cleaned(told(door.force(shown=shown, reason="K in the console")))),
+            lambda why: _failed("not done", why),
+        )
 
     def resume(self) -> None:
         """Clear the stop. Tells ResumeEnded."""
+        self._start(self.others, lambda door: ResumeEnded(cleaned(door.resume())), lambda why: ResumeEnded(None, why))
 
-        def act() -> Message:
-            try:
-                with self._other_turn:
-                    return ResumeEnded(cleaned(self._others.resume()))
-            except (RunnerError, OSError) as error:
-                return ResumeEnded(None, clean(str(error)))
-
-        self._start(act)
-
-    def raise_cap(self, cap: MicroUsd, *, reason: str) -> None:
-        """Let today cost up to `cap`. Tells RaiseEnded."""
-
-        def act() -> Message:
-            try:
-                with self._other_turn:
-                    return RaiseEnded(cleaned(self._others.raise_cap(cap, reason=reason)))
-            except (RunnerError, OSError) as error:
-                return RaiseEnded(None, clean(str(error)))
-
-        self._start(act)
+    def do(self, act: Callable[[Door], Said], *, failed: str = "not done") -> None:
+        """Any other act; `failed` is said before the reason why it could not be done. Tells Done."""
+        self._start(self.others, lambda door: Done(cleaned(act(door))), lambda why: _failed(failed, why))
 
     def plan(self, feed: Feed, plan: Plan, *, generation: int) -> None:
         """Look up what has to be known before an act. Tells Planned."""
-
-        def act() -> Message:
-            try:
-                return Planned(plan, cleaned(feed.ask(plan.read)), generation)
-            except (RunnerError, OSError) as error:
-                return Planned(plan, None, generation, clean(str(error)))
-
-        self._start(act)
+        self._run(
+            lambda: Planned(plan, cleaned(feed.ask(plan.read)), generation),
+            lambda why: Planned(plan, None, generation, why),
+        )
 
     def wait(self, seconds: float) -> None:
         """Give acts that are under way this long to end."""
@@ -126,12 +113,22 @@ class Acts:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _start(self, act: Callable[[], Message]) -> None:
+    def _start(self, lane: Lane, act: Callable[[Door], Message], failed: Callable[[str], Message]) -> None:
+        self._run(lambda: lane.through(act), failed)
+
+    def _run(self, act: Callable[[], Message], failed: Callable[[str], Message]) -> None:
         def run() -> None:
-            ended = act()
+            try:
+                ended = act()
+            except (RunnerError, OSError) as error:
+                ended = failed(clean(str(error)))
             with suppress(RuntimeError):  # the screen is gone, and nobody is left to be told
                 self._tell(ended)
 
         thread = threading.Thread(target=run, name="act", daemon=True)
         self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
+
+
+def _failed(what: str, why: str) -> Message:
+    return Done(Said(f"{what}: {why}", bad=True))

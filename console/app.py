@@ -16,7 +16,6 @@ from console.clean import clean
 from console.look import ASCII, UNICODE, Look
 from runner.errors import Exit, RunnerError
 from runner.home import Home
-from runner.snapshot import Reader, status_json
 from runner.units import SystemClock
 
 PROGRAM = "afk-console"
@@ -135,6 +134,8 @@ def _draw(home: Home, db: Path | None, *, readonly: bool, look: Look, mouse: boo
 
 
 def _print_json(home: Home, db: Path | None) -> int:
+    from runner.snapshot import Reader, status_json  # noqa: PLC0415
+
     reader = Reader(home, db=db)
     try:
         now = SystemClock().now()

@@ -10,11 +10,11 @@ from textual.message import Message
 
 from console.seen import Seen
 from console.views.table import RowId
-from runner.commands import Door, Killed, Raised, Resumed, Targets
-from runner.snapshot import Reader
 
 if TYPE_CHECKING:
     from console.screens.question import Question
+    from runner.commands import Door, Killed, Resumed, Targets
+    from runner.snapshot import Reader
 
 
 @dataclass
@@ -46,6 +46,8 @@ class Do(Message):
     """Asked first; only a yes does it."""
     left: str = "left as it was"
     """Said after a no."""
+    failed: str = "not done"
+    """Said before the reason why it could not be done."""
 
 
 @dataclass
@@ -78,14 +80,6 @@ class ResumeEnded(Message):
     """A resume was recorded, or could not be."""
 
     resumed: Resumed | None
-    error: str | None = None
-
-
-@dataclass
-class RaiseEnded(Message):
-    """A raise of today's cap was recorded, or could not be."""
-
-    raised: Raised | None
     error: str | None = None
 
 

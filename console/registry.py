@@ -99,8 +99,9 @@ VIEWS = (
     Command(id="log", key="6", name="Log", does="what was said, the newest at the bottom"),
     Command(id="spend", key="m", name="Spend", does="the money: caps, tasks, models, hours", word="Spend", rank=6),
     Command(id="breakers", key="b", name="Breakers", does="what is broken, and who says so", word="Breakers", rank=6),
+    Command(id="report", key="i", name="Report", does="what happened, its worth, incidents", word="Report", rank=7),
 )
-"""Panes, and the two that lie over any of them."""
+"""Panes, and those that lie over any of them."""
 
 SCREEN = (
     Command(id="copy", key="y", name="Copy the key", does="copies the key of the job under the cursor"),

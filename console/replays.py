@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from console.format import count, plural
 from console.look import Look
 from console.messages import Do, Flash, Plan, Said
-from console.screens.replay import DiscardQuestion, ReplayQuestion
 from console.seen import Seen
-from runner.commands import Bulk, Door
 from runner.errors import StoreError
-from runner.snapshot import DeadGroup, DeadPage, Reader, ReplayPlan
+
+if TYPE_CHECKING:
+    from runner.commands import Bulk, Door
+    from runner.snapshot import DeadGroup, DeadPage, Reader, ReplayPlan
 
 MOST = 1_000
 """Letters of one act."""
@@ -52,6 +54,8 @@ class Replays:
                 return Flash("not replayed: dead no more", bad=True)
             question = None
             if needs_asking(plan):
+                from console.screens.replay import ReplayQuestion  # noqa: PLC0415 - loaded when it is asked
+
                 question = ReplayQuestion(
                     plan, seen, self._look, self._monotonic, group=letters.group, page=letters.page
                 )
@@ -100,6 +104,8 @@ def discard(letters: Letters, seen: Seen, look: Look, monotonic: Callable[[], fl
 
         def act(door: Door) -> Said:
             return told(door.discard_ids(plan.ids), "removed for good")
+
+        from console.screens.replay import DiscardQuestion  # noqa: PLC0415 - loaded when it is asked
 
         question = DiscardQuestion(plan, seen, look, monotonic, group=letters.group, page=letters.page)
         return Do("D", act, question, left="left dead")

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from console.paging import Window
 from console.seen import PAGE
-from runner.snapshot import Filter, Job, Reader
 from runner.units import SECOND_MS, UnixMs
+
+if TYPE_CHECKING:
+    from runner.snapshot import Filter, Job, Reader
 
 LOOK = 30_000
 """Rows gone over in the first look of a search: some 20 ms."""

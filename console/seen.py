@@ -26,9 +26,16 @@ class View(StrEnum):
     SPEND = "m"
     """Money, opened over any other by its letter."""
     BREAKERS = "b"
+    REPORT = "i"
+    """What happened and what was earned, and the incidents."""
+
+    @property
+    def tab(self) -> str:
+        """Its name there."""
+        return self.name.capitalize()
 
 
-OVERLAYS = (View.SPEND, View.BREAKERS)
+OVERLAYS = (View.SPEND, View.BREAKERS, View.REPORT)
 """They have no tab: a letter opens one over whatever is open, and q leads back there."""
 
 
@@ -63,6 +70,12 @@ class LogPart:
     events: tuple[Event, ...] = ()
     skipped: int = 0
     """Events between the last one shown and these, not read because they were too many."""
+
+    def after(self, before: LogPart) -> LogPart:
+        """All there is of both, for one who begins now: what lies before a gap is left out."""
+        if self.fresh or self.skipped:
+            return LogPart(fresh=True, events=self.events)
+        return LogPart(fresh=True, events=(*before.events, *self.events)) if self.events else before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,3 +116,9 @@ class Seen:
     def stopped(self) -> bool:
         """Whether any source of a stop is known to be set."""
         return self.stop_file or (self.vitals is not None and self.vitals.stop.set)
+
+    def waits(self, view: View) -> int:
+        """How many things of a view wait for a person: the number on its tab."""
+        if self.vitals is None:
+            return 0
+        return {View.DEAD: self.vitals.counts.dead, View.APPROVALS: self.vitals.drafts_waiting}.get(view, 0)

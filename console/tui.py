@@ -18,7 +18,7 @@ from console import terminal
 from console.acts import Acts
 from console.clean import clean
 from console.feed import Feed
-from console.format import clock, exact_age, place, plural
+from console.format import exact_age, place
 from console.look import ASCII, UNICODE, Look
 from console.messages import (
     Do,
@@ -30,23 +30,18 @@ from console.messages import (
     LookNow,
     Plan,
     Planned,
-    RaiseEnded,
     ResumeEnded,
 )
 from console.output import ThriftyApp
 from console.registry import commands
 from console.replays import Replays
 from console.screens.board import Board
-from console.screens.force import ForceQuestion
-from console.screens.help import Help
 from console.screens.question import Question
-from console.screens.raising import RaiseQuestion
-from console.screens.resume import ResumeQuestion
 from console.seen import Seen
 from console.theme import Scrubber
 from console.watch import Watch
 from runner.home import Home
-from runner.units import Clock, SystemClock, exact_usd
+from runner.units import Clock, SystemClock
 
 CHECK_S = 1.0
 FINISH_S = 1.5
@@ -113,8 +108,14 @@ class ConsoleApp(ThriftyApp[None]):
     async def on_mount(self) -> None:
         await self.push_screen(self.board)
         self._see(self.feed.read(self.board.ask, now=self.clock.now()))
+        self.call_after_refresh(self._make_rest)
         self.watch_home.start()
         self.set_interval(CHECK_S, self._check)
+
+    def _make_rest(self) -> None:
+        """Load and make what the first picture did not wait for."""
+        self.acts.warm()
+        self.board.make_rest()
 
     def on_app_blur(self) -> None:
         self.watch_home.slow = True
@@ -203,6 +204,8 @@ class ConsoleApp(ThriftyApp[None]):
         """Ask whether to end the runner's processes from outside."""
         if self._refused("K"):
             return
+        from console.screens.force import ForceQuestion  # noqa: PLC0415 - the first picture does not wait for it
+
         question = ForceQuestion(self.seen, self.options.look, self.monotonic)
 
         def answered(yes: bool | None) -> None:
@@ -218,6 +221,8 @@ class ConsoleApp(ThriftyApp[None]):
         self.acts.force_targets()
 
     def on_force_asked(self, message: ForceAsked) -> None:
+        from console.screens.force import ForceQuestion  # noqa: PLC0415
+
         question, targets = self.screen, message.targets
         if not isinstance(question, ForceQuestion) or question.targets is not None:
             return  # it was left meanwhile
@@ -235,6 +240,8 @@ class ConsoleApp(ThriftyApp[None]):
         if not self.seen.stopped and self.seen.trouble is None and not self._killing:
             self.board.flash("nothing is stopped: there is nothing to resume")
             return
+        from console.screens.resume import ResumeQuestion  # noqa: PLC0415
+
         self.push_screen(ResumeQuestion(self.seen, self.options.look, self.monotonic), self._resume)
 
     def _resume(self, yes: bool | None) -> None:
@@ -258,27 +265,9 @@ class ConsoleApp(ThriftyApp[None]):
         """Ask for a higher cap of today, and why."""
         if self._refused("$"):
             return
-        question = RaiseQuestion(self.seen, self.options.look, self.monotonic)
+        from console.screens.raising import raise_of  # noqa: PLC0415
 
-        def answered(yes: bool | None) -> None:
-            if yes and question.amount is not None:
-                self.acts.raise_cap(question.amount, reason=question.reason)
-            else:
-                self.board.flash("left the cap as it is")
-
-        self.push_screen(question, answered)
-
-    def on_raise_ended(self, message: RaiseEnded) -> None:
-        raised = message.raised
-        if raised is None:
-            self.board.flash(f"not raised: {message.error}", bad=True)
-        elif raised.already:
-            self.board.flash(f"the cap is {exact_usd(raised.cap)} already")
-        else:
-            until = f"until {clock(raised.until)}, midnight in {raised.zone}"
-            woken = f"; {plural(raised.woken, 'job')} due again" if raised.woken else ""
-            self.board.flash(f"cap raised to {exact_usd(raised.cap)} {until}{woken}")
-        self.look()
+        self.on_do(raise_of(self.seen, self.options.look, self.monotonic))
 
     def action_replay(self) -> None:
         """Replay what is marked or under the cursor, after asking where it may cost or repeat something."""
@@ -320,12 +309,12 @@ class ConsoleApp(ThriftyApp[None]):
         if self._refused(message.key):
             return
         if message.question is None:
-            self.acts.do(message.act)
+            self.acts.do(message.act, failed=message.failed)
             return
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.acts.do(message.act)
+                self.acts.do(message.act, failed=message.failed)
             else:
                 self.board.flash(message.left)
 
@@ -336,6 +325,8 @@ class ConsoleApp(ThriftyApp[None]):
         self.look()
 
     def action_help(self) -> None:
+        from console.screens.help import Help  # noqa: PLC0415
+
         self.push_screen(Help(self.board.pane, self.options.look, readonly=self.options.readonly))
 
     def action_palette(self) -> None:

@@ -86,9 +86,6 @@ class ReplayPlan:
     """How many may have done what cannot be undone, and nobody knows."""
 
 
-# The index is named, for without numbers on the home SQLite may take another one and sort every letter there is.
-NEWEST = "SELECT {} FROM jobs INDEXED BY jobs_dead WHERE status = 'dead' ORDER BY finished_at DESC, id DESC LIMIT ?"
-"""The newest letters of any error."""
 _NEWEST = "ORDER BY finished_at DESC, id DESC LIMIT ?"
 _OF_GROUP = "FROM jobs INDEXED BY jobs_dead_error WHERE status = 'dead' AND fingerprint IS ?"
 
@@ -117,7 +114,7 @@ def page(
         listing = unfolded != (fingerprint in turned)
         limit = min(MOST, (reach or {}).get(fingerprint, shown)) if listing else 0
         groups.append(_group(db, fingerprint, number, last_at, limit))
-    newest = db.execute(NEWEST.format("id, finished_at"), (MOST,)).fetchall()
+    newest = db.execute(jobs.NEWEST_DEAD.format("id, finished_at"), (MOST,)).fetchall()
     return DeadPage(
         groups=tuple(groups),
         more_groups=len(rows) > MOST_GROUPS,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from runner.filter import Field, Filter, Term
+from runner.filter import EVERYTHING, Field, Filter, Term
 from runner.store.jobs import Job, JobStatus, job_of
 from runner.units import UnixMs
 from runner.views import columns
@@ -109,10 +109,10 @@ def find(
 
 
 def listed(
-    db: sqlite3.Connection, ids: Sequence[int], wanted: Filter, *, now: UnixMs, dearest: int | None, cut: bool
+    db: sqlite3.Connection, ids: Sequence[int], wanted: Filter | None, *, now: UnixMs, dearest: int | None, cut: bool
 ) -> tuple[Job, ...]:
     """Those of these jobs that are there and meant, in the order of `ids`; or so many of the dearest, dearest first."""
-    where, values = condition(wanted, now=now)
+    where, values = condition(wanted or EVERYTHING, now=now)
     last = "" if dearest is None else "ORDER BY settled + held DESC, id DESC LIMIT ?"
     sql = (
         f"SELECT {columns(cut=cut)} FROM jobs "  # noqa: S608 - our own words

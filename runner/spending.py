@@ -6,14 +6,17 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from runner.config import BudgetConfig, TaskConfig
 from runner.store import charges, raises
 from runner.store.charges import Spend
 from runner.store.raises import Raise
 from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of, midnight_after, month_after
 from runner.views import NOTHING, SpendView, Waiting
+
+if TYPE_CHECKING:
+    from runner.config import BudgetConfig, TaskConfig
 
 IN_FLIGHT = "in flight"
 

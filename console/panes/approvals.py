@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -15,9 +15,11 @@ from console.panes.pane import Key
 from console.screens.draft import ApproveQuestion, RejectQuestion
 from console.seen import PAGE, Ask, Seen, View
 from console.views.approvals import approvals
-from runner.commands import Door
 from runner.snapshot import Draft, DraftState, Reader
 from runner.units import UnixMs
+
+if TYPE_CHECKING:
+    from runner.commands import Door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,6 @@ class ApprovalsPane(ListPane):
     """The list; nothing is approved from it unread."""
 
     view: ClassVar = View.APPROVALS
-    name_: ClassVar = "Approvals"
     keys: ClassVar = (
         Key("Enter", "Read, approve", "shows the whole request (a too); there y approves it, once", writes=True),
         Key("d", "Reject", "rejects the one under the cursor, after a reason", writes=True),
@@ -51,13 +52,11 @@ class ApprovalsPane(ListPane):
     def ask(self) -> Ask:
         return ApprovalsAsk()
 
-    def waits(self, seen: Seen) -> int:
-        return seen.vitals.drafts_waiting if seen.vitals else 0
-
     def draw_page(self, seen: Seen) -> None:
         self._drafts = seen.page if isinstance(seen.page, tuple) else ()
         self._seen = seen
-        self.table.show(approvals(self._drafts, seen.at, total=self.waits(seen)), total=self.waits(seen))
+        waiting = seen.waits(self.view)
+        self.table.show(approvals(self._drafts, seen.at, total=waiting), total=waiting)
 
     def forget(self) -> None:
         super().forget()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -18,9 +18,11 @@ from console.seen import Ask, Seen, View
 from console.views.breakers import Brake, BreakersPage, at_rest, brakes, told
 from console.widgets.lines import Lines
 from console.widgets.table import Table
-from runner.commands import Door
 from runner.snapshot import Reader
 from runner.units import SECOND_MS, UnixMs
+
+if TYPE_CHECKING:
+    from runner.commands import Door
 
 OLD_MS = 10 * SECOND_MS
 """A page read longer ago is read again, for what counts in it is of the last minute."""
@@ -55,7 +57,6 @@ class BreakersPane(ListPane):
     """The list, and below it all there is to say of the one under the cursor."""
 
     view: ClassVar = View.BREAKERS
-    name_: ClassVar = "Breakers"
     keys: ClassVar = (
         Key("t", "Trip", "opens the breaker under the cursor until a person resets it; asks why", 2, True),
         Key("e", "Reset", "closes it, and lifts the pause of its rate; names what will flow, and asks why", 2, True),
@@ -130,7 +131,8 @@ class BreakersPane(ListPane):
 
     def _tell(self) -> None:
         if self._seen is not None:
-            self._told.show_lines(told(self._chosen(), self._seen, self.size.width, self.look))
+            under = next((one for one in self._brakes if one.name == self.table.cursor), None)
+            self._told.show_lines(told(under, self._seen, self.size.width, self.look))
 
     def _chosen(self) -> Brake | None:
         chosen = self.table.chosen()

@@ -39,7 +39,6 @@ class DeadPane(ListPane):
     """The list, with folds and marks."""
 
     view: ClassVar = View.DEAD
-    name_: ClassVar = "Dead"
     keys: ClassVar = (
         Key("Enter", "Open", "opens a job; folds or unfolds an error (Left and Right too)"),
         Key("Space", "Mark", "marks a job, or the listed jobs of an error", rank=4, writes=True),
@@ -61,9 +60,6 @@ class DeadPane(ListPane):
     @property
     def ask(self) -> Ask:
         return self._ask
-
-    def waits(self, seen: Seen) -> int:
-        return seen.vitals.counts.dead if seen.vitals else 0
 
     # --- drawing --------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,6 @@ class HomePane(Pane):
     """Three boxes whose heights depend on the screen alone, so that nothing jumps when a job ends."""
 
     view: ClassVar = View.HOME
-    name_: ClassVar = "Home"
 
     def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
         super().__init__(look, monotonic, id=id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,10 +19,12 @@ from console.screens.cancel import CancelQuestion, can_be_cancelled
 from console.seen import Ask, Seen, View
 from console.views.detail import detail
 from console.widgets.text import Text
-from runner.commands import Door
 from runner.errors import NotFound
 from runner.snapshot import Job, JobDetail, JobStatus, Printed, Reader
 from runner.units import SECOND_MS, UnixMs
+
+if TYPE_CHECKING:
+    from runner.commands import Door
 
 PRINTS_MS = 2 * SECOND_MS
 """How often the output of a job at work is read: it commits nothing that could be noticed."""
@@ -58,7 +60,6 @@ class JobPane(Pane):
     """Its page of text."""
 
     view: ClassVar = View.JOB
-    name_: ClassVar = "Job"
     keys: ClassVar = (
         Key("Tab", "Section", "goes to the next section, Shift-Tab to the one before; End follows the output", rank=4),
         Key("x", "Cancel", "cancels this job unless it has ended; asks first", rank=3, writes=True),
@@ -83,8 +84,7 @@ class JobPane(Pane):
     def compose(self) -> ComposeResult:
         yield self._text
 
-    def choose(self, job: int | str) -> None:
-        """Show this one."""
+    def show_job(self, job: int | str) -> None:
         self._job, self._turn, self._page, self._drawn, self._seen = job, 0, None, None, None
         self._text.show((), from_top=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -25,10 +25,12 @@ from console.views.jobs import all_jobs, jobs_title
 from console.widgets.lines import Lines
 from console.widgets.prompt import Prompt
 from console.widgets.table import Table
-from runner.commands import Door
 from runner.errors import RunnerError
 from runner.snapshot import EVERYTHING, Field, Filter, Job, JobStatus, Reader, parse
 from runner.units import UnixMs
+
+if TYPE_CHECKING:
+    from runner.commands import Door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,6 @@ class JobsPane(ListPane):
     """The list with its sliding window, and the line its filter is typed on."""
 
     view: ClassVar = View.JOBS
-    name_: ClassVar = "Jobs"
     keys: ClassVar = (
         Key("/", "Filter", "types a filter: Tab completes, Enter applies, Esc leaves; an empty one lists all"),
         Key("", "", "state:dead,halted task:digest* key:text err:text waiting:cap"),
@@ -160,8 +161,7 @@ class JobsPane(ListPane):
 
     # --- which rows -----------------------------------------------------------------------------------------------
 
-    def to_newest(self) -> None:
-        """Go to the first page."""
+    def open_again(self) -> None:
         self._go("newest")
 
     def on_page_wanted(self, message: PageWanted) -> None:

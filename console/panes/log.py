@@ -21,7 +21,6 @@ class LogPane(Pane):
     """The tail, which is fed whether or not it is looked at, and the line a search is typed on."""
 
     view: ClassVar = View.LOG
-    name_: ClassVar = "Log"
     keys: ClassVar = (
         Key("f", "Follow", "follows the newest (End too); scrolling up holds the text where it is"),
         Key("l", "Level", "shows all, warnings and errors, or errors"),

@@ -33,8 +33,6 @@ class Pane(Vertical):
     """A tab's body. It draws what it is given and never reads; what it wants done it posts as `Do`."""
 
     view: ClassVar[View]
-    name_: ClassVar[str]
-    """On its tab."""
     keys: ClassVar[tuple[Key, ...]] = ()
 
     def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
@@ -42,19 +40,28 @@ class Pane(Vertical):
         self.look = look
         self.monotonic = monotonic
         """For questions: what is pressed right after they open is not an answer."""
+        self.ready = False
+        """Its boxes are on the screen, and one of them may have the keys."""
 
     @property
     def ask(self) -> Ask:
         """What it needs read now."""
         return Ask()
 
-    def waits(self, seen: Seen) -> int:  # noqa: ARG002 - what the others look at
-        """How many things in it wait for a person: the number on its tab."""
-        return 0
+    def on_mount(self) -> None:
+        self.ready = True
+        if self.display:
+            self.open()
 
     def open(self) -> None:
         """It was chosen: give its list the keys."""
         raise NotImplementedError
+
+    def open_again(self) -> None:
+        """Its key was pressed while it is open."""
+
+    def show_job(self, job: int | str) -> None:
+        """For the pane of one job: draw this one from now on."""
 
     def take(self, part: LogPart) -> None:
         """What the log has gained, whether or not it is open."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -15,9 +15,11 @@ from console.panes.pane import Key
 from console.screens.pausing import PauseQuestion
 from console.seen import Ask, Seen, View
 from console.views.schedules import schedules
-from runner.commands import Door
 from runner.snapshot import Reader, ScheduleView
 from runner.units import UnixMs
+
+if TYPE_CHECKING:
+    from runner.commands import Door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,6 @@ class SchedulesPane(ListPane):
     """The list; a pause is asked for with its reason, taking it back and firing are not."""
 
     view: ClassVar = View.SCHEDULES
-    name_: ClassVar = "Schedules"
     keys: ClassVar = (
         Key("p", "Pause", "pauses the schedule and its task, after a reason; lifts the pause of a paused one", 3, True),
         Key("f", "Fire now", "queues one job of it now, beside its slots; not while its last job is not over", 3, True),

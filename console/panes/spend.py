@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -18,9 +18,11 @@ from console.seen import PAGE, Ask, Seen, View
 from console.views.spend import SpendPage, holds, overview
 from console.widgets.table import Table
 from console.widgets.text import Text
-from runner.commands import Door
 from runner.snapshot import CapView, HeldCall, Reader, Slice
 from runner.units import MINUTE_MS, UnixMs, exact_usd
+
+if TYPE_CHECKING:
+    from runner.commands import Door
 
 MANY_CALLS = 50_000
 """Calls in a day above which a cap of the last 24 hours takes long to sum up: the caps are then read once a minute."""
@@ -73,7 +75,6 @@ class SpendPane(Pane):
     """A text above, the open holds below it; their heights depend on the screen alone."""
 
     view: ClassVar = View.SPEND
-    name_: ClassVar = "Spend"
     keys: ClassVar = (
         Key("w", "Write off", "frees the hold under the cursor if its cost will never be known; asks why", 2, True),
         Key("Enter", "", "opens the job of the hold under the cursor"),

@@ -15,17 +15,9 @@ from console.line import fit, line
 from console.look import Look, Role
 from console.messages import Flash, JobWanted, LookNow, RowChosen
 from console.output import TerminalBehind
-from console.panes.approvals import ApprovalsPane
-from console.panes.breakers import BreakersPane
-from console.panes.dead import DeadPane
-from console.panes.home import HomePane
-from console.panes.job import JobPane
-from console.panes.jobs import JobsPane
-from console.panes.log import LogPane
 from console.panes.pane import Pane
-from console.panes.schedules import SchedulesPane
-from console.panes.spend import SpendPane
-from console.seen import OVERLAYS, Ask, Seen, View
+from console.panes.shelf import Shelf
+from console.seen import OVERLAYS, Ask, LogPart, Seen, View
 from console.views.frame import folded, key_bar, tabs
 from console.views.vitals import vitals
 from console.widgets.lines import Lines
@@ -67,19 +59,10 @@ class Board(Screen[None]):
         self._monotonic = monotonic
         self._vitals, self._tabs = Lines(look, id="vitals"), Lines(look, id="tabs")
         self._flash, self._keys = Lines(look, id="flash"), Lines(look, id="keys")
-        self._jobs, self._job = JobsPane(look, monotonic, id="jobs"), JobPane(look, monotonic, id="job")
-        panes: tuple[Pane, ...] = (
-            HomePane(look, monotonic, id="home"),
-            self._jobs,
-            DeadPane(look, monotonic, id="dead"),
-            ApprovalsPane(look, monotonic, id="approvals"),
-            SchedulesPane(look, monotonic, id="schedules"),
-            LogPane(look, monotonic, id="log"),
-            self._job,
-            SpendPane(look, monotonic, id="spend"),
-            BreakersPane(look, monotonic, id="breakers"),
-        )
-        self.panes: dict[View, Pane] = {pane.view: pane for pane in panes}
+        self._body = Vertical(id="body")
+        self._log_so_far = LogPart(fresh=True)
+        """What the log has gained so far, for panes that come later."""
+        self.panes = Shelf(look, monotonic, self._add)
         self._trail: list[View] = []
         """What lies under an open job or overlay, the top last, each view once: the way back."""
         self._flash_until = 0.0
@@ -89,8 +72,8 @@ class Board(Screen[None]):
     def compose(self) -> ComposeResult:
         yield self._vitals
         yield self._tabs
-        with Vertical(id="body"):
-            yield from self.panes.values()
+        with self._body:
+            yield self.pane
         yield self._flash
         yield self._keys
 
@@ -120,6 +103,8 @@ class Board(Screen[None]):
         if self.seen is not None and self.seen.generation != seen.generation:
             self._forget()
         self.seen = seen
+        if self.panes.missing():
+            self._log_so_far = seen.log.after(self._log_so_far)
         for pane in self.panes.values():
             pane.take(seen.log)
         self.draw_edges()
@@ -133,7 +118,7 @@ class Board(Screen[None]):
             return
         board = vitals(self.seen, width, self.look, place=self.place, readonly=self.readonly, sending=self.sending)
         self._vitals.show_lines((folded(self.seen, board, sending=self.sending),) if self._folded else board)
-        self._tabs.show_lines((tabs(self.seen, tuple(self.panes.values()), self.pane, width, self.look),))
+        self._tabs.show_lines((tabs(self.seen, self.view, width, self.look),))
         self._keys.show_lines((key_bar(self.pane, width, readonly=self.readonly),))
 
     def flash(self, text: str, *, bad: bool = False) -> None:
@@ -161,10 +146,8 @@ class Board(Screen[None]):
         return tuple(job for job in self.pane.targets() if job.status is JobStatus.DEAD)
 
     def action_open(self, name: str) -> None:
-        if View[name] not in self.panes:
-            return
-        if self.view is View.JOBS and View[name] is View.JOBS:
-            self._jobs.to_newest()
+        if self.view is View[name]:
+            self.pane.open_again()
         if View[name] in OVERLAYS:
             self._lay_over(View[name])
             return
@@ -196,7 +179,7 @@ class Board(Screen[None]):
         self._open_job(message.key)
 
     def _open_job(self, job: int | str) -> None:
-        self._job.choose(job)
+        self.panes[View.JOB].show_job(job)
         self._lay_over(View.JOB)
 
     def action_copy(self) -> None:
@@ -229,6 +212,20 @@ class Board(Screen[None]):
         self.post_message(LookNow())
 
     def _show_body(self) -> None:
-        for view, pane in self.panes.items():
-            pane.display = view is self.view
-        self.pane.open()
+        pane = self.pane
+        for one in self.panes.values():
+            one.display = one is pane
+        if pane.ready:
+            pane.open()
+
+    def _add(self, pane: Pane) -> None:
+        pane.display = pane.view is self.view
+        pane.take(self._log_so_far)
+        if self._body.is_attached:
+            self._body.mount(pane)
+
+    def make_rest(self) -> None:
+        """Make the panes that were not asked for yet, between keys, so that none is waited for when it is."""
+        if (view := self.panes.missing()) is not None and self.is_running:
+            _ = self.panes[view]
+            self.call_after_refresh(self.make_rest)

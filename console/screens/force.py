@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from textual import events
 
@@ -12,8 +13,10 @@ from console.look import Look, Role
 from console.messages import Said
 from console.screens.question import Question, fact
 from console.seen import Seen
-from runner.commands import Forced, Targets
 from runner.units import usd
+
+if TYPE_CHECKING:
+    from runner.commands import Forced, Targets
 
 NAMED = 2
 """Jobs at work that are named."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from console.format import clock, clock_s, plural
 from console.line import Line
 from console.look import Look, Role
+from console.messages import Do, Said
 from console.screens.question import fact
 from console.screens.typed import Field, TypedQuestion, reason
 from console.seen import Seen
 from runner.units import MicroUsd, exact_usd, parse_usd, usd
+
+if TYPE_CHECKING:
+    from runner.commands import Door, Raised
 
 
 class RaiseQuestion(TypedQuestion):
@@ -53,3 +58,25 @@ class RaiseQuestion(TypedQuestion):
         if cap is not None and self.amount <= cap:
             return f"the cap is {exact_usd(cap)}: a raise goes above it"
         return ""
+
+
+def told(raised: Raised) -> Said:
+    """How it went."""
+    if raised.already:
+        return Said(f"the cap is {exact_usd(raised.cap)} already")
+    until = f"until {clock(raised.until)}, midnight in {raised.zone}"
+    woken = f"; {plural(raised.woken, 'job')} due again" if raised.woken else ""
+    return Said(f"cap raised to {exact_usd(raised.cap)} {until}{woken}")
+
+
+def raise_of(seen: Seen, look: Look, monotonic: Callable[[], float]) -> Do:
+    """Ask for a higher cap of today, and raise it."""
+    question = RaiseQuestion(seen, look, monotonic)
+
+    def act(door: Door) -> Said:
+        amount = question.amount
+        if amount is None:  # the question takes no such answer
+            return Said("not raised: no amount was typed", bad=True)
+        return told(door.raise_cap(amount, reason=question.reason))
+
+    return Do("$", act, question, left="left the cap as it is", failed="not raised")

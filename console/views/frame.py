@@ -9,25 +9,25 @@ from console.line import Line, Part, Span, fit, line, pack, width_of
 from console.look import Look, Role
 from console.panes.pane import Pane
 from console.registry import in_bar
-from console.seen import Seen
+from console.seen import Seen, View
 
 
-def tabs(seen: Seen, panes: Sequence[Pane], chosen: Pane, width: int, look: Look) -> Line:
-    """The panes by their digits, the open one in brackets; a number and a `!` where something waits."""
+def tabs(seen: Seen, chosen: View, width: int, look: Look) -> Line:
+    """The views by their digits, the open one in brackets; a number and a `!` where something waits."""
     spans: list[Span] = [Span(look.rule, Role.DIM)]
-    for pane in panes:
-        if not pane.view.value.isdigit():
+    for view in View:
+        if not view.value.isdigit():
             continue
-        number = pane.waits(seen)
+        number = seen.waits(view)
         waits = f" {count(number)}!" if number else ""
-        if pane is chosen:
-            spans += line(("[", Role.DIM), (f"{pane.view.value} {pane.name_}{waits}", Role.ACCENT), ("]", Role.DIM))
+        if view is chosen:
+            spans += line(("[", Role.DIM), (f"{view.value} {view.tab}{waits}", Role.ACCENT), ("]", Role.DIM))
         else:
-            spans += line(f" {pane.view.value} {pane.name_}", (waits, Role.BAD), " ")
+            spans += line(f" {view.value} {view.tab}", (waits, Role.BAD), " ")
         spans.append(Span(look.rule, Role.DIM))
     over: Line = ()
-    if not chosen.view.value.isdigit():
-        over = line(("[", Role.DIM), (chosen.name_, Role.ACCENT), ("]", Role.DIM), (look.rule, Role.DIM))
+    if not chosen.value.isdigit():
+        over = line(("[", Role.DIM), (chosen.tab, Role.ACCENT), ("]", Role.DIM), (look.rule, Role.DIM))
     left = fit(tuple(spans), width - width_of(over), look)
     return (*left, *over, Span(look.rule * max(0, width - width_of((*left, *over))), Role.DIM))
 

@@ -6,21 +6,15 @@ What it reads is sorted by noun: a new look goes beside its like, in the file th
 
 from __future__ import annotations
 
-from runner.filter import EVERYTHING, EXAMPLES, BadFilter, Field, Filter, Term, parse
-from runner.filter import WORDS as FIELD_WORDS
-from runner.letters import DeadGroup, DeadPage, ReplayPlan
-from runner.listing import Found
-from runner.pace import HourSpend, Pace, PartSpend, Slice
-from runner.price_age import ListDate
-from runner.printed import Printed
-from runner.report.values import Report
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from runner.snapshot.board import BoardReads
 from runner.snapshot.jobs import JobReads
 from runner.snapshot.money import MoneyReads
 from runner.snapshot.report import ReportReads
-from runner.snapshot.told import ToldReads
+from runner.snapshot.written import WrittenReads
 from runner.spending import CapView, HeldCall, Holds
-from runner.status import status_json
 from runner.store.addresses import Address
 from runner.store.alerts import Alert
 from runner.store.attempts import Attempt
@@ -47,7 +41,19 @@ from runner.views import (
     Vitals,
     Waiting,
 )
-from runner.work.conversation import Verdict, told
+
+if TYPE_CHECKING:
+    from runner.filter import EVERYTHING, EXAMPLES, BadFilter, Field, Filter, Term, parse
+    from runner.filter import WORDS as FIELD_WORDS
+    from runner.letters import DeadGroup, DeadPage, ReplayPlan
+    from runner.listing import Found
+    from runner.pace import HourSpend, Pace, PartSpend, Slice
+    from runner.price_age import ListDate
+    from runner.printed import Printed
+    from runner.report.values import Report
+    from runner.report.words import drill_words, drills_line, gate_words, happened_words, hours_words, needs, skip_line
+    from runner.status import status_json
+    from runner.work.conversation import Verdict, told
 
 __all__ = [
     "EVERYTHING",
@@ -102,11 +108,50 @@ __all__ = [
     "Verdict",
     "Vitals",
     "Waiting",
+    "drill_words",
+    "drills_line",
+    "gate_words",
+    "happened_words",
+    "hours_words",
+    "needs",
     "parse",
+    "skip_line",
     "status_json",
     "told",
 ]
 
 
-class Reader(BoardReads, JobReads, MoneyReads, ReportReads, ToldReads):
+_LATE = {
+    "runner.filter": ("EVERYTHING", "EXAMPLES", "BadFilter", "Field", "Filter", "Term", "parse"),
+    "runner.letters": ("DeadGroup", "DeadPage", "ReplayPlan"),
+    "runner.listing": ("Found",),
+    "runner.pace": ("HourSpend", "Pace", "PartSpend", "Slice"),
+    "runner.price_age": ("ListDate",),
+    "runner.printed": ("Printed",),
+    "runner.status": ("status_json",),
+    "runner.report.values": ("Report",),
+    "runner.report.words": (
+        "drill_words",
+        "drills_line",
+        "gate_words",
+        "happened_words",
+        "hours_words",
+        "needs",
+        "skip_line",
+    ),
+    "runner.work.conversation": ("Verdict", "told"),
+}
+"""What is loaded when it is first asked for: a screen opens without it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "FIELD_WORDS":
+        return import_module("runner.filter").WORDS
+    for module, names in _LATE.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Reader(BoardReads, JobReads, MoneyReads, ReportReads, WrittenReads):
     """Reads one database. Use it from one thread at a time; it outlives a replaced file."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from runner import letters, listing
 from runner.errors import NotFound
-from runner.filter import EVERYTHING, Filter
-from runner.letters import DeadPage, ReplayPlan
-from runner.listing import Found
-from runner.printed import Printed, printed
+from runner.late import Late
 from runner.snapshot.opened import Opened
 from runner.snapshot.state import runner_view, stop_view
 from runner.store import attempts, controls, drafts, jobs, steps
@@ -17,8 +14,17 @@ from runner.store.attempts import Attempt
 from runner.store.jobs import Job, JobStatus
 from runner.units import UnixMs
 from runner.views import JobDetail, columns
-from runner.why import why
-from runner.work.conversation import verdicts
+
+if TYPE_CHECKING:
+    from runner import letters, listing, printed, why
+    from runner.filter import Filter
+    from runner.letters import DeadPage, ReplayPlan
+    from runner.listing import Found
+    from runner.printed import Printed
+    from runner.work import conversation
+else:
+    letters, listing, printed, why = (Late(f"runner.{name}") for name in ("letters", "listing", "printed", "why"))
+    conversation = Late("runner.work.conversation")
 
 
 class JobReads(Opened):
@@ -65,7 +71,7 @@ class JobReads(Opened):
     def listed(
         self,
         ids: Sequence[int],
-        wanted: Filter = EVERYTHING,
+        wanted: Filter | None = None,
         *,
         now: UnixMs,
         dearest: int | None = None,
@@ -103,7 +109,7 @@ class JobReads(Opened):
     def dead(self, *, limit: int = 200, cut: bool = False) -> tuple[Job, ...]:
         """Dead letters, the newest first. `cut` as in `jobs`."""
         with self.reading() as db:
-            return tuple(jobs.job_of(row) for row in db.execute(letters.NEWEST.format(columns(cut=cut)), (limit,)))
+            return tuple(jobs.job_of(row) for row in db.execute(jobs.NEWEST_DEAD.format(columns(cut=cut)), (limit,)))
 
     def dead_ids(self, *, fingerprint: str | None = None) -> tuple[int, ...]:
         """Ids of all dead letters, or of those that share an error: the frozen set of a replay."""
@@ -148,11 +154,11 @@ class JobReads(Opened):
                 job=job,
                 attempts=tuple(attempts.of_job(db, job.id)),
                 steps=(recorded := steps.of_job(db, job.id)),
-                verdicts=verdicts(recorded),
+                verdicts=conversation.verdicts(recorded),
                 drafts=tuple(drafts.of_job(db, job.id)),
-                why=why(db, job, runner, stop_view(db, self.home, settings, runner), now=now),
+                why=why.why(db, job, runner, stop_view(db, self.home, settings, runner), now=now),
             )
 
     def printed(self, job_id: int, n: int) -> Printed | None:
         """The end of what the job's n-th start printed so far; None: nothing, or it is no longer kept."""
-        return printed(self.home.attempt_file(job_id, n), n)
+        return printed.printed(self.home.attempt_file(job_id, n), n)

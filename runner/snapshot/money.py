@@ -5,16 +5,23 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from functools import cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from runner import pace, spending
+from runner import spending
+from runner.late import Late
 from runner.lock import lock_is_held
-from runner.pace import Pace, PartSpend, Slice
-from runner.price_age import ListDate, list_date
 from runner.snapshot.opened import Opened
 from runner.spending import CapView, HeldCall, Holds
 from runner.store import controls
 from runner.units import MicroUsd, UnixMs
+
+if TYPE_CHECKING:
+    from runner import pace, price_age
+    from runner.pace import Pace, PartSpend, Slice
+    from runner.price_age import ListDate
+else:
+    pace, price_age = Late("runner.pace"), Late("runner.price_age")
 
 
 class MoneyReads(Opened):
@@ -57,7 +64,9 @@ class MoneyReads(Opened):
         return _prices()
 
 
-_prices = cache(list_date)
+@cache
+def _prices() -> ListDate:
+    return price_age.list_date()
 
 
 def _zone(db: sqlite3.Connection) -> ZoneInfo:

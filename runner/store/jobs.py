@@ -122,6 +122,10 @@ COLUMNS = (
     "waiting_gate, waiting_on, result, error, fingerprint, created_at, finished_at"
 )
 _NAMES = COLUMNS.split(", ")
+# The index is named, for without numbers on the home SQLite may take another one and sort every letter there is.
+NEWEST_DEAD = (
+    "SELECT {} FROM jobs INDEXED BY jobs_dead WHERE status = 'dead' ORDER BY finished_at DESC, id DESC LIMIT ?"
+)
 
 
 # The slots are filled one by one: through the __init__ of a frozen class a row costs 9 us and not 3, in every claim and

@@ -124,7 +124,7 @@ async def test_what_is_typed_before_it_is_known_what_runs_goes_nowhere(
 ) -> None:
     """Neither to the question nor to the list behind it, where some letters act."""
     async with app.run_test(size=(80, 24)) as pilot:
-        with app.acts._force_turn:
+        with app.acts.forces.turn:
             await pilot.press("K")
             await shows(pilot, "looking which processes run")
             await typed(pilot, "forcey", monotonic)

@@ -184,7 +184,7 @@ async def test_a_kill_waits_for_no_other_act(home: Home, clock: ManualClock, db:
     """A long replay holds its own connection, not that of the kill, nor that of a force."""
     told: list[object] = []
     acts = Acts(home, db=None, clock=clock, tell=told.append)
-    with acts._other_turn:
+    with acts.others.turn:
         acts.do(lambda _: Said("done"))
         acts.kill(now=False)
         eventually(lambda: told)

@@ -169,10 +169,11 @@ async def test_every_command_has_a_binding_and_every_pane_is_listed(app: Console
 
 async def test_bar_help_and_palette_say_the_same(app: ConsoleApp) -> None:
     async with app.run_test(size=(80, 24)):
-        for pane in app.board.panes.values():
+        for view in View:
+            pane = app.board.panes[view]
             told = "\n".join(plain(line) for line in help_lines(pane, readonly=False))
             for key, _, _ in in_bar(pane, readonly=False):
-                assert f"   {key}" in told or key in "mb", (pane.name_, key)
+                assert f"   {key}" in told or key in "mb", (view, key)
             ids = [one.id for one in commands(pane, readonly=False)]
             assert len(ids) == len({*ids})
 

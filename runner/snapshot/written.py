@@ -11,7 +11,7 @@ from runner.store.drafts import Draft, DraftState
 from runner.store.events import Event
 
 
-class ToldReads(Opened):
+class WrittenReads(Opened):
     """Rows written for a person."""
 
     def events(

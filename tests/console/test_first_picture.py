@@ -1,0 +1,81 @@
+"""The first picture loads what it shows; the rest comes while it is looked at."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from console.panes.shelf import KINDS
+from console.seen import View
+from console.tui import ConsoleApp
+from runner.home import Home
+from tests.console.screen import shows, until
+from tests.factories import make_event, make_running
+
+pytestmark = pytest.mark.usefixtures("live")
+
+LOOK = """
+import json, sys
+from pathlib import Path
+from console import app
+from console.tui import ConsoleApp
+from runner.home import Home
+
+tui = ConsoleApp(Home(Path(sys.argv[1])))
+tui.board.seen = tui.feed.read(tui.board.ask, now=tui.clock.now())
+assert tui.board.seen.page is not None, tui.board.seen.trouble
+tui.feed.close()
+json.dump(sorted(sys.modules), sys.stdout)
+"""
+
+
+def test_the_first_picture_loads_no_engine_and_nothing_of_other_panes(home: Home, db: sqlite3.Connection) -> None:
+    make_running(db)
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, home.root],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(json.loads(done.stdout))
+
+    strangers = {"anthropic", "apprise", "apscheduler", "cronsim", "genai_prices", "h11", "httpx", "pydantic"}
+    assert not loaded & strangers
+    assert {name for name in loaded if name.startswith("console.panes.")} == {
+        "console.panes.home",
+        "console.panes.pane",
+        "console.panes.shelf",
+    }
+    assert {name for name in loaded if name.startswith("console.screens.")} == {
+        "console.screens.board",
+        "console.screens.question",
+    }
+    engine = (
+        "runner.commands", "runner.config", "runner.settings", "runner.enqueue", "runner.gate", "runner.work",
+        "runner.schedule", "runner.daemon", "runner.cli", "runner.letters", "runner.listing", "runner.filter",
+        "runner.pace", "runner.report", "runner.price_age",
+    )  # fmt: skip
+    assert not {name for name in loaded if name.startswith(engine)}
+
+
+async def test_every_pane_is_made_while_the_first_picture_is_looked_at(app: ConsoleApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: set(app.board.panes) == set(View) == set(KINDS))
+
+        assert app.board.view is View.HOME
+        assert [pane for pane in app.board.panes.values() if pane.display] == [app.board.pane]
+
+
+async def test_a_pane_that_comes_later_knows_the_log_so_far(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    for number in range(3):
+        make_event(db, f"step {number}")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("6")
+
+        await shows(pilot, "step 0", "step 1", "step 2")
