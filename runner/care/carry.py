@@ -207,22 +207,28 @@ def hold_unknown(
     if spent is not None:
         _hold(db, today, spent, zone=zone, at=now, now=now, note=f"{note}; a person said how much it was")
         return spent, int(spent > 0)
-    held, days = 0, 0
+    yesterday = (date.fromisoformat(today) - timedelta(days=1)).isoformat()
     # Older days count against no cap any more: the longest looks back to the first of the month, or 24 hours.
-    oldest = min(today[:-2] + "01", (date.fromisoformat(today) - timedelta(days=1)).isoformat())
-    day = date.fromisoformat(max(oldest, min(today, day_of(since, zone))))
-    while day.isoformat() <= today:
-        text = day.isoformat()
-        raised = raises.standing(db, text, over=cap)
-        free = (raised.cap if raised else cap) - charges.spent_since_day(db, text).committed
-        if text < today:
-            free += charges.spent_since_day(db, (day + timedelta(days=1)).isoformat()).committed
-        if free > 0:
-            at = now if text == today else UnixMs(start_of_day(day + timedelta(days=1), zone) - 1)
-            _hold(db, text, MicroUsd(free), zone=zone, at=at, now=now, note=note)
-            held, days = held + free, days + 1
-        day += timedelta(days=1)
-    return MicroUsd(held), days
+    first = max(min(today[:-2] + "01", yesterday), min(today, day_of(since, zone)))
+    free, days = dict[str, int](), 0
+    for number in range((date.fromisoformat(today) - date.fromisoformat(first)).days + 1):
+        day = (date.fromisoformat(first) + timedelta(days=number)).isoformat()
+        left = _free(db, day, cap)
+        days += left > 0
+        # What only a month still counts is one hold, so that a person has three to write off and not thirty.
+        where = day if day >= yesterday else first
+        free[where] = free.get(where, 0) + left
+    for day, amount in free.items():
+        end = start_of_day(date.fromisoformat(day) + timedelta(days=1), zone)
+        _hold(db, day, MicroUsd(amount), zone=zone, at=UnixMs(min(now, end - 1)), now=now, note=note)
+    return MicroUsd(sum(free.values())), days
+
+
+def _free(db: sqlite3.Connection, day: str, cap: MicroUsd) -> int:
+    """What the cap of a day left free."""
+    raised = raises.standing(db, day, over=cap)
+    sql = "SELECT coalesce(sum(settled + held), 0) FROM spend_totals WHERE day = ?"
+    return max(0, (raised.cap if raised else cap) - int(db.execute(sql, (day,)).fetchone()[0]))
 
 
 def _hold(

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -38,7 +39,7 @@ class Restored:
 
     source: Path
     as_of: UnixMs
-    """The last time something happened in the backup."""
+    """When the backup was made; where nothing says it, the last time something happened in it."""
     kept: Path | None
     """Where the replaced database is now; None: there was none."""
     vouched: bool
@@ -65,7 +66,7 @@ def restore(
     was spent since the backup, where the replaced database cannot say it.
     """
     home.check()
-    _check_source(home, source)
+    made_at = _check_source(home, source)
     lock = HomeLock(home.lock)
     try:
         if not lock.take():
@@ -76,14 +77,17 @@ def restore(
         copied = home.db.with_name(home.db.name + ".restoring")
         _forget_all(copied)
         try:
-            return _exchange(home, source, copied, cap=cap, spent=spent, by=by, now=now, progress=progress)
+            return _exchange(
+                home, source, copied, made_at=made_at, cap=cap, spent=spent, by=by, now=now, progress=progress
+            )
         finally:
             _forget_all(copied)
     finally:
         lock.close()
 
 
-def _check_source(home: Home, source: Path) -> None:
+def _check_source(home: Home, source: Path) -> UnixMs | None:
+    """When the backup was made, where its page says so."""
     if not source.is_file():
         raise Refused(f"there is no file {source}")
     if home.db.exists() and source.samefile(home.db):
@@ -91,6 +95,10 @@ def _check_source(home: Home, source: Path) -> None:
     page = page_of(source)
     if page is not None and page.get("sha256") not in (None, digest(source)):
         raise StoreCorrupt(f"{source} is not the file that its page {source.name}.json tells of; take another backup")
+    try:
+        return UnixMs(int(datetime.fromisoformat(str((page or {})["made_at"])).timestamp() * 1000))
+    except (KeyError, ValueError):
+        return None
 
 
 def _check_standby(home: Home) -> None:
@@ -107,6 +115,7 @@ def _exchange(
     source: Path,
     copied: Path,
     *,
+    made_at: UnixMs | None,
     cap: tuple[MicroUsd, ZoneInfo] | None,
     spent: MicroUsd | None,
     by: str,
@@ -121,7 +130,7 @@ def _exchange(
     there = home.db.exists()
     with _turn(home) if there else nullcontext():
         with closing(sqlite3.connect(copied.absolute().as_uri(), uri=True, isolation_level=None)) as db:
-            told = _prepare(db, home, source, there=there, cap=cap, spent=spent, by=by, now=now)
+            told = _prepare(db, home, source, there=there, made_at=made_at, cap=cap, spent=spent, by=by, now=now)
             db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)")
         verify(copied)
         kept = _swap(home, copied, sound=told.vouched, now=now) if there else None
@@ -158,13 +167,14 @@ def _prepare(
     source: Path,
     *,
     there: bool,
+    made_at: UnixMs | None,
     cap: tuple[MicroUsd, ZoneInfo] | None,
     spent: MicroUsd | None,
     by: str,
     now: UnixMs,
 ) -> Restored:
     """Bring everything along that must not be forgotten, and stop what is restored: one transaction."""
-    as_of = last_sign(db)
+    as_of = made_at or last_sign(db)
     sound = there and attach(db, home.db)
     db.execute("BEGIN IMMEDIATE")
     vouched, carried = _carried(db) if sound else (False, Carried())

@@ -191,7 +191,7 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
 
 
 def _fill_the_disk(afk: World) -> None:
-    afk.init(TOML, tasks=TASKS)
+    afk.init(TOML.replace("[runner]", "[runner]\ndisk_low_mb = 0"), tasks=TASKS)  # it would park before that
     runner = afk.start()
     key = afk.json("enqueue", "gated")["key"]
     eventually((afk.home / "begun").exists, what="the job in progress")

@@ -315,13 +315,18 @@ def test_days_between_count_too_where_the_month_still_does(home: Home, db: sqlit
     make_settings(db, daily_usd=CAP)
     make_runner(db, heartbeat_at=NOW - 40 * DAY_MS)
     source = take(home)
+    source.with_name("b.db.json").unlink()  # nothing but its rows says when it was made
     db.close()
     _lost(home)
 
     done = go_back(home, source)
 
     assert (done.held_days, done.held) == (17, 17 * CAP)
-    assert rows(home.db, "SELECT min(day), max(day), count(*) FROM charges") == [("2030-03-01", TODAY, 17)]
+    assert rows(home.db, "SELECT day, hold FROM charges ORDER BY day") == [
+        ("2030-03-01", 15 * CAP),
+        ("2030-03-16", CAP),
+        (TODAY, CAP),
+    ]
     with closing(sqlite3.connect(home.db)) as now:
         assert charges.committed_since(now, UnixMs(NOW - HOUR_MS)) == CAP
     assert sound(home)
