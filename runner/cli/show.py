@@ -94,6 +94,7 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
         reached = f", CAP REACHED, lifts at {stamp(spend.resets_at)}"
     lines = [
         ("runner", _runner(vitals.runner)),
+        *([("because", row.note)] if (row := vitals.runner.row) is not None and row.note and row.ended is None else ()),
         ("stop", _stop(vitals.stop)),
         (
             "queue",
@@ -106,6 +107,7 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
             f"of it {usd(spend.held)} held{free}{reached}",
         ),
     ]
+    lines += _lately(vitals)
     for held in vitals.waiting:
         kind, _, name = held.gate.partition(":")
         text = f"{plural(held.jobs, 'job')} for {held.gate}"
@@ -134,6 +136,21 @@ def _lines(vitals: Vitals, views: tuple[ScheduleView, ...]) -> list[tuple[str, s
     for view in views:
         note = ", paused" if view.paused is not None else f", {view.note}" if view.overdue_ms else ""
         lines.append(("schedule", f"{view.schedule.name} next {stamp(view.schedule.next_at)}{note}"))
+    return lines
+
+
+def _lately(vitals: Vitals) -> list[tuple[str, str]]:
+    """What last went well: a runner that lives may still achieve nothing."""
+    lately = vitals.lately
+
+    def ago(at: int | None, what: str, name: str | None) -> str:
+        return f"{what} {duration(max(0, vitals.read_at - at))} ago ({name})" if at is not None else f"no {what} yet"
+
+    done = ago(lately.done_at, "job done", lately.done_key)
+    lines = [("lately", f"{done}, {ago(lately.called_at, 'call settled', lately.called_model)}")]
+    if (ping := lately.ping) is not None:
+        when = f"{duration(max(0, vitals.read_at - ping.at))} ago" if ping.at is not None else "never"
+        lines.append(("ping", f"answered {when}" + (f", the last one was not: {ping.fault}" if ping.fault else "")))
     return lines
 
 
