@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from runner.config import TaskConfig, TaskKind
 from runner.doctor.finding import Finding, Level
 from runner.text import one_line
 from runner.work import agents, confine
 
-VERSION_S = 10.0
+VERSION_S = 8.0
 """How long an agent is asked for its version."""
 TRIED = {"claude": (2, 1, 197), "codex": (0, 169, 0), "opencode": (1, 18, 33)}
 """With these versions it was seen that every call of theirs comes to the gate; `make test-agents` runs them."""
@@ -59,9 +60,12 @@ def _agents(commands: list[TaskConfig]) -> Iterator[Finding]:
     for agent in (*agents.KNOWN, *agents.UNSERVED):
         if agent not in programs.values() and (path := shutil.which(agent)):
             programs[path] = agent
-    for path, agent in sorted(programs.items()):
-        said = _version(path)
+    found = sorted(programs.items())
+    with ThreadPoolExecutor(max_workers=len(found) or 1) as asking:  # one that hangs costs no other its answer
+        answers = list(asking.map(_version, (path for path, _ in found)))
+    for (path, agent), said in zip(found, answers, strict=True):
         if said is None:
+            yield _mute(path, used=agent in started.values())
             continue
         if agent in agents.KNOWN:
             yield _known(path, agent, said)
@@ -70,6 +74,12 @@ def _agents(commands: list[TaskConfig]) -> Iterator[Finding]:
             mend = "name an agent that speaks the Anthropic or the OpenAI wire" if used else None
             level = Level.WARN if used else Level.OK
             yield Finding(level=level, name="agents", text=f"{path} ({said}): {agents.UNSERVED[agent]}", mend=mend)
+
+
+def _mute(path: str, *, used: bool) -> Finding:
+    text = f"{path} does not say its version: it does not run here, or does not end"
+    mend = f"{path} --version, then install it again"
+    return Finding(level=Level.WARN if used else Level.OK, name="agents", text=text, mend=mend if used else None)
 
 
 def _known(path: str, agent: str, said: str) -> Finding:

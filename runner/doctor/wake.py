@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from runner.doctor.ask import ask
 from runner.doctor.finding import Finding, ok, warn
 from runner.doctor.look import MAC, Look
 
+SYSTEMD = Path("/run/systemd/system")
+"""There where systemd is at work."""
 _LATER = "what comes due meanwhile is caught up when it wakes"
 
 
 def wake(look: Look) -> Iterator[Finding]:
-    """What `pmset` says; on other systems whoever manages the machine decides."""
+    """What `pmset` says; of Linux only that a desktop suspends an idle machine unless it is told not to."""
     if look.platform != MAC:
+        yield from _desktop()
         return
     said = ask("pmset", "-g", "custom")
     settings = _plugged_in(said.out) if said and said.code == 0 else {}
@@ -35,6 +39,17 @@ def wake(look: Look) -> Iterator[Finding]:
     vault = ask("fdesetup", "status")
     if vault and "FileVault is On" in vault.out:
         yield ok("wake", "FileVault is on: after a reboot nothing starts until somebody has logged in")
+
+
+def _desktop() -> Iterator[Finding]:
+    if not SYSTEMD.is_dir():
+        return  # its tools may lie in a container all the same, and tell of no machine
+    default, sleep = ask("systemctl", "get-default"), ask("systemctl", "is-enabled", "sleep.target")
+    if default is None or sleep is None or default.out.strip() != "graphical.target":
+        return  # a server, or no systemd
+    if sleep.out.strip() != "masked":
+        text = f"this machine has a desktop, which may suspend it when nobody is there; {_LATER}"
+        yield warn("wake", text, "sudo systemctl mask sleep.target suspend.target hibernate.target")
 
 
 def _awake(look: Look) -> str:

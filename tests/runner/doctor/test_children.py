@@ -9,6 +9,7 @@ import pytest
 
 from runner.config import TaskConfig, TaskKind
 from runner.doctor import Finding, Level
+from runner.doctor import children as children_module
 from runner.doctor.children import NEWER, TRIED, children
 from runner.work import confine
 
@@ -58,6 +59,19 @@ def test_an_agent_older_than_the_one_that_was_tried_is_a_warning(path: Path) -> 
     assert {finding.level for finding in shown.values()} == {Level.WARN}
     assert "of an older one nobody knows" in shown[f"{path}/claude"].text
     assert shown[f"{path}/claude"].mend == NEWER["claude"]
+
+
+def test_an_agent_that_hangs_costs_no_other_its_answer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children_module, "VERSION_S", 1.0)
+    program = agent(path, "claude")
+    Path(program).write_text("#!/bin/sh\nexec sleep 600\n")
+    agent(path, "codex")
+
+    shown = {finding.text.split(" ")[0]: finding for finding in found(task("a", program)) if finding.name == "agents"}
+
+    assert shown[program].level is Level.WARN
+    assert "does not say its version" in shown[program].text
+    assert shown[f"{path}/codex"].level is Level.OK
 
 
 def test_the_versions_that_were_tried_are_those_the_tests_run() -> None:

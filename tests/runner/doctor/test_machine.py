@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from runner.doctor import clock, disk, program
+from runner.doctor import wake as wake_module
 from runner.doctor.finding import Level
 from runner.doctor.look import Look
 from runner.doctor.privacy import privacy
@@ -82,8 +83,26 @@ def test_when_a_mac_sleeps(look: Look, tool: Tool, settings: tuple[int, int], po
     assert levels(list(wake(replace(look, platform="darwin")))) == wanted
 
 
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (("graphical.target", "static"), ["warn"]),
+        (("graphical.target", "masked"), []),
+        (("multi-user.target", "static"), []),
+    ],
+)
+def test_a_desktop_that_may_suspend_is_told(
+    look: Look, tool: Tool, monkeypatch: pytest.MonkeyPatch, said: tuple[str, str], wanted: list[str]
+) -> None:
+    monkeypatch.setattr(wake_module, "SYSTEMD", look.home.root)
+    tool("systemctl", f'if [ "$1" = get-default ]; then echo {said[0]}; else echo {said[1]}; fi')
+
+    assert levels(list(wake(look))) == wanted
+
+
 def test_a_pmset_that_says_nothing_is_said_so(look: Look, tool: Tool) -> None:
     tool("pmset", "exit 1")
+    tool("systemctl", "exit 1")
 
     assert levels(list(wake(replace(look, platform="darwin")))) == ["warn"]
     assert list(wake(look)) == []
