@@ -23,6 +23,8 @@ WOKE_S = 60.0
 CAUGHT_UP_MS = HOUR_MS
 """How long it is worth a word that a slot was made up for."""
 LATE_MS = MINUTE_MS
+UNTOLD_MS = 2 * MINUTE_MS
+"""An alert that nobody was told of for so long is stuck; a moment is what telling takes."""
 ONCE = "nothing left to do"
 """How a `run --once` ends: between two of them, as under cron, no runner is to be expected."""
 
@@ -180,8 +182,10 @@ def _of_work(vitals: Vitals) -> list[Reason]:
     ]
     if vitals.counts.dead:
         found.append(f"{plural(vitals.counts.dead, 'dead letter')} to deal with; `afk-runner dead`")
-    if vitals.alerts.undelivered:
+    untold = vitals.alerts.untold_since
+    if untold is not None and vitals.read_at - untold >= UNTOLD_MS:
         found.append(f"{plural(vitals.alerts.undelivered, 'alert')} not delivered; `afk-runner alerts`")
+    found += [f"{one.name} takes no alerts: {one.last_error}" for one in vitals.alerts.failing]
     return [Reason(Grade.WARNING, text) for text in found]
 
 

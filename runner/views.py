@@ -146,6 +146,8 @@ class Alerts:
     undelivered: int = 0
     open: int = 0
     """Told or not: what they tell of still holds."""
+    untold_since: UnixMs | None = None
+    """When the oldest undelivered one came. A moment ago is no cause for worry."""
     failing: tuple[Address, ...] = ()
     """Addresses that took none for long."""
 

@@ -44,7 +44,7 @@ class BoardReads(Opened):
                 paused=tuple(controls.all_paused(db)),
                 stop=stop_view(db, self.home, settings, runner),
                 waiting=waiting,
-                alerts=Alerts(*alerts.counts(db), failing=tuple(addresses.failing(db, now=now))),
+                alerts=_alerts(db, now=now),
                 lately=Lately(
                     done_at=done_at,
                     done_key=done_key,
@@ -115,6 +115,16 @@ def _called(db: sqlite3.Connection) -> set[str]:
     """Every upstream and model that calls were counted for, and `UPSTREAM/*` for each."""
     names = tallies.names(db)
     return {*names, *(f"{name.partition('/')[0]}/*" for name in names)}
+
+
+def _alerts(db: sqlite3.Connection, *, now: UnixMs) -> Alerts:
+    undelivered, still_open = alerts.counts(db)
+    return Alerts(
+        undelivered=undelivered,
+        open=still_open,
+        untold_since=alerts.untold_since(db),
+        failing=tuple(addresses.failing(db, now=now)),
+    )
 
 
 def _oldest(db: sqlite3.Connection, *, now: UnixMs) -> int | None:

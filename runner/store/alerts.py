@@ -135,6 +135,12 @@ def counts(db: sqlite3.Connection) -> tuple[int, int]:
     return int(undelivered), int(still_open)
 
 
+def untold_since(db: sqlite3.Connection) -> UnixMs | None:
+    """When the oldest of those came that not everybody was told of yet."""
+    row = db.execute("SELECT min(at) FROM alerts WHERE owed = 1 AND delivered_at IS NULL").fetchone()
+    return UnixMs(row[0]) if row[0] is not None else None
+
+
 def newest(db: sqlite3.Connection, *, limit: int, everything: bool = False) -> list[Alert]:
     """Those that hold, and those that not everybody was told of; with `everything` those that are over too."""
     where = "TRUE" if everything else "closed_at IS NULL OR owed = 1"
