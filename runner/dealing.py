@@ -38,7 +38,8 @@ class Dealer:
         self._timer = schedule.Timer(tasks, self._deal)
         self._owed: dict[str, float] = {}
         """Schedules whose slots could not be written, or wait for a job, and when to try again (monotonic)."""
-        self._tries: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, int] = {}
+        self._tries: set[asyncio.Task[int]] = set()
 
     def start(self) -> None:
         """Listen to the timer from now on."""
@@ -81,7 +82,17 @@ class Dealer:
         """Whether some schedule waits for another try, or has it now."""
         return bool(self._owed or self._tries)
 
-    async def _deal(self, name: str) -> None:
+    @property
+    def waiting(self) -> int:
+        """Slots that wait for an earlier one's job, by the last look."""
+        return sum(self._waiting.values())
+
+    async def take_turns(self) -> int:
+        """Deal once more with the schedules whose slots wait; how many jobs were added."""
+        return sum([await self._deal(name) for name in [*self._waiting]])
+
+    async def _deal(self, name: str) -> int:
+        """How many jobs were added."""
         try:
             dealt = await self._writer.write(
                 lambda db: schedule.deal(
@@ -94,8 +105,11 @@ class Dealer:
             )
         except StoreError:  # the timer fires once for a slot: without another try it would wait for the next one
             self._owed[name] = time.monotonic() + DEAL_AGAIN_S
-            return
+            return 0
+        self._waiting.pop(name, None)
         if dealt.waiting:  # nobody calls when the job that holds them ends
             self._owed[name] = time.monotonic() + DEAL_AGAIN_S
+            self._waiting[name] = dealt.waiting
         if dealt.added:
             self._added()
+        return dealt.added

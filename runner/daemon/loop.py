@@ -60,6 +60,7 @@ class Loop:
         parts = self._parts
         last_beat = last_upkeep = time.monotonic()
         clocks = ClockWatch(parts.clock)
+        turns = parts.dealer.waiting  # no more than that, or a slot of every second would keep `--once` from ending
         while not self._signals.asked.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._signals.asked.wait(), TICK_S)
@@ -76,7 +77,10 @@ class Loop:
                 last_upkeep = now
                 parts.errand(self._upkeep_round())
             if self._once and (parts.pool.idle.is_set() or parts.switch.is_set) and not parts.pool.running:
-                break
+                if turns <= 0 or parts.switch.is_set or not await parts.dealer.take_turns():
+                    break
+                parts.pool.idle.clear()
+                turns -= 1
 
     async def _drain(self) -> None:
         """Ends: no new work, attempts in progress get the grace, then they are cut and go back unburnt."""

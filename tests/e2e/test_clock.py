@@ -138,3 +138,18 @@ def test_a_machine_that_woke_starts_nothing_before_its_network_is_back(afk: Worl
     with socket.create_server(("127.0.0.1", port)):
         eventually(lambda: afk.counts() == {"done": 1}, what="it runs once the network is back")
     eventually(lambda: afk.one("SELECT reason FROM runners") is None, what="and nothing is waited for any more")
+
+
+def test_once_makes_up_for_all_that_waits(afk: World) -> None:
+    """From cron there is nobody who gives the next slot its turn later."""
+    afk.init(TOML + 'catch_up = "all"\n')
+    afk.runs = [sys.executable, str(CLOCKED)]
+    clocks = Clocks(afk)
+
+    assert afk.start("--once", wait=False).wait() == 0
+    clocks.set(3 * HOUR_MS)
+    assert afk.start("--once", wait=False).wait() == 0
+
+    hours = [clocks.hour + number * HOUR_MS for number in (1, 2, 3)]
+    assert afk.sql("SELECT due_at FROM slots WHERE job_key IS NOT NULL ORDER BY due_at") == [(hour,) for hour in hours]
+    assert afk.counts() == {"done": 3}
