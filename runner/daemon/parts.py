@@ -106,6 +106,8 @@ class Parts:
         self._say = say
         self._rng = random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._redact = Redactor(config.secrets)
+        self._distrusted: records.Distrust | None = None
+        """Why the database was no good, until that could be told."""
         self._closers: list[Callable[[], Awaitable[None]]] = []
         """What undoes each thing that was opened."""
         self._errands: set[asyncio.Task[None]] = set()
@@ -318,7 +320,9 @@ class Parts:
 
     def distrust(self, what: str, error: Exception) -> None:
         """A database that cannot be `read` or `written` counts as a stop until it can be again."""
+        now = self.clock.now()
         if self.switch.distrust(what, str(error)):
+            self._distrusted = self._distrusted or records.Distrust(now, f"the database cannot be {what}: {error}")
             self.remark(f"parked, the database cannot be {what}: {error}; goes on by itself once it can be")
 
     def _may_claim(self) -> bool:
@@ -327,8 +331,11 @@ class Parts:
 
     def stopped_by(self) -> str:
         """What stops the runner, if anything does."""
-        switch = self.switch
-        return switch.outside() or switch.row.reason or switch.fault or "the control row"
+        return self._stopped_by_hand() or self.switch.fault or "the control row"
+
+    def _stopped_by_hand(self) -> str | None:
+        row = self.switch.row
+        return self.switch.outside() or ((row.reason or "the control row") if row.is_set else None)
 
     def _tell_state(self, state: RunState, reason: str | None, seq: int) -> None:
         async def tell() -> None:
@@ -340,10 +347,13 @@ class Parts:
                         state=state,
                         reason=reason,
                         note=self.switch.fault,
-                        by=self.stopped_by(),
+                        by=self._stopped_by_hand(),
+                        distrust=self._distrusted,
                         seq=seq,
                         now=self.clock.now(),
                     )
                 )
+                if state is RunState.RUNNING:
+                    self._distrusted = None
 
         self.errand(tell())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from runner import schedule, spending, telling, upkeep
 from runner.clocks import Jump
@@ -111,6 +112,14 @@ def jumped(db: sqlite3.Connection, jump: Jump, *, now: UnixMs) -> None:
         telling.tell(db, key="clock", level=events.WARN, text=str(jump), now=now, lapses_at=UnixMs(now + CLOCK_MS))
 
 
+@dataclass(frozen=True, slots=True)
+class Distrust:
+    """The database was no good."""
+
+    since: UnixMs
+    why: str
+
+
 def moved(
     db: sqlite3.Connection,
     me: Runner,
@@ -118,20 +127,26 @@ def moved(
     state: RunState,
     reason: str | None,
     note: str | None,
-    by: str,
+    by: str | None,
+    distrust: Distrust | None = None,
     seq: int,
     now: UnixMs,
 ) -> None:
-    """It took a state. A stop that nobody wrote down, as by a STOP file, is told of here. `by`: what stops it.
+    """It took a state. A stop that nobody wrote down, as by a STOP file, is told of here.
 
-    `note`: why it is parked although nobody stopped it.
+    `note`: why it is parked although nobody stopped it. `by`: what somebody stopped it by; None: nobody did.
+    `distrust`: since it last ran the database was no good, which nobody could be told of.
     """
     runners.move(db, me.id, state=state, reason=reason, stop_seq=seq, now=now, note=note)
-    if reason == telling.STOP and state in (RunState.DRAINING, RunState.PARKED):
+    if reason == telling.STOP and by is not None and state in (RunState.DRAINING, RunState.PARKED):
         text = f"stopped by {by}; `afk-runner resume` lifts it"
         telling.tell(db, key=telling.STOP, level=events.INFO, text=text, now=now)
     elif state is RunState.RUNNING:
         telling.settled(db, key=telling.STOP, text="the stop is lifted, the runner goes on", now=now)
+        if distrust is not None:
+            text = f"parked for {duration(now - distrust.since)}: {distrust.why}"
+            telling.tell(db, key="database", level=events.ERROR, text=text, now=now)
+            telling.settled(db, key="database", text="it can be used again, and the runner goes on", now=now)
 
 
 def leave(db: sqlite3.Connection, me: Runner, *, how: str, now: UnixMs) -> None:

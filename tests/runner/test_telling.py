@@ -18,6 +18,7 @@ from runner.store import alerts, jobs, runners
 from runner.store.db import Database
 from runner.store.jobs import MAX_RESCUES, JobStatus
 from runner.store.runners import RunState
+from runner.units import UnixMs
 from tests.factories import NOW, ManualClock, make_job, make_runner, make_running
 
 
@@ -95,6 +96,19 @@ def test_a_stop_that_nobody_wrote_down(db: sqlite3.Connection) -> None:
     assert one(db, "SELECT text FROM alerts") == "stopped by a STOP file; `afk-runner resume` lifts it"
     moved(RunState.RUNNING, None)
     assert told(db) == {"stop": ("info", "settled")}
+
+
+def test_a_database_that_was_no_good_is_told_of_once_it_can_be(db: sqlite3.Connection) -> None:
+    """Nobody stopped it then, so no stop is told of."""
+    make_runner(db)
+    me = runners.latest(db)
+    assert me is not None
+    distrust = records.Distrust(UnixMs(NOW - 300_000), "the database cannot be written: it is locked")
+    for state, reason in ((RunState.PARKED, "stop"), (RunState.RUNNING, None)):
+        records.moved(db, me, state=state, reason=reason, note=None, by=None, distrust=distrust, seq=1, now=NOW)
+
+    assert told(db) == {"database": ("error", "settled")}
+    assert one(db, "SELECT text FROM alerts") == "parked for 5m: the database cannot be written: it is locked"
 
 
 def test_a_breaker_tripped_and_reset_by_hand(door: Door, db: sqlite3.Connection) -> None:
