@@ -122,6 +122,8 @@ def _head(report: Report, doubt: str) -> Iterator[Line]:
     yield line(
         (" ended    ", Role.DIM), f"{plural(report.jobs, 'job')}{doubt}, {usd(report.cost)}{doubt} spent or held"
     )
+    for words in gate_words(report):
+        yield line((" waiting  ", Role.DIM), words)
 
 
 def _needs(report: Report) -> Iterator[Line]:

@@ -24,6 +24,7 @@ def document(report: Report) -> dict[str, Any]:
         },
         "stopped": report.stop.set,
         "queue": {"pending": report.pending, "running": report.running},
+        "held_back": [{"gate": gate.gate, "jobs": gate.jobs, "until": iso(gate.until)} for gate in report.gates],
         "cost_microusd": report.cost,
         "earned_microusd": report.earned,
         "days": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,11 +24,11 @@ from runner.report.values import (
     TaskRow,
     Waits,
 )
-from runner.store import alerts, controls, drafts, drills, incidents, outcomes
+from runner.store import alerts, controls, drafts, drills, incidents, jobs, outcomes
 from runner.store.events import Event
 from runner.store.outcomes import Ended, Happened
 from runner.units import MicroUsd, UnixMs, day_of, start_of_day
-from runner.views import MOST_WAITING, RunnerView, StopView
+from runner.views import MOST_WAITING, RunnerView, StopView, Waiting
 
 MOST_DAYS = 366
 MOST_ROWS = 20
@@ -37,6 +38,9 @@ STORY = (
     *("call.over_bound", "runner.start", "runner.forced", "clock.jump", "task.pause", "task.unpause"),
 )
 """Events that tell what happened to the home, not to a job."""
+
+_VARIES = re.compile(r"(?<=@)\S*\d[^\s,;]*|\b\d[\w.:-]*")
+"""Of a reason: the slot in a job's key, and whatever else is counted or timed."""
 
 SPENT = """
 SELECT day, task, settled, held FROM spend_totals WHERE day >= ? AND day <= ? ORDER BY day, task
@@ -96,6 +100,10 @@ def gather(
         stop=stop,
         pending=pending,
         running=running,
+        gates=tuple(
+            Waiting(gate=gate, jobs=count, until=until)
+            for gate, count, until in jobs.waiting_by_gate(db, now=now, limit=MOST_WAITING)
+        ),
         days=_days(db, dates, spent, settings, zone, now=now),
         outcomes=_outcomes(ended),
         tasks=_tasks(ended, happened, spent, settings),
@@ -106,6 +114,7 @@ def gather(
         waits=_waits(db, runner_lives=runner_lives),
         closed=tuple(incidents.closed_of(db, since=since, until=UnixMs(now + 1), limit=MOST_ROWS)),
         drills=tuple(drills.all_of(db)),
+        reckons=_rate(settings) is not None and bool(_hours(settings)),
     )
 
 
@@ -164,23 +173,26 @@ def _tasks(
     spent: Sequence[tuple[str, str, int, int]],
     settings: dict[str, str],
 ) -> tuple[TaskRow, ...]:
-    jobs: dict[str, Counter[str]] = defaultdict(Counter)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in ended:
-        jobs[row.task][row.status] += row.jobs
+        counts[row.task][row.status] += row.jobs
     for each in happened:
         if each.event == "job.retry":
-            jobs[each.task]["retries"] += each.number
+            counts[each.task]["retries"] += each.number
     cost = Counter[str]()
     for _, task, settled, held in spent:
         cost[task] += settled + held
-    hours = _hours(settings)
-    told_rate = settings.get("report_rate", "")
-    rate = MicroUsd(int(told_rate)) if told_rate.isdigit() else None
+    hours, rate = _hours(settings), _rate(settings)
     rows = [
-        TaskRow(task=task, **jobs[task], cost=MicroUsd(cost[task]), hours_saved=hours.get(task), rate=rate)
-        for task in {*jobs, *(task for task, amount in cost.items() if amount)}
+        TaskRow(task=task, **counts[task], cost=MicroUsd(cost[task]), hours_saved=hours.get(task), rate=rate)
+        for task in {*counts, *(task for task, amount in cost.items() if amount)}
     ]
     return tuple(sorted(rows, key=lambda row: (-row.cost, -row.done, row.task)))
+
+
+def _rate(settings: dict[str, str]) -> MicroUsd | None:
+    told_rate = settings.get("report_rate", "")
+    return MicroUsd(int(told_rate)) if told_rate.isdecimal() else None
 
 
 def _hours(settings: dict[str, str]) -> dict[str, Decimal]:
@@ -195,18 +207,19 @@ def _hours(settings: dict[str, str]) -> dict[str, Decimal]:
 def _skipped(db: sqlite3.Connection, *, since: UnixMs, now: UnixMs) -> tuple[SkipRow, ...]:
     rows = []
     for (name,) in db.execute(SCHEDULES).fetchall():
-        found = db.execute(SKIPPED, (name, since, now)).fetchall()
-        for reason, slots, first, last in found[:MOST_ROWS]:
-            rows.append(SkipRow(schedule=name, reason=reason, slots=slots, first=UnixMs(first), last=UnixMs(last)))
-        rest = found[MOST_ROWS:]
-        if rest:
+        alike: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        for reason, *numbers in db.execute(SKIPPED, (name, since, now)):
+            alike[_VARIES.sub("…", reason)].append(tuple(numbers))
+        ordered = sorted(alike.items(), key=lambda item: (-sum(row[0] for row in item[1]), item[0]))
+        rest = [row for _, found in ordered[MOST_ROWS:] for row in found]
+        for reason, found in (*ordered[:MOST_ROWS], *([("other reasons", rest)] if rest else [])):
             rows.append(
                 SkipRow(
                     schedule=name,
-                    reason="other reasons",
-                    slots=sum(row[1] for row in rest),
-                    first=UnixMs(min(row[2] for row in rest)),
-                    last=UnixMs(max(row[3] for row in rest)),
+                    reason=reason,
+                    slots=sum(row[0] for row in found),
+                    first=UnixMs(min(row[1] for row in found)),
+                    last=UnixMs(max(row[2] for row in found)),
                 )
             )
     return tuple(rows)
@@ -234,7 +247,9 @@ def _waits(db: sqlite3.Connection, *, runner_lives: bool) -> Waits:
     held = spending.held(db, runner_lives=runner_lives)
     oldest = db.execute("SELECT at FROM drafts WHERE state = 'waiting' ORDER BY id LIMIT 1").fetchone()
     holding = db.execute(
-        "SELECT key, level, text, at FROM alerts WHERE closed_at IS NULL ORDER BY id DESC LIMIT ?", (MOST_ROWS,)
+        "SELECT key, level, text, at FROM alerts WHERE closed_at IS NULL AND NOT EXISTS (SELECT 1 FROM incidents "
+        "WHERE alert_key = alerts.key AND incidents.closed_at IS NULL) ORDER BY id DESC LIMIT ?",
+        (MOST_ROWS,),
     )
     return Waits(
         drafts=drafts.waiting(db, limit=MOST_WAITING),

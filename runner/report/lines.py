@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from runner.report.values import STATUSES, Report
-from runner.report.words import drills_line, happened_words, hours_words, incident_line, needs, runner_words, skip_line
+from runner.report.words import (
+    drills_line,
+    gate_words,
+    happened_words,
+    hours_words,
+    incident_line,
+    needs,
+    runner_words,
+    skip_line,
+)
 from runner.text import one_line
 from runner.units import plural, usd
 
@@ -17,6 +26,8 @@ def lines(report: Report) -> Iterator[str]:
     """Its lines."""
     yield f"report   {report.wall(report.since)} to {report.wall(report.at)} ({report.zone})"
     yield f"runner   {one_line(runner_words(report), WIDE)}; {report.pending:,} pending, {report.running:,} running"
+    for words in gate_words(report):
+        yield f"waiting  {one_line(words, WIDE)}"
     yield f"earned   {_total(report)}"
     yield from _heading("WAITS FOR YOU")
     yield from _waits(report)
@@ -112,7 +123,7 @@ def _waits(report: Report) -> Iterator[str]:
     for need in needs(report):
         yield f"{'!' if need.bad else ' '} {one_line(need.text, WIDE)}; `{need.command}`"
     for error in report.waits.errors:
-        yield f"    dead      {error.jobs:,} since {report.wall(error.last_at)}: {one_line(error.error, WIDE)}"
+        yield f"    dead      {error.jobs:,}, the last {report.wall(error.last_at)}: {one_line(error.error, WIDE)}"
     for incident in report.waits.incidents:
         yield f"    incident  {incident_line(report, incident)}: {one_line(incident.last_text, WIDE)}"
     for alert in report.waits.alerts:

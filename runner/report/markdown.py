@@ -12,6 +12,7 @@ from runner.report.lines import WIDE
 from runner.report.values import STATUSES, Report
 from runner.report.words import (
     drill_words,
+    gate_words,
     happened_words,
     hours_words,
     incident_line,
@@ -42,6 +43,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"From {report.wall(report.since)} to {report.wall(report.at)}, {report.zone}."
     yield ""
     yield f"- Runner: {code(runner_words(report))}; {report.pending:,} pending, {report.running:,} running."
+    for words in gate_words(report):
+        yield f"- Waiting: {code(words)}."
     yield f"- Spent or held: **{usd(report.cost)}**."
     if report.earned is not None:
         yield f"- Earned: **{usd(report.earned)}**, hours saved at their rate, less the cost."

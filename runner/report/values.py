@@ -10,7 +10,7 @@ from runner.store.drills import Drill
 from runner.store.events import Event
 from runner.store.incidents import Incident
 from runner.units import MicroUsd, UnixMs, local
-from runner.views import NOTHING, RunnerView, StopView
+from runner.views import NOTHING, RunnerView, StopView, Waiting
 
 STATUSES = ("done", "halted", "cancelled", "dead")
 """How a job can end, in the order of every table."""
@@ -89,6 +89,7 @@ class SkipRow:
 
     schedule: str
     reason: str
+    """Without what differs from slot to slot."""
     slots: int
     first: UnixMs
     last: UnixMs
@@ -124,7 +125,7 @@ class Waits:
     errors: tuple[DeadRow, ...] = ()
     """The newest of them."""
     alerts: tuple[OpenAlert, ...] = ()
-    """The newest of those that hold."""
+    """The newest of those that hold, but for what an open incident tells."""
     alerts_open: int = 0
     undelivered: int = 0
     incidents: tuple[Incident, ...] = ()
@@ -154,6 +155,8 @@ class Report:
     stop: StopView
     pending: int
     running: int
+    gates: tuple[Waiting, ...]
+    """What holds pending jobs back."""
     days: tuple[DayRow, ...]
     """Every one of them, the newest first."""
     outcomes: tuple[OutcomeRow, ...]
@@ -172,6 +175,8 @@ class Report:
     closed: tuple[Incident, ...]
     """Incidents of these days that a person has closed."""
     drills: tuple[Drill, ...]
+    reckons: bool
+    """It is configured what an hour is worth, and some task says how many it saves."""
 
     @property
     def jobs(self) -> int:
@@ -185,9 +190,8 @@ class Report:
 
     @property
     def earned(self) -> MicroUsd | None:
-        """Of the tasks that say what they save; None: none does."""
-        sums = [row.earned for row in self.tasks if row.earned is not None]
-        return MicroUsd(sum(sums)) if sums else None
+        """Of the tasks that say what they save; None: none does, or nobody says what an hour is worth."""
+        return MicroUsd(sum(row.earned or 0 for row in self.tasks)) if self.reckons else None
 
     def number(self, event: str) -> int:
         """How often something happened."""

@@ -90,6 +90,16 @@ def runner_words(report: Report) -> str:
     return f"{health.value}, its last heartbeat {duration(report.runner.heartbeat_age_ms or 0)} ago"
 
 
+def gate_words(report: Report) -> tuple[str, ...]:
+    """What holds pending jobs back: `8 jobs wait for cap:day until 2027-01-02 00:00`."""
+    many = sum(gate.jobs for gate in report.gates) >= MOST_WAITING
+    return tuple(
+        f"{plural(gate.jobs, 'job waits', 'jobs wait')}{' or more' if many else ''} for {gate.gate} "
+        f"until {report.wall(gate.until)}"
+        for gate in report.gates
+    )
+
+
 def happened_words(report: Report) -> tuple[str, ...]:
     """What is counted aloud: `2 stops`, `1 breaker opened`."""
     return tuple(plural(number, *HAPPENED[word]) for word in HAPPENED if (number := report.number(word)))

@@ -161,6 +161,7 @@ def test_a_task_earns_the_hours_of_what_is_done_less_all_it_cost(
         "plain": None,
     }
     assert found.earned == 79_988_410
+    assert read(now=NOW + 5 * DAY_MS).earned == 0
 
 
 def test_worth_is_never_rounded_up_nor_known_without_a_rate() -> None:
@@ -178,11 +179,16 @@ def test_skipped_slots_are_told_with_their_reason(db: sqlite3.Connection, read: 
             db, "digest", last_slot=NOW - hour * HOUR_MS, skipped="its last job is not over" if hour else None
         )
     make_schedule(db, "triage", last_slot=NOW - 3 * DAY_MS, skipped="long ago")
+    for second in range(25):
+        why = f"the job of an earlier slot, tick@2030-03-17T17:46:{second:02}.000Z, is still running"
+        make_schedule(db, "tick", last_slot=NOW - second, skipped=why)
 
-    (skip,) = read().skipped
+    skip, alike = read().skipped
 
     assert (skip.schedule, skip.reason, skip.slots) == ("digest", "its last job is not over", 3)
     assert (skip.first, skip.last) == (NOW - 3 * HOUR_MS, NOW - HOUR_MS)
+    assert alike.reason == "the job of an earlier slot, tick@…, is still running"
+    assert (alike.slots, alike.first, alike.last) == (25, NOW - 24, NOW)
 
 
 def test_what_waits_is_told_with_the_command_that_shows_it(db: sqlite3.Connection, read: Callable[..., Report]) -> None:
@@ -202,7 +208,20 @@ def test_what_waits_is_told_with_the_command_that_shows_it(db: sqlite3.Connectio
     assert [(row.error, row.jobs) for row in found.waits.errors] == [("ValueError: 2", 2)]
     for command in ("afk-runner dead", "afk-runner incidents", "afk-runner alerts", "afk-runner spend --holds"):
         assert command in text
-    assert "a/b is open" in text
+    assert text.count("a/b is open") == 1
+    incidents.close(db, 1, cause="x", fix="y", by="ada@cli", now=NOW)
+    assert "alert     error since 2030-03-17 17:46: a/b is open" in "\n".join(lines(read()))
+
+
+def test_jobs_that_a_gate_holds_back_are_told(db: sqlite3.Connection, read: Callable[..., Report]) -> None:
+    for _ in range(2):
+        job = make_job(db, not_before=NOW + HOUR_MS)
+        db.execute("UPDATE jobs SET waiting_gate = 'cap:day' WHERE id = ?", (job.id,))
+
+    found = read()
+
+    assert "waiting  2 jobs wait for cap:day until 2030-03-17 18:46" in list(lines(found))
+    assert document(found)["held_back"] == [{"gate": "cap:day", "jobs": 2, "until": "2030-03-17T18:46:40.000Z"}]
 
 
 def test_the_story_tells_stops_and_trips_of_these_days_alone(
