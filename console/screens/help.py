@@ -20,7 +20,7 @@ _NOTES = (
 )
 _MOVES = (
     ("1 to 6", "Home, Jobs, Dead, Approvals, Schedules, Log"),
-    ("m b", "Spend and Breakers, over whatever is open; q or Esc leads back"),
+    ("m b i", "Spend, Breakers, Report, over what is open; q or Esc leads back"),
     ("arrows", "move; PgUp PgDn Home End too. j and k never move"),
     ("q", "quits; the runner goes on"),
 )

@@ -173,7 +173,7 @@ async def test_bar_help_and_palette_say_the_same(app: ConsoleApp) -> None:
             pane = app.board.panes[view]
             told = "\n".join(plain(line) for line in help_lines(pane, readonly=False))
             for key, _, _ in in_bar(pane, readonly=False):
-                assert f"   {key}" in told or key in "mb", (view, key)
+                assert f"   {key}" in told or key in "mbi", (view, key)
             ids = [one.id for one in commands(pane, readonly=False)]
             assert len(ids) == len({*ids})
 
