@@ -11,11 +11,12 @@ COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version
 	--no-emit-index-url --no-annotate --custom-compile-command 'make requirements'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-agents lint bench screenshots requirements clean
+.PHONY: help demo test test-keys test-agents lint bench screenshots requirements clean
 
 help:
 	@echo 'make demo          the console on a demo home: real jobs, no network, no key, pretend prices'
 	@echo 'make test          everything .ci/run runs: lint, types, import contracts, tests, the demo without a terminal'
+	@echo 'make test-keys     press ten thousand keys while rows change, and judge each act by what the picture showed'
 	@echo 'make test-agents   install claude, codex, opencode and the OpenAI SDK (npm, PyPI) and run them at the gate'
 	@echo 'make lint          lint, types and import contracts alone'
 	@echo 'make bench         measure beside huey and beside raw commits'
@@ -30,6 +31,9 @@ demo: $(VENV)/.runtime
 test: lint
 	$(BIN)/python -m pytest -q -n 6 --dist worksteal -m 'not bench'
 	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && $(BIN)/afk-runner demo --headless --home "$$home"
+
+test-keys: $(VENV)/.dev
+	AFK_KEYS=10000 $(BIN)/python -m pytest -q tests/console/test_scripted_keys.py
 
 test-agents: $(AGENTS)/.ready
 	AFK_AGENTS=$(AGENTS) $(BIN)/python -m pytest -q tests/agents

@@ -13,6 +13,7 @@ import re
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ SIZE = (80, 24)
 CHANGES_S = 50
 NAME = re.compile(r"\b(?:job-\d{5}|act-\d{5}|send-draft-\d+)\b")
 TAB = re.compile(r"\[\d \w+")
-FOLDED = re.compile(r".{3}(?:gone )?\+ \(\d+ marked\)")
+GROUP = re.compile(r".{3}(?:gone )?[+-] (?:\((\d+) marked\) )?(.*)")
 ERRORS = ("Timeout: 504", "Value: box 7", "Dead: no box")
 ACTS = ("r", "x", "D", "a", "d")
 KEYS = {
@@ -83,8 +84,8 @@ class Shown:
     cursor: str
     """The line under the cursor."""
     marked: frozenset[str]
-    folded: tuple[str, ...]
-    """Lines of errors whose marked letters are folded away."""
+    counted: dict[str, int]
+    """Errors, with the marks among their letters that their line told: some of these may be folded away or below."""
 
 
 @dataclass
@@ -113,6 +114,8 @@ class Play:
         self._rng = rng
         self._marked: dict[str, set[str]] = {}
         """By tab, names that were on the screen with a mark, and not without one since."""
+        self._counted: dict[str, int] = {}
+        """What the line of each error last told of marks."""
         self._event = int(db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
         self._decided = 0
         self._me = who("console")
@@ -164,22 +167,26 @@ class Play:
         changed += decided[self._decided :]
         self._decided = len(decided)
         self.played.changed += len(changed)
-        for name in changed:
-            if not self._was_target(name, shown):
-                self.played.wrong.append(f"{key} changed {name}; shown were {shown}")
+        errors = {name: self._error(name) if shown.view is View.DEAD else None for name in changed}
+        of_error = Counter(errors.values())
+        for name, error in errors.items():
+            if shown.marked or shown.counted:
+                # A line that tells of three marks stands for three letters at the most.
+                right = name in shown.marked or (error is not None and of_error[error] <= shown.counted.get(error, 0))
+            else:  # the line of an error stands for all that have it
+                right = name in NAME.findall(shown.cursor) or (error is not None and error in shown.cursor)
+            if not right:
+                self.played.wrong.append(f"{key} changed {name} ({error}); shown were {shown}")
 
-    def _was_target(self, name: str, shown: Shown) -> bool:
+    def _error(self, name: str) -> str | None:
         row = self._db.execute("SELECT text FROM told WHERE name = ?", (name,)).fetchone()
-        error = row[0] if row and shown.view is View.DEAD else None  # its line stands for all that have it
-        if shown.marked or shown.folded:
-            return name in shown.marked or any(error is not None and error in line for line in shown.folded)
-        return name in NAME.findall(shown.cursor) or (error is not None and error in shown.cursor)
+        return row[0] if row else None
 
     def _shown(self, view: View) -> Shown:
         picture = self.app.picture
         cursor = next((line for line in picture if line.startswith(">")), "")
-        folded = tuple(line for line in picture[5:-2] if FOLDED.match(line))
-        return Shown(view, cursor.rstrip(), frozenset(self._see_marks()), folded)
+        marked = frozenset(self._see_marks())
+        return Shown(view, cursor.rstrip(), marked, dict(self._counted) if view is View.DEAD else {})
 
     def _see_marks(self) -> set[str]:
         """Follow the marks of the tab that is open; those that are scrolled out of view stay."""
@@ -188,15 +195,28 @@ class Play:
         marked = self._marked.setdefault(tab[0] if tab else "", set())
         if isinstance(self.app.screen, Question):
             return marked  # it covers some of the lines
+        dead = tab is not None and tab[0].startswith(f"[{View.DEAD.value} ")
         if not any(" marked" in line for line in picture[:-2]):
             marked.clear()
+            if dead:
+                self._counted.clear()
         for line in picture[5:-2]:
+            if dead and (group := GROUP.match(line)):
+                self._count(group[2], int(group[1] or 0))
+                continue
             name = NAME.search(line)
             if name and line[1] == "x":
                 marked.add(name[0])
             elif name:
                 marked.discard(name[0])
         return marked
+
+    def _count(self, told: str, marks: int) -> None:
+        for error in ERRORS:
+            if error in told:
+                self._counted.pop(error, None)
+                if marks:
+                    self._counted[error] = marks
 
     async def _type(self, text: str) -> None:
         for letter in text:
