@@ -100,12 +100,12 @@ def _act(step: Step, after: int, db: sqlite3.Connection) -> Batch:
     return step.act(db, after)
 
 
-def finished_jobs(before: UnixMs, keep: int, *, batch: int = BATCH) -> Step:
+def finished_jobs(before: UnixMs, keep: int, *, batch: int | None = None) -> Step:
     """Jobs that ended well, were halted or cancelled, with all that hangs on them."""
 
     def act(db: sqlite3.Connection, after: int) -> Batch:
         is_enough = enough.after()
-        found = jobs.prunable(db, before=before, over=jobs.finished(db) - keep, after_id=after, batch=batch)
+        found = jobs.prunable(db, before=before, over=jobs.finished(db) - keep, after_id=after, batch=batch or BATCH)
         for place, id in enumerate(found.ids):
             # A job may have recorded a thousand steps of a megabyte: they go first, over several transactions.
             if (place and is_enough()) or not thin(db, id, enough=is_enough):
@@ -114,7 +114,9 @@ def finished_jobs(before: UnixMs, keep: int, *, batch: int = BATCH) -> Step:
         return Batch(len(found.ids), found.last, bool(found.ended) and not found.ids)
 
     def look(db: sqlite3.Connection, after: int, gone: int) -> Batch:
-        found = jobs.prunable(db, before=before, over=jobs.finished(db) - keep - gone, after_id=after, batch=batch)
+        found = jobs.prunable(
+            db, before=before, over=jobs.finished(db) - keep - gone, after_id=after, batch=batch or BATCH
+        )
         return Batch(len(found.ids), found.last)
 
     return Step(name="finished jobs", act=act, look=look, often=True)
@@ -123,12 +125,15 @@ def finished_jobs(before: UnixMs, keep: int, *, batch: int = BATCH) -> Step:
 def _calls(now: UnixMs, keep_ms: int) -> Step:
     def act(db: sqlite3.Connection, after: int) -> Batch:
         before = charges.settled_before(db, now=now, keep_ms=keep_ms)
+        found = charges.foldable(db, before=before, after_id=after, batch=BATCH)
+        if not found.rows:
+            return Batch(0, found.last, fruitless=not found.old)
         return Batch(*charges.fold(db, before=before, after_id=after, batch=BATCH, enough=enough.after()))
 
     def look(db: sqlite3.Connection, after: int, _: int) -> Batch:
         before = charges.settled_before(db, now=now, keep_ms=keep_ms)
-        found, last = charges.foldable(db, before=before, after_id=after, batch=BATCH)
-        return Batch(len(found), last)
+        found = charges.foldable(db, before=before, after_id=after, batch=BATCH)
+        return Batch(len(found.rows), found.last)
 
     return Step(name="calls, now part of the sums of their days", act=act, look=look)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from runner.store.enough import Enough, never
 from runner.units import MicroUsd, UnixMs
@@ -240,24 +241,29 @@ SELECT id, held_at < :before AS old, day, task, model, state, cost,
 """  # noqa: S608 - our own constant
 
 
-def foldable(
-    db: sqlite3.Connection, *, before: UnixMs, after_id: int, batch: int
-) -> tuple[list[tuple[int, str, str, str, int | None]], int | None]:
-    """Calls among the `batch` after `after_id` whose rows nobody needs: id, day, task, model, settled cost or None.
+class Foldable(NamedTuple):
+    """What folding finds among a stretch of calls."""
 
-    They are old, settled or released, and their job is gone. Beside them the id to go on from, None at the end.
-    """
+    rows: list[tuple[int, str, str, str, MicroUsd | None]]
+    """Of calls whose rows nobody needs: id, day, task, model, and the cost of a settled one."""
+    old: int
+    """Calls of the stretch that are old, whether or not their rows go."""
+    last: int | None
+    """The id to go on from; None at the end."""
+
+
+def foldable(db: sqlite3.Connection, *, before: UnixMs, after_id: int, batch: int) -> Foldable:
+    """Of the `batch` calls after an id, those that are old, settled or released, and whose job is gone."""
     rows = db.execute(FOLDABLE, {"before": before, "after": after_id, "batch": batch}).fetchall()
-    old = [row for row in rows if row[1]]
-    found = [(row[0], row[2], row[3], row[4], row[6]) for row in old if row[7]]
-    return found, rows[-1][0] if len(old) == batch else None  # what comes after a young one is young
+    found = [(row[0], row[2], row[3], row[4], row[6]) for row in rows if row[1] and row[7]]
+    return Foldable(found, sum(row[1] for row in rows), rows[-1][0] if len(rows) == batch else None)
 
 
 def fold(
     db: sqlite3.Connection, *, before: UnixMs, after_id: int, batch: int, enough: Enough = never
 ) -> tuple[int, int | None]:
     """Let go of old calls, one batch; what they cost goes on counting. How many, and the id to go on from."""
-    found, last = foldable(db, before=before, after_id=after_id, batch=batch)
+    found, _, last = foldable(db, before=before, after_id=after_id, batch=batch)
     sums, calls = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
     gone = 0
     for id, day, task, model, cost in found:
