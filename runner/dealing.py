@@ -64,8 +64,11 @@ class Dealer:
     async def check(self) -> None:
         """Deal with what the timer let pass, and tell of schedules whose slots are not dealt with all the same."""
         with suppress(StoreError):
-            if await self._writer.write(lambda db: schedule.overdue(db, now=self._clock.now())):
+            if not await self._writer.write(lambda db: schedule.overdue(db, now=self._clock.now())):
+                return
+            try:
                 await self.deal_all()
+            finally:  # a fault of ours in dealing is what a person must hear of above all
                 await self._writer.write(lambda db: schedule.tell_overdue(db, now=self._clock.now()))
 
     def look(self) -> None:

@@ -13,11 +13,13 @@ from runner.schedule.due import next_due, owed
 from runner.store import alerts, controls, events, jobs, schedules
 from runner.store.jobs import JobStatus
 from runner.store.schedules import Schedule
-from runner.units import MINUTE_MS, UnixMs, duration, iso
+from runner.units import MINUTE_MS, UnixMs, duration, iso, plural
 
 ON_TIME_MS = MINUTE_MS
 """A slot dealt with later than this was missed."""
 MISSED = "missed, for nobody could deal with it in time"
+_ALL_MISSED = "missed, for nobody could deal with them in time"
+_OUTSIDE = "outside its running hours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,16 @@ def deal(
     last = schedules.last_slot(db, task.name, now=now)
     after = UnixMs(max(min(row.since, now), last if last is not None else 0))
     due, older = owed(schedule, after=after, now=now)
-    _Deal(db, task, schedule, now).tell_older(due, older)
     dealt = Dealt()
     if due:
+        look = _Look(db, task, schedule, now)
+        look.tell_older(due[0], older)
         settled = schedules.settled_since(db, task.name, due[0])
         left = [at for at in due if at not in settled]
-        one = _Deal(db, task, schedule, now)
         if schedule.catch_up == "all":
-            fire, waiting = one.in_turn(left)
+            fire, waiting = look.in_turn(left)
         else:
-            fire, waiting = one.latest(left, newest=due[-1]), 0
+            fire, waiting = look.latest(left, newest=due[-1]), 0
         added = sum(_fire(db, task, at, tasks=tasks, max_attempts=max_attempts, now=now) for at in fire)
         dealt = Dealt(added, waiting)
     schedules.set_next(db, name=task.name, at=next_due(schedule, now), waiting=dealt.waiting)
@@ -68,8 +70,8 @@ def deal(
     return dealt
 
 
-class _Deal:
-    """One look at what one schedule owes."""
+class _Look:
+    """One look at what one schedule owes: says what runs, and writes down what does not."""
 
     def __init__(self, db: sqlite3.Connection, task: TaskConfig, schedule: ScheduleConfig, now: UnixMs) -> None:
         self._db = db
@@ -77,12 +79,11 @@ class _Deal:
         self._schedule = schedule
         self._now = now
 
-    def tell_older(self, due: Sequence[UnixMs], older: int | None) -> None:
-        """One row for all that are too many for a row each."""
-        if older == 0 or not due:
-            return
-        earlier = "earlier ones" if older is None else f"{older - 1} more"
-        self._skip(UnixMs(due[0] - 1), f"this and {earlier} were {MISSED.replace(' it ', ' them ')}")
+    def tell_older(self, first: UnixMs, older: int | None) -> None:
+        """One row for all before `first`, which are too many for a row each."""
+        if older != 0:
+            earlier = "earlier ones" if older is None else f"{older - 1} more"
+            self._skip(UnixMs(first - 1), f"this and {earlier} were {_ALL_MISSED}")
 
     def latest(self, left: Sequence[UnixMs], *, newest: UnixMs) -> list[UnixMs]:
         """Skip all but the newest that lies in the running hours, and that one too when something holds it."""
@@ -129,7 +130,7 @@ class _Deal:
         return hours is None or hours.cover(at, self._schedule.zone)
 
     def _outside(self) -> str:
-        return f"outside its running hours {self._schedule.hours}"
+        return f"{_OUTSIDE} {self._schedule.hours}"
 
     def _pause(self) -> str | None:
         pause = controls.paused(self._db, self._name)
@@ -156,11 +157,14 @@ class _Deal:
         return f"{len(busy)} jobs of earlier slots are not over, {first} the first, and its overlap is {most}"
 
     def _skip(self, due_at: UnixMs, reason: str) -> None:
-        if not schedules.take_slot(self._db, schedule=self._name, due_at=due_at, now=self._now, skipped=reason):
-            return
-        if not reason.startswith("outside "):  # as its owner wrote it, night after night
-            text = f"slot {iso(due_at)} skipped: {reason}"
-            events.record(self._db, now=self._now, level=events.WARN, event="slot.skipped", text=text, task=self._name)
+        _skip(self._db, self._name, due_at, reason, now=self._now)
+
+
+def _skip(db: sqlite3.Connection, name: str, due_at: UnixMs, reason: str, *, now: UnixMs) -> None:
+    taken = schedules.take_slot(db, schedule=name, due_at=due_at, now=now, skipped=reason)
+    if taken and not reason.startswith(_OUTSIDE):  # that is as its owner wrote it, night after night
+        text = f"slot {iso(due_at)} skipped: {reason}"
+        events.record(db, now=now, level=events.WARN, event="slot.skipped", text=text, task=name)
 
 
 def _unfinished(db: sqlite3.Connection, name: str) -> list[jobs.Job]:
@@ -205,16 +209,9 @@ def declare(db: sqlite3.Connection, tasks: Mapping[str, TaskConfig], *, max_atte
     kept = {name: task for name, task in tasks.items() if task.schedule is not None}
     for row in schedules.all_of(db, now=now):
         task = kept.get(row.name)
-        if task is None or task.schedule is None:
-            telling.settled(db, key=alert_key(row.name), now=now)
-        if row.next_at is not None and row.next_at <= now:
-            spec = task.schedule.spec if task is not None and task.schedule is not None else None
-            if spec != row.spec:
-                became = f"was changed to {spec}" if spec else "was taken out of the configuration"
-                reason = f"this and any later one were {MISSED.replace(' it ', ' them ')}, and then it {became}"
-                if schedules.take_slot(db, schedule=row.name, due_at=row.next_at, now=now, skipped=reason):
-                    text = f"slot {iso(row.next_at)} skipped: {reason}"
-                    events.record(db, now=now, level=events.WARN, event="slot.skipped", text=text, task=row.name)
+        spec = task.schedule.spec if task is not None and task.schedule is not None else None
+        if spec != row.spec:
+            _end(db, row, became=spec, now=now)
     schedules.forget_others(db, list(kept))
     for name, task in kept.items():
         if task.schedule is not None:
@@ -229,6 +226,17 @@ def declare(db: sqlite3.Connection, tasks: Mapping[str, TaskConfig], *, max_atte
                 next_at=next_due(task.schedule, now),
                 now=now,
             )
+
+
+def _end(db: sqlite3.Connection, row: Schedule, *, became: str | None, now: UnixMs) -> None:
+    """A schedule is no more what it was: what it still owes is a row."""
+    telling.settled(db, key=alert_key(row.name), now=now)
+    how = f"was changed to {became}" if became else "was taken out of the configuration"
+    if row.waiting and row.last_slot is not None:
+        reason = f"{plural(row.waiting, 'slot')} waited for an earlier one's job to end, and then it {how}"
+        _skip(db, row.name, UnixMs(row.last_slot + 1), reason, now=now)
+    if row.next_at is not None and row.next_at <= now:
+        _skip(db, row.name, row.next_at, f"this and any later one were {_ALL_MISSED}, and then it {how}", now=now)
 
 
 def overdue(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:

@@ -336,5 +336,5 @@ def check_story(home: Home, week: Week, diary: Diary, ended: UnixMs) -> None:
     for held_at, counted in rows(home, "SELECT held_at, counted FROM charges"):
         cost[f"{datetime.fromtimestamp(held_at / 1000, BERLIN):%Y-%m-%d}"] += counted
     assert {day.day: day.cost for day in report.days} == cost
-    skipped = Counter(why for (why,) in rows(home, "SELECT skipped FROM slots WHERE skipped IS NOT NULL"))
-    assert sum((Counter({row.reason: row.slots}) for row in report.skipped), Counter[str]()) == skipped
+    skipped = Counter(name for (name,) in rows(home, "SELECT schedule FROM slots WHERE skipped IS NOT NULL"))
+    assert sum((Counter({row.schedule: row.slots}) for row in report.skipped), Counter[str]()) == skipped

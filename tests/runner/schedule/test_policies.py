@@ -21,6 +21,7 @@ from tests.runner.schedule.declared import (
     fired,
     ms,
     reason_at,
+    slots,
 )
 
 OFFICE = Hours(8 * 60, 20 * 60)
@@ -92,6 +93,15 @@ def test_waiting_slots_outlive_a_restart_and_a_clock_set_back(db: Connection) ->
     end_all(db)
     assert deal(db, hourly, now=hour(3)) == 1
     assert fired(db) == [hour(1), hour(2), hour(3)]
+
+
+def test_what_waited_when_its_schedule_was_changed_is_a_row(db: Connection) -> None:
+    hourly = declared(db, every(HOUR_MS, catch_up="all"))
+    deal(db, hourly, now=hour(3))
+    declared(db, every(MINUTE_MS, catch_up="all"), now=hour(3) + 1)
+    assert slots(db)[1:] == [
+        (hour(1) + 1, None, "2 slots waited for an earlier one's job to end, and then it was changed to every 1m UTC")
+    ]
 
 
 def test_a_pause_ends_the_wait(db: Connection) -> None:

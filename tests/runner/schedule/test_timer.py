@@ -12,11 +12,13 @@ from sqlite3 import Connection
 import pytest
 
 from runner import dealing, schedule
+from runner.config import TaskConfig
 from runner.errors import StoreError
 from runner.schedule import timer
-from runner.units import HOUR_MS
+from runner.store import alerts
+from runner.units import HOUR_MS, MINUTE_MS
 from tests.factories import ManualClock
-from tests.runner.schedule.declared import START, declared, every, slots, task
+from tests.runner.schedule.declared import START, declared, end_all, every, fired, slots, task
 
 
 def test_a_timer_looks_at_the_clock_and_not_at_when_it_fired_before() -> None:
@@ -79,3 +81,62 @@ async def test_a_schedule_that_could_not_be_dealt_with_is_tried_again(
 
     assert added == [1]
     assert slots(db) == [(START + HOUR_MS, "digest@2026-01-01T01:00:00.000Z", None)]
+
+
+class Through:
+    """A writer that writes at once."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    async def write(self, act: Callable[[Connection], object]) -> object:
+        return act(self._db)
+
+
+def dealer_of(db: Connection, what: TaskConfig, clock: ManualClock) -> dealing.Dealer:
+    return dealing.Dealer(
+        {"digest": what},
+        writer=Through(db),  # type: ignore[arg-type]
+        max_attempts=4,
+        added=lambda: None,
+        clock=clock,
+    )
+
+
+async def test_a_slot_that_the_timer_let_pass_is_dealt_with_by_the_upkeep(db: Connection) -> None:
+    """And nobody is told, for it fires; a slot that is a little late is left to the timer."""
+    clock = ManualClock(START + HOUR_MS)
+    dealer = dealer_of(db, declared(db, every(HOUR_MS)), clock)
+    await dealer.check()
+    assert slots(db) == []
+    clock.advance(5 * MINUTE_MS)
+    await dealer.check()
+    assert len(slots(db)) == 1
+    assert alerts.counts(db)[1] == 0
+
+
+async def test_a_schedule_whose_dealing_is_at_fault_is_told_of(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault goes on to whoever asked."""
+    monkeypatch.setattr(schedule, "deal", lambda *_, **__: 1 // 0)
+    clock = ManualClock(START + 2 * HOUR_MS)
+    dealer = dealer_of(db, declared(db, every(HOUR_MS)), clock)
+    with pytest.raises(ZeroDivisionError):
+        await dealer.check()
+    assert alerts.open_keys(db, "schedule:") == ["schedule:digest"]
+
+
+async def test_slots_that_wait_are_looked_at_again_by_themselves(
+    db: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dealing, "DEAL_AGAIN_S", 0.0)
+    clock = ManualClock(START + 3 * HOUR_MS)
+    dealer = dealer_of(db, declared(db, every(HOUR_MS, catch_up="all")), clock)
+    await dealer.deal_all()
+    assert (dealer.waiting, dealer.owes, len(fired(db))) == (2, True, 1)
+    for left in (1, 0):
+        end_all(db)
+        dealer.look()
+        await asyncio.gather(*dealer._tries)
+        assert dealer.waiting == left
+    assert len(fired(db)) == 3
+    assert not dealer.owes
