@@ -32,8 +32,7 @@ def place(look: Look) -> Iterator[Finding]:
     try:
         home.check()
     except ConfigError as error:
-        mend = f"chmod 700 {shlex.quote(str(home.root))}" if home.root.is_dir() else look.command("init")
-        yield fail("home", str(error), mend)
+        yield fail("home", str(error), _mend(look))
         return
     mode = stat.S_IMODE(os.stat(home.root).st_mode)
     if mode & 0o077:
@@ -41,6 +40,17 @@ def place(look: Look) -> Iterator[Finding]:
         yield warn("home", text, f"chmod 700 {shlex.quote(str(home.root))}")
     else:
         yield ok("home", f"{home.root} is ours alone")
+
+
+def _mend(look: Look) -> str:
+    root = shlex.quote(str(look.home.root))
+    try:
+        status = os.stat(look.home.root)
+    except OSError:
+        return look.command("init")
+    if status.st_uid != os.geteuid():  # as the root of a fresh volume, or a home that was made with sudo
+        return f"sudo chown -R {os.geteuid()} {root}, or do it as its owner"
+    return f"chmod 700 {root}" if status.st_mode & 0o022 else "move it to a folder on a disk of this machine"
 
 
 def surroundings(look: Look) -> Iterator[Finding]:

@@ -1,17 +1,16 @@
-"""The service: whether anything starts the runner again, and the traps of the systemd that keeps it."""
+"""The service: whether anything starts the runner again, and what its supervisor keeps from it."""
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 
 from runner.config import TaskKind
-from runner.doctor.ask import ask
 from runner.doctor.container import is_container
 from runner.doctor.finding import Finding, fail, ok, warn
-from runner.doctor.look import Look
+from runner.doctor.look import MAC, Look
+from runner.doctor.systemd import traps
 from runner.errors import ConfigError
 from runner.service.inspect import Installed, installed
 from runner.service.machine import Machine
@@ -35,9 +34,15 @@ def service(look: Look) -> Iterator[Finding]:
     if len(kept) > 1:
         text = f"{' and '.join(kept)} both start a runner of this home; one of them only stands by"
         yield warn("service", text, f"{look.command('service uninstall')} --platform {kept[-1]}")
+    if look.platform == MAC and len(kept) < len(here):
+        text = "cron of a Mac opens no file of yours without Full Disk Access, and skips what is due while it sleeps"
+        yield warn(
+            "service",
+            text,
+            f"{look.command('service uninstall')} --platform cron, then {look.command('service install')}",
+        )
     if USER_UNIT in kept:
-        yield from _lingers(look)
-        yield from _systemd()
+        yield from traps(look)
     yield from _programs(look)
 
 
@@ -50,30 +55,6 @@ def _one(look: Look, each: Installed) -> Finding:
         text = f"{what} is there, and its supervisor does not know it ({each.note})"
         return fail("service", text, f"{look.command('service start')} --platform {each.platform}")
     return ok("service", f"{what}: {each.note}")
-
-
-def _lingers(look: Look) -> Iterator[Finding]:
-    """A manager of a user ends with the last login, unless it lingers."""
-    name = Machine.of(look.home).user
-    said = ask("loginctl", "show-user", name, "-p", "Linger", "--value")
-    word = said.out.strip() if said and said.code == 0 else ""
-    if word == "yes":
-        yield ok("service", f"{name} lingers: the unit runs without a login")
-    else:
-        text = f"{name} does not linger: the unit ends with the last login, and does not start at boot"
-        yield warn("service", text, f"sudo loginctl enable-linger {name}")
-
-
-def _systemd() -> Iterator[Finding]:
-    """Source: systemd/systemd#43361: from 255 on until 256.3 the last logout may end a manager that lingers."""
-    said = ask("systemctl", "--version")
-    version = re.search(r"systemd (\d+)(?: \((\d+)\.(\d+))?", said.out) if said else None
-    if version is None:
-        return
-    number = (int(version[1]), int(version[3] or 0) if version[2] == version[1] else 0)
-    if (255, 0) <= number < (256, 3):
-        text = f"systemd {version[1]} may end the units of a user at the last logout, although it lingers"
-        yield warn("service", text, "on a server use `service install --platform systemd-system`")
 
 
 def _programs(look: Look) -> Iterator[Finding]:

@@ -50,6 +50,17 @@ def test_a_database_that_others_can_read_is_told(look: Look) -> None:
     assert told(look) == {f"{look.home.db} can be read by others": Level.WARN}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_home_of_somebody_else_fails_with_what_makes_it_ours(look: Look) -> None:
+    """As a volume is at its first mount: no chmod would help."""
+    os.chown(look.home.root, 12345, 12345)
+
+    (found,) = place(look)
+
+    assert found.level is Level.FAIL
+    assert (found.mend or "").startswith(f"sudo chown -R {os.geteuid()} ")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_file_of_somebody_else_fails(look: Look) -> None:
     os.chown(look.home.config, 12345, 12345)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.config import TaskConfig, TaskKind
+from runner.config import ServiceConfig, TaskConfig, TaskKind
 from runner.doctor import container, service
 from runner.doctor.finding import Finding, Level
 from runner.doctor.look import Look
@@ -88,6 +88,25 @@ def test_the_traps_of_a_unit_of_a_user(said_of: Say, tool: Tool, linger: str, ve
     tool("systemctl", f"echo '{version}'")
 
     assert levels(said_of(unit("systemd-user"))) == wanted
+
+
+@pytest.mark.parametrize(("code", "level"), [(0, "warn"), (1, "ok"), (217, "fail")])
+def test_strict_hardening_is_tried(said_of: Say, look: Look, tool: Tool, code: int, level: str) -> None:
+    """Some managers of users ignore it without a word."""
+    assert look.config is not None
+    config = replace(look.config, service=ServiceConfig(hardening="strict"))
+    tool("loginctl", "echo yes")
+    tool("systemctl", "echo systemd 252")
+    tool("systemd-run", f"exit {code}")
+
+    said = said_of(unit("systemd-user"), config=config)
+
+    assert levels(said)[2:] == [level]
+
+
+def test_cron_on_a_mac_is_told(said_of: Say) -> None:
+    assert levels(said_of(unit("cron", path=None), platform="darwin")) == ["ok", "warn"]
+    assert levels(said_of(unit("cron", path=None))) == ["ok"]
 
 
 def test_a_program_the_service_would_not_find_is_told(said_of: Say, tmp_path: Path) -> None:
