@@ -17,7 +17,6 @@ from contextlib import suppress
 from importlib import metadata
 
 from runner.config import Config, TaskConfig
-from runner.daemon import Daemon
 from runner.errors import ConfigError, Exit, LockHeld, RunnerError, StoreError
 from runner.home import Home
 from runner.lock import HomeLock
@@ -154,6 +153,8 @@ class _Launch:
                     self._say(str(error))
                 if not self._park(Reason(word="refused", alert="refused", text=f"{text}; {again}", over=over), None):
                     return Exit.OK
+        from runner.daemon import Daemon  # noqa: PLC0415 - what fails in here is a crash that was counted
+
         daemon = Daemon(
             self._home,
             *accepted,

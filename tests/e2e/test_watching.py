@@ -1,0 +1,278 @@
+"""Who watches the watchman: stalls, crash loops, refusals, a second runner, systemd's socket, pings; all for real."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import World, eventually
+from tests.runner.test_ping import Listener
+
+TASKS = """
+import time
+from runner import task
+
+@task("sit", max_seconds="1h")
+def sit(ctx, payload):
+    time.sleep(3600)
+"""
+
+HANGING = '''
+"""The real runner; a file in its home makes its loop call what stands still."""
+import asyncio, re, sys, threading, time
+from pathlib import Path
+from runner import launch
+from runner.home import Home
+
+home = Path(sys.argv[1])
+
+def blocking_call():
+    time.sleep(3600)
+
+def greedy_expression():
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+def wait_for_it(loop):
+    while not (home / "work" / "hang").exists():
+        time.sleep(0.05)
+    loop.call_soon_threadsafe(globals()[(home / "work" / "hang").read_text()])
+
+run = asyncio.run
+
+def run_watched(main):
+    async def watched():
+        threading.Thread(target=wait_for_it, args=(asyncio.get_running_loop(),), daemon=True).start()
+        return await main
+    return run(watched())
+
+asyncio.run = run_watched
+sys.exit(launch.run(Home(home), once=False, supervisor=sys.argv[2]))
+'''
+
+
+def row(afk: World) -> tuple[str, str | None, int]:
+    """State, reason and pid of the runner that has the home, as the database tells them."""
+    rows = afk.sql("SELECT state, reason, pid FROM runners WHERE ended IS NULL ORDER BY started_at DESC LIMIT 1")
+    return rows[0] if rows else ("none", None, 0)
+
+
+def check(afk: World) -> tuple[int, str]:
+    """Code and line of `status --check`."""
+    done = afk.call("status", "--check")
+    assert len(done.stdout.splitlines()) == 1
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("hang", ["blocking_call", "greedy_expression"])
+def test_a_stalled_loop_is_ended_with_all_it_started_and_the_next_runner_tells_where(afk: World, hang: str) -> None:
+    afk.init('[watch]\nstall = "5s"\n[runner]\nworkers = 1\n', tasks=TASKS)
+    key = afk.json("enqueue", "sit")["key"]
+    script = afk.home.parent / "hanging.py"
+    script.write_text(HANGING)
+    stalling = subprocess.Popen(
+        [sys.executable, str(script), str(afk.home), "systemd"], env=afk.env, cwd=Path(__file__).parents[2]
+    )
+    try:
+        eventually(lambda: afk.counts() == {"running": 1})
+
+        (afk.home / "work" / "hang").write_text(hang)
+
+        assert stalling.wait(timeout=120) == 1
+    finally:
+        stalling.kill()
+    eventually(lambda: not afk.processes(), what="no worker and no guard left")
+    code, line = check(afk)
+    assert code == 2
+    assert "went without a word" in line
+
+    runner = afk.start("--supervisor", "systemd")
+    (told,) = afk.sql("SELECT text FROM alerts WHERE key = 'stall'")
+    assert f"it hung in {hang} (" in told[0] or f"< {hang} (" in told[0]
+    dump = Path(told[0].rpartition("; see ")[2])
+    assert hang in dump.read_text()
+    assert afk.one("SELECT attempts FROM jobs WHERE key = ?", key) == 0, "no attempt was burnt"
+    afk.kill9(runner)
+
+
+def test_the_sixth_of_a_crash_loop_parks_and_goes_on_when_a_person_says_so(afk: World) -> None:
+    """It loads no task before that, is seen by every program, and tells somebody."""
+    afk.init("", tasks="import pathlib\npathlib.Path(__file__).with_name('loaded').touch()\n" + TASKS)
+    starts = afk.home / "starts.json"
+    loaded = afk.home / "tasks" / "loaded"
+    crashed = afk.start("--supervisor", "docker")
+    afk.kill9(crashed)
+    eventually(lambda: not afk.processes())
+    loaded.unlink()
+    told = json.loads(starts.read_text())
+    assert [(start["pid"], start["clean"]) for start in told["starts"]] == [(crashed.pid, False)]
+    starts.write_text(json.dumps({**told, "starts": told["starts"] * 5}))
+
+    runner = afk.start("--supervisor", "docker")
+
+    assert row(afk) == ("parked", "breaker", runner.pid)
+    assert not loaded.exists()
+    told = afk.status()
+    assert (told["runner"]["state"], told["runner"]["reason"]) == ("parked", "breaker")
+    assert "`afk-runner resume`" in told["runner"]["note"]
+    assert afk.sql("SELECT count(*) FROM alerts WHERE key = 'crashloop' AND closed_at IS NULL") == [(1,)]
+    code, line = check(afk)
+    assert code == 2
+    assert "too many crashes" in line
+
+    assert afk.json("resume")["cleared"] == ["crashes"]
+
+    eventually(lambda: row(afk) == ("running", None, runner.pid))
+    assert loaded.exists()
+    assert afk.sql("SELECT count(*) FROM alerts WHERE key = 'crashloop' AND closed_at IS NULL") == [(0,)]
+    assert check(afk)[0] == 0
+    runner.send_signal(signal.SIGTERM)
+    assert runner.wait(timeout=60) == 0
+    assert json.loads(starts.read_text())["starts"][-1]["clean"] is True
+
+
+def test_settings_that_are_refused_park_where_an_exit_would_be_a_restart_for_ever(afk: World) -> None:
+    """Elsewhere they end with 78. The parked runner goes on by itself when the file is mended."""
+    afk.init("nonsense = 1\n")
+    assert afk.call("run", "--supervisor", "systemd").returncode == 78
+    good = (afk.home / "afk.toml").read_text().replace("nonsense = 1\n", "")
+
+    runner = afk.start("--supervisor", "launchd")
+
+    assert row(afk) == ("parked", "refused", runner.pid)
+    assert "nonsense is not a known key" in afk.status()["runner"]["note"]
+    assert check(afk)[0] == 1
+    (afk.home / "afk.toml").write_text(good)
+    eventually(lambda: row(afk) == ("running", None, runner.pid))
+    assert check(afk)[0] == 0
+
+
+def test_a_database_of_a_newer_program_parks_there_as_well(afk: World) -> None:
+    """It is not touched; that it is parked is told outside of it."""
+    afk.init("")
+    version = afk.one("PRAGMA user_version")
+    bump(afk, 9_999)
+
+    runner = afk.start("--supervisor", "fly", wait=False)
+    eventually(lambda: "newer" in (afk.home / "heartbeat").read_text() if (afk.home / "heartbeat").exists() else False)
+    assert afk.call("run", "--supervisor", "none").returncode == 74
+
+    bump(afk, version)
+    eventually(lambda: row(afk) == ("running", None, runner.pid))
+
+
+def bump(afk: World, version: int) -> None:
+    code = f"import sqlite3; sqlite3.connect({str(afk.home / 'agent.db')!r}).execute('PRAGMA user_version = {version}')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
+    """What systemd has heard so far."""
+    heard: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.setblocking(False)
+
+        def read() -> list[str]:
+            while True:
+                try:
+                    heard.append(listener.recv(4096).decode())
+                except BlockingIOError:
+                    return heard
+
+        yield read
+
+
+def test_systemd_hears_of_the_whole_life_of_a_runner_and_of_its_second(
+    afk: World, tmp_path: Path, systemd: Callable[[], list[str]]
+) -> None:
+    afk.init("")
+    watched = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"}
+    runner = afk.start("--supervisor", "systemd", env=watched)
+    eventually(lambda: {"READY=1", "STATUS=running", "WATCHDOG=1"} <= set(systemd()))
+    afk.afk("kill")
+    eventually(lambda: "STATUS=parked (stop)" in systemd())
+    fed = systemd().count("WATCHDOG=1")
+    eventually(lambda: systemd().count("WATCHDOG=1") > fed, what="parked, it is fed")
+    assert "STOPPING=1" not in systemd()
+
+    ready = systemd().count("READY=1")
+    second = afk.start("--supervisor", "systemd", env=watched, wait=False)
+    eventually(lambda: systemd().count("READY=1") == ready + 1, what="who stands by is where it should be")
+    assert any("standing by" in line for line in systemd())
+    assert second.poll() is None
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(timeout=60) == 0
+
+    runner.send_signal(signal.SIGTERM)
+    assert runner.wait(timeout=60) == 0
+    assert "STOPPING=1" in systemd()
+
+
+def test_two_signals_end_a_supervised_runner_with_a_success(afk: World) -> None:
+    """An impatient second one must not make a supervisor bring it back; a person's own runner says 130."""
+    afk.init('[runner]\nworkers = 1\nstop_grace = "1h"\n', tasks=TASKS)
+    for supervisor, code in (("systemd", 0), ("none", 130)):
+        afk.afk("enqueue", "sit", "--again")
+        runner = afk.start("--supervisor", supervisor)
+        eventually(lambda: afk.counts().get("running") == 1)
+        runner.send_signal(signal.SIGTERM)
+        eventually(lambda: row(afk)[0] == "draining")
+        runner.send_signal(signal.SIGINT)
+
+        assert runner.wait(timeout=60) == code
+
+
+def test_pings_go_out_while_it_works_and_while_it_is_parked(afk: World) -> None:
+    """And when nobody answers, a status says so and nothing else changes. The URL is nowhere to be read."""
+    listener = Listener(200)
+    try:
+        afk.init('[watch]\nping_url = "env:PING"\nping_every = "5s"\n')
+        afk.start(env={"PING": listener.url})
+        eventually(lambda: ("/s3cret-uuid", "running") in listener.heard)
+        assert listener.heard[0][0] == "/s3cret-uuid/start"
+        eventually(lambda: afk.status()["lately"]["ping_answered_at"])
+
+        afk.afk("kill")
+        eventually(lambda: ("/s3cret-uuid", "parked (stop)") in listener.heard)
+    finally:
+        listener.close()
+    eventually(lambda: afk.status()["lately"]["ping_fault"])
+    assert "the last one was not: Connect" in afk.afk("status")
+    assert not any(path.endswith("/fail") for path, _ in listener.heard)
+    kept = b"".join(path.read_bytes() for path in afk.home.rglob("*") if path.is_file())
+    assert b"s3cret" not in kept
+
+
+def test_a_runner_that_vanished_for_long_is_an_alert_when_the_next_one_comes(afk: World) -> None:
+    afk.init("")
+    afk.kill9(afk.start())
+    afk.kill9(afk.start())  # at once: an event, and no alert
+    assert afk.sql("SELECT count(*) FROM alerts WHERE key = 'heartbeat'") == [(0,)]
+    age(afk, 3_600_000)
+
+    afk.start()
+
+    (alert,) = afk.sql("SELECT text, closed_at IS NOT NULL FROM alerts WHERE key = 'heartbeat'")
+    assert "went without a word" in alert[0]
+    assert "no heartbeat for 1h" in alert[0]
+    assert alert[1], "it is over: a runner is there"
+    assert afk.one("SELECT count(*) FROM events WHERE event = 'runner.lost'") == 2
+
+
+def age(afk: World, ms: int) -> None:
+    """Let what the last runner left be so much older."""
+    code = (
+        f"import sqlite3; db = sqlite3.connect({str(afk.home / 'agent.db')!r}); "
+        f"db.execute('UPDATE runners SET heartbeat_at = heartbeat_at - {ms}, started_at = started_at - {ms}'); "
+        "db.commit()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    (afk.home / "heartbeat").unlink()
