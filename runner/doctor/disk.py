@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runner.doctor.finding import Finding, ok, warn
+from runner.care.disk import FILES_LOW, low_bytes, room
+from runner.doctor.finding import Finding, fail, ok, warn
 from runner.doctor.look import Look
+from runner.units import plural
 
-LOW_BYTES = 200_000_000
-"""Below this a busy day of logs and results may fill the disk, and then no call can be paid for."""
-LOW_INODES = 2_000
-"""A file an attempt: with fewer left the next night may end with a disk that says it is full and is not."""
+SOON = 3
+"""Less than so many times what parks the runner is worth a word today."""
 MUCH_BYTES = 5_000_000_000
 COUNT_S = 5.0
 
@@ -22,18 +21,22 @@ COUNT_S = 5.0
 def disk(look: Look) -> Iterator[Finding]:
     """Free bytes, free files, and how much logs and results take."""
     root = look.home.root
-    free = shutil.disk_usage(root).free
-    text = f"{_size(free)} free at {root}"
-    if free < LOW_BYTES:
-        yield warn("disk", text, "make room; a full disk refuses every call")
+    now = room(root)
+    low = low_bytes(look.config.runner.disk_low_mb if look.config else None, now.size)
+    text = f"{_size(now.free)} free at {root}"
+    mend = f"make room; {look.command('prune --dry-run')} says what would go by itself"
+    if now.free < low:
+        yield fail("disk", f"{text}, and below {_size(low)} nothing is started", mend)
+    elif now.free < SOON * low:
+        yield warn("disk", f"{text}; below {_size(low)} nothing is started", mend)
     else:
         yield ok("disk", text)
-    files = os.statvfs(root)
-    if files.f_files and files.f_favail < LOW_INODES:  # some file systems count none
-        text = f"only {files.f_favail} more files can be made at {root}, though there is room"
-        yield warn("disk", text, "delete many small files; `df -i` names the disk")
+    if now.files is not None and now.files < SOON * FILES_LOW:
+        tell = fail if now.files < FILES_LOW else warn
+        text = f"{plural(now.files, 'more file')} can be made at {root}, though there is room"
+        yield tell("disk", text, "delete many small files; `df -i` names the disk")
     for folder in (look.home.logs, look.home.outputs, look.home.work):
-        yield from _ours(folder, free)
+        yield from _ours(folder, now.free)
 
 
 def _ours(folder: Path, free: int) -> Iterator[Finding]:

@@ -7,10 +7,10 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from runner.care.disk import MB, Room
 from runner.doctor import clock, disk, program
 from runner.doctor import wake as wake_module
 from runner.doctor.finding import Level
@@ -131,17 +131,23 @@ def test_a_place_that_cannot_be_opened_fails(look: Look, tmp_path: Path) -> None
     assert list(privacy(look)) == []
 
 
-def test_a_disk_without_room_or_without_files_is_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert levels(list(disk.disk(look))) == ["ok"]
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _path: SimpleNamespace(free=1_000_000))
-    monkeypatch.setattr(disk.os, "statvfs", lambda _path: SimpleNamespace(f_files=9, f_favail=3))
+@pytest.mark.parametrize(
+    ("free_mb", "files", "wanted"),
+    [
+        (100_000, None, ["ok"]),
+        (500, 50_000, ["warn"]),
+        (100, 50_000, ["fail"]),
+        (100_000, 2_000, ["ok", "warn"]),
+        (100_000, 500, ["ok", "fail"]),
+    ],
+)
+def test_a_disk_is_told_before_it_parks_the_runner(
+    look: Look, monkeypatch: pytest.MonkeyPatch, free_mb: int, files: int | None, wanted: list[str]
+) -> None:
+    """The same measure as the runner's own, which parks below 200 MB and 1,000 files."""
+    monkeypatch.setattr(disk, "room", lambda _path: Room(size=500_000 * MB, free=free_mb * MB, files=files))
 
-    texts = [finding.text for finding in disk.disk(look) if finding.level is Level.WARN]
-
-    assert texts == [
-        f"1 MB free at {look.home.root}",
-        f"only 3 more files can be made at {look.home.root}, though there is room",
-    ]
+    assert levels(list(disk.disk(look))) == wanted
 
 
 def test_logs_that_grew_out_of_hand_are_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
