@@ -25,6 +25,9 @@ def database(look: Look) -> Iterator[Finding]:
     path = look.home.db
     try:
         db = open_reader(path)
+    except StoreOlder as error:  # as after an upgrade: nothing is wrong
+        yield warn("database", str(error), f"end the older runner, then {look.command('run')} brings it up to date")
+        return
     except StoreError as error:
         yield fail("database", str(error), _mend(look, error))
         return
@@ -59,8 +62,6 @@ def _mend(look: Look, error: StoreError) -> str | None:
             return _RESTORE
         case StoreNewer():
             return "install the version that wrote it, or restore the backup from before"
-        case StoreOlder():
-            return f"end the older runner, then {look.command('run')}"
     return None
 
 

@@ -27,16 +27,18 @@ def test_a_large_database_is_not_read_whole(look: Look, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("version", "mend"),
-    [(999, "install the version that wrote it"), (1, "end the older runner, then afk-runner run")],
+    ("version", "level", "mend"),
+    [(999, "fail", "install the version that wrote it"), (1, "warn", "end the older runner, then afk-runner run")],
 )
-def test_a_database_of_another_version_is_told_with_the_way_out(look: Look, version: int, mend: str) -> None:
+def test_a_database_of_another_version_is_told_with_the_way_out(
+    look: Look, version: int, level: str, mend: str
+) -> None:
     with closing(sqlite3.connect(look.home.db)) as db, db:
         db.execute(f"PRAGMA user_version = {version}")
 
     found = list(database.database(look))[-1]
 
-    assert found.level.value == "fail"
+    assert found.level.value == level
     assert (found.mend or "").startswith(mend)
 
 
