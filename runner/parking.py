@@ -158,7 +158,7 @@ class Parking:
         now = self._clock.now()
         runners.leave(db, self._me.id, ended="went on" if over else "signal", now=now)
         if over:
-            telling.settled(db, key=self._reason.alert, now=now)
+            telling.settled(db, key=self._reason.alert, text="the reason is gone, the runner goes on", now=now)
 
 
 def changes(home: Home) -> Callable[[], bool]:

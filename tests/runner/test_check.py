@@ -199,6 +199,16 @@ def test_an_alert_on_its_way_is_no_warning_and_one_that_is_stuck_is(home: Home, 
         assert "2 alerts not delivered; `afk-runner alerts`; json://host takes no alerts: error=500." in line
 
 
+def test_a_cap_that_is_reached_is_a_warning(home: Home, db: sqlite3.Connection) -> None:
+    make_runner(db)
+    controls.put_settings(db, {"timezone": "UTC", "daily_usd": "0"}, now=NOW)
+    with lock_held(home):
+        grade, line = found(look(home))
+
+    assert grade is Grade.WARNING
+    assert line.startswith("WARNING: the cap is reached until 2030-03-18T00:00:00")
+
+
 def test_a_slot_that_nobody_deals_with_is_critical_unless_it_is_held_back(home: Home, db: sqlite3.Connection) -> None:
     make_runner(db)
     schedules.declare(db, name="digest", spec="every 5m UTC", now=UnixMs(NOW - HOUR_MS), next_at=UnixMs(NOW - HOUR_MS))
