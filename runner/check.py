@@ -23,6 +23,8 @@ WOKE_S = 60.0
 CAUGHT_UP_MS = HOUR_MS
 """How long it is worth a word that a slot was made up for."""
 LATE_MS = MINUTE_MS
+CRON_MS = 15 * MINUTE_MS
+"""Three of the times at which the lines of `service install` start a runner."""
 UNTOLD_MS = 2 * MINUTE_MS
 """An alert that nobody was told of for so long is stuck; a moment is what telling takes."""
 ONCE = "nothing left to do"
@@ -90,7 +92,7 @@ def checkup(
         if held and beat is not None and now - beat.at > STALE_MS and not woke:
             found.append(_stale(f"pid {beat.pid}", now - beat.at))
     else:
-        found += [*_of_runner(vitals, woke=woke, excused=bool(found)), *_of_work(vitals)]
+        found += [*_of_runner(vitals, woke=woke, excused=bool(found)), *_of_cron(vitals, installed), *_of_work(vitals)]
         found += [*_of_slots(vitals, schedules, woke=woke), *_of_catching_up(caught_up)]
         row = vitals.runner.row
         fine = f"runner {row.state if row else 'not needed'}, {vitals.counts.pending:,} pending"
@@ -154,6 +156,19 @@ def _of_runner(vitals: Vitals, *, woke: bool, excused: bool) -> list[Reason]:
     if vitals.stop.set:
         found.append(f"a stop is set: {vitals.stop.reason}; `afk-runner resume` lifts it")
     return [Reason(Grade.WARNING, text) for text in found]
+
+
+def _of_cron(vitals: Vitals, installed: Sequence[Installed]) -> list[Reason]:
+    """Cron starts a runner again and again: that none came for long is what can be seen of a cron that is off."""
+    row = vitals.runner.row
+    if (
+        row is None
+        or vitals.runner.health is not Health.STOPPED
+        or not any(one.platform == "cron" for one in installed)
+    ):
+        return []
+    age_ms = vitals.read_at - row.heartbeat_at
+    return [Reason(Grade.CRITICAL, f"cron has started no runner for {duration(age_ms)}")] if age_ms > CRON_MS else []
 
 
 def _of_silence(view: RunnerView, *, woke: bool) -> list[Reason]:

@@ -94,6 +94,13 @@ def test_a_free_lock_is_critical_where_a_service_is_to_keep_one_going(home: Home
     assert look(home, CRON).grade is Grade.OK
 
 
+def test_a_cron_that_starts_none_for_long_is_critical(home: Home, db: sqlite3.Connection) -> None:
+    make_runner(db, state=RunState.STOPPED, ended="nothing left to do", heartbeat_at=NOW - 20 * MINUTE_MS)
+
+    assert found(look(home, CRON)) == (Grade.CRITICAL, "CRITICAL: cron has started no runner for 20m")
+    assert look(home).grade is Grade.OK, "whoever runs it by hand runs it when they like"
+
+
 @pytest.mark.parametrize("asleep_s", [40.0, 3_600.0])
 def test_so_soon_after_waking_silence_says_nothing(home: Home, db: sqlite3.Connection, asleep_s: float) -> None:
     """The heart stood still as long as the machine slept, and 20 seconds."""
