@@ -32,6 +32,7 @@ class HomeAsk(Ask):
             drafts=reader.drafts(state=DraftState.WAITING, limit=1),
             held=reader.held(),
             schedules=reader.schedules(now=now),
+            incidents=reader.incidents_open(),
         )
 
 

@@ -36,6 +36,8 @@ class HomePage:
     """The newest that waits for approval."""
     held: Holds = field(default_factory=Holds)
     schedules: tuple[ScheduleView, ...] = ()
+    incidents: int = 0
+    """That nobody has closed."""
 
 
 def needs(seen: Seen, page: HomePage | None, width: int, look: Look) -> tuple[Line, ...]:
@@ -154,6 +156,8 @@ def _resting_needs(vitals: Vitals, page: HomePage | None) -> list[tuple[str, str
     for address in vitals.alerts.failing:
         since = clock(address.failing_since) if address.failing_since is not None else "-"
         found.append((f"{address.name} takes no alert since {since}: {address.last_error or 'no reason'}", "6"))
+    if page is not None and page.incidents:
+        found.append((f"{plural(page.incidents, 'incident is open', 'incidents are open')}: cause and fix?", "i"))
     if untold := min(vitals.alerts.undelivered, vitals.alerts.open):  # what is over is nobody's need any more
         found.append((f"{plural(untold, 'alert')} that nobody was told of", "6"))
     return found

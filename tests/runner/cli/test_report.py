@@ -80,13 +80,11 @@ def test_an_incident_is_noted_and_closed_with_cause_and_fix(afk: Afk, db: sqlite
         (("note", "1"), 64, "wants a TEXT"),
         (("note", "1", "  "), 64, "wants words"),
         (("note", "1", "x" * 2_001), 64, "the most is 2,000"),
-        (("note",), 64, "wants"),
         (("close", "1", "--cause", "x"), 64, "--fix"),
         (("close", "1", "--cause", " ", "--fix", "y"), 64, "--cause"),
         (("show", "1", "two"), 64, "quote it whole"),
         (("--cause", "x"), 64, "belong to incidents close"),
         (("show", "9"), 1, "there is no incident 9"),
-        (("note", "9", "x"), 1, "there is no incident 9"),
         (("close", "9", "--cause", "x", "--fix", "y"), 1, "there is no incident 9"),
     ],
 )
@@ -105,7 +103,7 @@ def test_hostile_incidents_stay_on_their_lines(afk: Afk, db: sqlite3.Connection)
         trouble(db, text[:1_000], key=f"dead:{number:02}{text[:200]}")
     controls.put_settings(db, {"hours_saved": '{"x": "NaN", "y": []}', "report_rate": "\x1b"}, now=SystemClock().now())
 
-    for answer in (afk("incidents"), afk("report"), afk("report", "--markdown"), afk("incidents", "show", "1")):
+    for answer in (afk("incidents"), afk("report"), afk("incidents", "show", "1")):
         assert answer.code == 0
         assert "\x1b" not in answer.out
     assert len(afk("incidents").out.splitlines()) == len(STORABLE) + 1
