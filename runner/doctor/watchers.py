@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 from runner.doctor.finding import Finding, fail, ok, warn
 from runner.doctor.look import Look
 from runner.errors import StoreError
-from runner.store import drills
+from runner.store import controls, drills
 from runner.store.db import open_reader
-from runner.units import DAY_MS, plural
+from runner.units import DAY_MS, duration, plural
 
 
 def proofs(look: Look) -> Iterator[Finding]:
@@ -39,5 +39,14 @@ def outside(look: Look) -> Iterator[Finding]:
     if look.config.watch.ping_url is None:
         text = "nobody outside notices when this machine is gone: no alert leaves it then"
         yield warn("watch", text, '[watch] ping_url = "env:PING_URL", as healthchecks.io gives you one')
+        return
+    ping = None
+    with suppress(StoreError, sqlite3.Error), closing(open_reader(look.home.db)) as db:
+        ping = controls.ping(db)
+    if ping is None:
+        yield ok("watch", "somebody outside is pinged while a runner is well or parked; none was sent yet")
+    elif ping.fault is not None:
+        text = f"the last ping to the outside was not answered: {ping.fault}"
+        yield warn("watch", text, "mend PING_URL, or who listens there; they may think that this machine is gone")
     else:
-        yield ok("watch", "somebody outside is pinged while the runner is well or parked")
+        yield ok("watch", f"somebody outside answered a ping {duration(max(look.now - (ping.at or 0), 0))} ago")

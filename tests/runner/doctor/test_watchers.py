@@ -9,7 +9,7 @@ from dataclasses import replace
 from runner.config import WatchConfig
 from runner.doctor import watchers
 from runner.doctor.look import Look
-from runner.store import drills
+from runner.store import controls, drills
 from runner.units import DAY_MS, UnixMs
 from tests.runner.doctor.conftest import levels
 
@@ -47,3 +47,19 @@ def test_who_is_told_of_alerts_is_told_to_be_watched_from_outside(look: Look) ->
     said = [levels(list(watchers.outside(replace(look, config=each)))) for each in (look.config, alerted, pinged)]
 
     assert said == [[], ["warn"], ["ok"]]
+
+
+def test_a_ping_that_was_not_answered_is_told(look: Look) -> None:
+    """Who listens may think that this machine is gone."""
+    assert look.config is not None
+    pinged = replace(
+        look.config, alert_urls=("json://127.0.0.1:9/",), watch=WatchConfig(ping_url="https://p.example/1")
+    )
+    told = []
+    for fault in (None, "it answered 404"):
+        with closing(sqlite3.connect(look.home.db)) as db, db:
+            controls.note_ping(db, fault=fault, now=look.now)
+        told += watchers.outside(replace(look, config=pinged))
+
+    assert levels(told) == ["ok", "warn"]
+    assert "it answered 404" in told[1].text
