@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 AGENTS := .agents
+SUPERVISORS := .supervisors
 UV ?= $(shell command -v uv || echo $(BIN)/uv)
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command 'make requirements'
@@ -18,6 +19,8 @@ help:
 	@echo 'make test          everything .ci/run runs: lint, types, import contracts, tests, the demo without a terminal'
 	@echo 'make test-keys     press ten thousand keys while rows change, and judge each act by what the picture showed'
 	@echo 'make test-agents   install claude, codex, opencode and the OpenAI SDK (npm, PyPI) and run them at the gate'
+	@echo 'make test-systemd  the rendered units under a real systemd in namespaces (root, Linux with systemd)'
+	@echo 'make test-cron     the rendered lines under a real cron in namespaces (root, Debian or Ubuntu)'
 	@echo 'make lint          lint, types and import contracts alone'
 	@echo 'make bench         measure beside huey and beside raw commits'
 	@echo 'make screenshots   draw the pictures of README.md anew'
@@ -45,6 +48,18 @@ $(AGENTS)/.ready: tests/agents/package.json tests/agents/requirements.txt $(VENV
 	npm install --prefix $(AGENTS) --no-audit --no-fund --loglevel=error
 	$(BIN)/python -m venv $(AGENTS)/venv
 	$(AGENTS)/venv/bin/python -m pip --disable-pip-version-check --no-input --quiet install -r tests/agents/requirements.txt
+	@touch $@
+
+test-systemd: $(VENV)/.dev
+	AFK_SYSTEMD=1 $(BIN)/python -m pytest -q tests/supervisors/test_systemd.py
+
+test-cron: $(SUPERVISORS)/.cron $(VENV)/.dev
+	AFK_CRON=$(CURDIR)/$(SUPERVISORS)/cron $(BIN)/python -m pytest -q tests/supervisors/test_cron.py
+
+$(SUPERVISORS)/.cron:
+	@command -v apt-get >/dev/null || { echo 'There is no apt-get here; cron comes by it.' >&2; exit 1; }
+	mkdir -p $(SUPERVISORS)
+	cd $(SUPERVISORS) && apt-get -qq download cron && dpkg-deb -x cron_*.deb cron
 	@touch $@
 
 lint: $(VENV)/.dev
@@ -84,5 +99,5 @@ requirements:
 	$(COMPILE) --upgrade --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) $(AGENTS) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(AGENTS) $(SUPERVISORS) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

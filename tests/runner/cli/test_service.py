@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import plistlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from runner.home import Home
+from runner.lock import HomeLock
 from runner.service.machine import Machine
 from tests.runner.cli.world import Afk
 
@@ -135,3 +138,17 @@ def test_json_is_one_document(afk: Afk) -> None:
     said = afk("service", "render", "--platform", "docker", "--json")
 
     assert [file["name"] for file in json.loads(said.out)["files"]] == ["Dockerfile", ".dockerignore", "compose.yaml"]
+
+
+def test_the_line_of_cron_is_quiet_while_another_runner_works(afk: Afk, home: Home) -> None:
+    """cron mails every word: a lock that is held is none."""
+    lock = HomeLock(home.lock)
+    assert lock.take()
+    program = Path(sys.executable).with_name("afk-runner")
+
+    said = subprocess.run(
+        [program, "run", "--once", "--quiet", "--home", str(home.root)], capture_output=True, text=True, check=False
+    )
+
+    lock.close()
+    assert (said.returncode, said.stdout, said.stderr) == (75, "", "")

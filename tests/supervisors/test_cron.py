@@ -1,0 +1,65 @@
+"""The rendered lines under a real cron. Opt-in: `make test-cron`, as root, on a Debian or Ubuntu."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.supervisors.inside import PROGRAM, Inside, eventually, why_not
+
+CRON = os.environ.get("AFK_CRON", "")
+pytestmark = pytest.mark.skipif(not CRON, reason="opt-in: make test-cron")
+
+HOME = "/home/ada/it's my home"
+OTHERS = "# ada's own\n0 4 * * * /bin/true 'a\\%b'\n"
+
+
+@pytest.fixture
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
+    if why := why_not("useradd"):
+        pytest.skip(why)
+    made = Inside(tmp_path_factory.mktemp("cron"), "/usr/bin/sleep", "infinity", also=(CRON,))
+    try:
+        made.must("useradd", "--create-home", "ada")
+        made.must(
+            *("sh", "-euc"),
+            'cp -a "$0/usr" "$0/etc" /; groupadd -f crontab; mkdir -p /var/spool/cron/crontabs; '
+            "chgrp crontab /usr/bin/crontab /var/spool/cron/crontabs; chmod 2755 /usr/bin/crontab; "
+            "chmod 1730 /var/spool/cron/crontabs; /usr/sbin/cron",
+            CRON,
+        )
+        yield made
+    finally:
+        made.close()
+
+
+def test_cron_works_off_what_is_due(machine: Inside) -> None:
+    """With a home whose name a shell would take apart, beside lines that are somebody's own."""
+
+    def afk(*argv: str) -> str:
+        return machine.must(PROGRAM, *argv, "--home", HOME, user="ada")
+
+    afk("init")
+    machine.must("sh", "-c", 'printf %s "$0" > "$HOME/own"; crontab "$HOME/own"', OTHERS, user="ada")
+    afk("service", "install", "--platform", "cron")
+    assert machine.must("crontab", "-l", user="ada").startswith(OTHERS)
+    afk("enqueue", "sample", "--key", "one")
+
+    # Nobody waits five minutes for a proof.
+    machine.must("sh", "-c", "crontab -l | sed 's,^[*]/[0-9]*,*,' | crontab -", user="ada")
+    done = eventually(
+        lambda: (told := json.loads(afk("job", "one", "--json")))["status"] == "done" and told,
+        within_s=240,
+        what="a run",
+    )
+
+    assert [attempt["outcome"] for attempt in done["attempts_log"]] == ["done"]
+    status = json.loads(afk("service", "status", "--json"))
+    assert (status["verdict"], status["current"]) == ("running", False)  # its minutes were changed by hand
+    afk("service", "install")
+    assert json.loads(afk("service", "status", "--json"))["current"] is True
+    afk("service", "uninstall")
+    assert machine.must("crontab", "-l", user="ada") == OTHERS
