@@ -65,7 +65,8 @@ def _agents(commands: list[TaskConfig]) -> Iterator[Finding]:
         answers = list(asking.map(_version, (path for path, _ in found)))
     for (path, agent), said in zip(found, answers, strict=True):
         if said is None:
-            yield _mute(path, used=agent in started.values())
+            if shutil.which(path) is not None:  # a program that is not there has a finding of its own
+                yield _mute(path, used=agent in started.values())
             continue
         if agent in agents.KNOWN:
             yield _known(path, agent, said)

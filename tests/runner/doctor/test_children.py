@@ -164,7 +164,8 @@ def test_without_a_setting_in_the_way_the_container_is_named(tmp_path: Path, mon
 
 
 def test_a_program_that_is_not_there_is_told(path: Path) -> None:
-    (said,) = [finding for finding in found(task("a", f"{path}/nothing")) if finding.name == "tasks"]
+    told = found(task("a", f"{path}/claude"))
+    (said,) = [finding for finding in told if finding.name in ("tasks", "agents")]
 
     assert said.level is Level.WARN
-    assert f"{path}/nothing is no program" in said.text
+    assert f"{path}/claude is no program" in said.text
