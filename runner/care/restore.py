@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from runner.care.backup import page_of
 from runner.care.carry import NOTHING, Carried, attach, carry, hold_unknown, last_sign, told_cap, vouches
-from runner.care.copying import SIDES, Progress, copy, digest, forget, sync_folder, verify
+from runner.care.copying import SIDES, Progress, copy, digest, forget, sync_file, sync_folder, verify
 from runner.errors import Refused, StoreCorrupt, StoreError
 from runner.home import Home
 from runner.lock import HomeLock
@@ -128,21 +128,20 @@ def _exchange(
     verify(copied)
     Database.open(copied).close()  # brings its schema up to date, or refuses it
     there = home.db.exists()
-    with _turn(home) if there else nullcontext():
+    with _turn(home):
         with closing(sqlite3.connect(copied.absolute().as_uri(), uri=True, isolation_level=None)) as db:
             told = _prepare(db, home, source, there=there, made_at=made_at, cap=cap, spent=spent, by=by, now=now)
             db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)")
         verify(copied)
-        kept = _swap(home, copied, sound=told.vouched, now=now) if there else None
-        if not there:
-            os.rename(copied, home.db)
+        sync_file(copied)
+        kept = _swap(home, copied, there=there, sound=told.vouched, now=now)
         sync_folder(home.root)
     with suppress(OSError):  # the row of the database holds by itself
         home.write_stop(f"{_reason(told)}\nby {by}\n")
     return Restored(
         source=source,
         as_of=told.as_of,
-        kept=kept,
+        kept=kept if there else None,
         vouched=told.vouched,
         held=told.held,
         held_days=told.held_days,
@@ -226,17 +225,21 @@ def _turn(home: Home) -> Iterator[None]:
         turnstile.close()
 
 
-def _swap(home: Home, copied: Path, *, sound: bool, now: UnixMs) -> Path:
+def _swap(home: Home, copied: Path, *, there: bool, sound: bool, now: UnixMs) -> Path:
     """Put the copy in place; where the replaced database is from then on.
 
-    Its log must not lie beside the new one: SQLite would take it for that one's.
+    Its log must not lie beside the new one: SQLite would take it for that one's, also if nothing but the log is there.
     """
     stamp = (iso(now) or "")[:19].replace("-", "").replace(":", "")
     kept = home.db.with_name(f"{home.db.name}.before-restore-{stamp}Z")
     if os.path.lexists(kept):
         raise Refused(f"{kept} is in the way; move it and try again")
-    empty = _empty_log(home.db, sound=sound)
-    os.link(home.db, kept)
+    empty = there and _empty_log(home.db, sound=sound)
+    if there:
+        try:
+            os.link(home.db, kept)  # unlike a rename it leaves no moment without a database
+        except OSError:
+            os.rename(home.db, kept)
     for side in SIDES:
         beside = home.db.with_name(home.db.name + side)
         with suppress(FileNotFoundError):

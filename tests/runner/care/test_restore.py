@@ -295,6 +295,22 @@ def test_a_broken_database_is_kept_with_its_log(home: Home, db: sqlite3.Connecti
     assert sound(home)
 
 
+def test_a_log_that_outlived_its_database_is_put_aside(home: Home, db: sqlite3.Connection) -> None:
+    source = take(home)
+    make_job(db, key="in the log")
+    log = home.db.with_name("agent.db-wal").read_bytes()
+    db.close()
+    home.db.unlink()
+    home.db.with_name("agent.db-wal").write_bytes(log)
+
+    done = go_back(home, source)
+
+    assert done.kept is None
+    assert [path.read_bytes() for path in home.root.glob("agent.db.before-restore-*-wal")] == [log]
+    assert rows(home.db, "SELECT key FROM jobs") == []
+    assert sound(home)
+
+
 def test_a_person_may_say_what_was_spent(home: Home, db: sqlite3.Connection) -> None:
     """As when a home has moved, and nothing ran since the backup."""
     make_settings(db, daily_usd=CAP)
