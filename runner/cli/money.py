@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -15,16 +16,18 @@ from runner.cli.shell import (
     reading,
     remark,
     say,
+    say_bulk,
     say_json,
     say_table,
     stamp,
     writing,
 )
-from runner.errors import UsageError
+from runner.errors import NotFound, Refused, UsageError
 from runner.price_age import list_date
 from runner.snapshot import CapView, HeldCall, Raise, SpendView
+from runner.spending import IN_FLIGHT
 from runner.text import one_line
-from runner.units import SystemClock, duration, exact_usd, iso, local, parse_usd, plural, usd
+from runner.units import MicroUsd, SystemClock, duration, exact_usd, iso, local, parse_usd, plural, usd
 
 HELD_SHOWN = 50
 
@@ -48,8 +51,15 @@ def spend(  # noqa: PLR0917 - typer reads the flags from the signature
         str | None, typer.Option("--raise", metavar="USD", help="Let today cost up to this, until midnight.")
     ] = None,
     write_off: Annotated[
-        int | None, typer.Option("--write-off", metavar="ID", help="Free a hold whose cost nobody will ever know.")
+        list[int] | None,
+        typer.Option(
+            "--write-off", metavar="ID", help="Free a hold whose cost nobody will ever know; may be repeated."
+        ),
     ] = None,
+    write_off_all: Annotated[
+        bool, typer.Option("--write-off-all", help="Free every hold that stands, but for calls in flight; needs --yes.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="For --write-off-all, once you have seen what it frees.")] = False,
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="TEXT", help="Why; --raise and --write-off want one.")
     ] = None,
@@ -59,12 +69,18 @@ def spend(  # noqa: PLR0917 - typer reads the flags from the signature
 
     Held is reserved for calls in flight, or for calls that ended and nobody knows their true cost: it goes on counting.
     """
-    if sum((holds, raise_to is not None, write_off is not None)) > 1:
+    if sum((holds, raise_to is not None, bool(write_off), write_off_all)) > 1:
         raise UsageError("spend takes one of --holds, --raise and --write-off at a time")
+    if yes and not write_off_all:
+        raise UsageError("--yes belongs to --write-off-all")
     if raise_to is not None:
         _raise(home, raise_to, reason=reason or "", as_json=as_json)
-    elif write_off is not None:
-        _write_off(home, write_off, reason=reason or "", as_json=as_json)
+    elif write_off and len(write_off) == 1:
+        _write_off(home, write_off[0], reason=reason or "", as_json=as_json)
+    elif write_off:
+        _write_off_many(home, write_off, reason=reason or "", as_json=as_json)
+    elif write_off_all:
+        _write_off_all(home, reason=reason or "", yes=yes, as_json=as_json)
     elif reason is not None:
         raise UsageError("--reason belongs to --raise or --write-off")
     elif holds:
@@ -191,6 +207,39 @@ def _write_off(home: Path | None, id: int, *, reason: str, as_json: bool) -> Non
         say_json({"id": gone.id, "model": gone.model, "job": gone.job, "freed_microusd": gone.hold})
     else:
         say(f"wrote off hold {gone.id}: {exact_usd(gone.hold)} for a call to {gone.model} counts no more")
+
+
+def _write_off_many(home: Path | None, ids: Sequence[int], *, reason: str, as_json: bool) -> None:
+    """Each in its own transaction: one that is refused holds no other up."""
+    done: list[str] = []
+    freed = 0
+    refused: list[tuple[str, str]] = []
+    with writing(home) as door:
+        for id in dict.fromkeys(ids):
+            try:
+                freed += door.write_off(id, reason=reason).hold
+            except (NotFound, Refused) as refusal:
+                refused.append((str(id), str(refusal)))
+            else:
+                done.append(str(id))
+    if done:
+        remark(f"{exact_usd(MicroUsd(freed))} of {plural(len(done), 'call')} counts no more")
+    say_bulk(done, refused, verb="written off", as_json=as_json)
+
+
+def _write_off_all(home: Path | None, *, reason: str, yes: bool, as_json: bool) -> None:
+    """The set is frozen here; a hold that comes later is not in it."""
+    with reading(home) as reader:
+        standing = [call for call in reader.holds(limit=-1) if call.why != IN_FLIGHT]
+    if not standing:
+        raise NotFound("no hold stands, but for calls in flight")
+    total = exact_usd(MicroUsd(sum(call.hold for call in standing)))
+    if not yes:
+        raise Refused(
+            f"{plural(len(standing), 'hold')} of {total} in all would count no more, and each may have been billed: "
+            "`afk-runner spend --holds` lists them; --yes writes them off"
+        )
+    _write_off_many(home, [call.id for call in standing], reason=reason, as_json=as_json)
 
 
 def _list_holds(home: Path | None, *, as_json: bool) -> None:

@@ -225,6 +225,9 @@ def replay(  # noqa: PLR0917 - typer reads the flags from the signature
     error: Annotated[
         str | None, typer.Option("--error", metavar="ERROR", help="Those of one error, as `dead` prints it.")
     ] = None,
+    canary: Annotated[
+        bool, typer.Option("--canary", help="Only the newest of the error, to see first whether it lives.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which, and change nothing.")] = False,
     home: HomeDir = None,
     as_json: AsJson = False,
@@ -235,13 +238,20 @@ def replay(  # noqa: PLR0917 - typer reads the flags from the signature
     """
     if sum((bool(keys), every, error is not None)) != 1:
         raise UsageError("replay wants KEYs, or --all, or --error ERROR")
+    if canary and error is None:
+        raise UsageError("--canary takes one of many that share an error: it belongs to --error ERROR")
+    rest = 0
     with reading(home) as reader:
         ids = None if keys else _frozen(reader, error)
+        if canary and ids is not None:
+            ids, rest = ids[-1:], len(ids) - 1
         if dry_run:
             _say_dry_run(reader, keys or [], set(ids or ()), as_json=as_json)
             return
     with writing(home) as door:
         bulk = door.replay(keys or []) if ids is None else door.replay_ids(ids)
+    if rest and bulk.done:
+        remark(f"{plural(rest, 'other')} of this error stay dead until you replay them without --canary")
     say_bulk(bulk.done, bulk.refused, verb="replayed", as_json=as_json)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from contextlib import closing
 from zoneinfo import ZoneInfo
 
 from runner.home import Home
+from runner.lock import HomeLock
 from runner.store import alerts, charges, controls, jobs
 from runner.store.charges import NewCharge
 from runner.units import MINUTE_MS, MicroUsd, SystemClock, UnixMs, day_of
@@ -123,6 +125,10 @@ def test_what_is_asked_for_badly_is_refused_and_changes_nothing(afk: Afk, db: sq
         (("--write-off", "7"), 64, "wants a reason"),
         (("--raise", "2.00", "--write-off", "7", "--reason", "why"), 64, "one of --holds, --raise and --write-off"),
         (("--reason", "why"), 64, "--reason belongs to"),
+        (("--write-off", "7", "--write-off", "8", "--reason", "why"), 1, "not written off 8: there is no call 8"),
+        (("--write-off", "7", "--write-off", "8"), 64, "wants a reason"),
+        (("--write-off-all", "--reason", "why", "--yes"), 1, "no hold stands"),
+        (("--yes",), 64, "--yes belongs to --write-off-all"),
     ):
         answer = afk("spend", *argv)
         assert (answer.code, answer.out) == (code, ""), argv
@@ -154,6 +160,42 @@ def test_every_standing_hold_is_listed_and_one_is_written_off(afk: Afk, home: Ho
     assert "wrote off hold" in afk("spend", "--write-off", str(standing), "--reason", "never billed").out
     empty = afk("spend", "--holds")
     assert (empty.code, empty.out, empty.err) == (0, "", "no hold stands: every call is settled or cost nothing\n")
+
+
+def test_all_holds_are_written_off_at_once_but_for_calls_in_flight(
+    afk: Afk, home: Home, db: sqlite3.Connection
+) -> None:
+    configure(db)
+    standing = [call(db, hold=20_000) for _ in range(3)]
+    for charge in standing:
+        charges.let_stand(db, charge, note="the answer told no usage", now=SystemClock().now())
+    argv = ("spend", "--write-off-all", "--reason", "never billed")
+    with closing(HomeLock(home.lock)) as lock:
+        assert lock.take()
+        flying = call(db, hold=50_000)
+
+        asked = afk(*argv)
+        assert (asked.code, asked.out) == (1, "")
+        assert "3 holds of $0.06 in all would count no more" in asked.err
+        assert len(afk("spend", "--holds", "--json").json) == 4
+
+        done = afk(*argv, "--yes", "--json")
+
+        assert sorted(done.json["written_off"]) == sorted(str(charge) for charge in standing)
+        assert done.json["refused"] == []
+        assert [one["id"] for one in afk("spend", "--holds", "--json").json] == [flying]
+
+
+def test_of_several_holds_each_is_written_off_by_itself(afk: Afk, db: sqlite3.Connection) -> None:
+    configure(db)
+    one, other = call(db, hold=20_000), call(db, hold=30_000)
+
+    answer = afk("spend", "--write-off", str(one), "--write-off", "999", "--write-off", str(other), "--reason", "why")
+
+    assert answer.code == 1
+    assert answer.out == f"written off {one}\nwritten off {other}\n"
+    assert "$0.05 of 2 calls counts no more" in answer.err
+    assert "not written off 999: there is no call 999" in answer.err
 
 
 def test_the_age_of_the_prices_is_told(afk: Afk) -> None:

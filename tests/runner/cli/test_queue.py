@@ -267,6 +267,20 @@ def test_replay_by_error_takes_those_that_share_it(afk: Afk, home: Home, db: sql
     assert [row["key"] for row in afk("dead", "--json").json] == ["c"]
 
 
+def test_a_canary_is_one_of_its_error(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    """The newest; the others stay dead, and the person is told so."""
+    for key in ("a", "b", "c"):
+        bury(home, db, key=key, error="timeout after 31 s")
+    error = afk("job", "a", "--json").json["fingerprint"]
+
+    assert afk("replay", "--error", error, "--canary", "--dry-run", "--json").json["would_replay"] == ["c"]
+    answer = afk("replay", "--error", error, "--canary", "--json")
+
+    assert answer.json == {"replayed": ["c"], "refused": []}
+    assert "2 others of this error stay dead" in answer.err
+    assert sorted(row["key"] for row in afk("dead", "--json").json) == ["a", "b"]
+
+
 def test_replay_all_of_nothing_is_exit_code_1(afk: Afk) -> None:
     answer = afk("replay", "--all")
 
@@ -294,7 +308,7 @@ def test_a_halted_job_is_no_dead_end(afk: Afk, home: Home, db: sqlite3.Connectio
     assert way in afk("why", key).out
 
 
-@pytest.mark.parametrize("argv", [[], ["k", "--all"], ["--all", "--error", "x"]])
+@pytest.mark.parametrize("argv", [[], ["k", "--all"], ["--all", "--error", "x"], ["--all", "--canary"]])
 def test_replay_wants_one_way_to_choose(afk: Afk, argv: list[str]) -> None:
     assert afk("replay", *argv).code == Exit.USAGE
 
