@@ -42,7 +42,7 @@ _TASKS = (
 )
 _INCIDENTS = (
     Column(title="INCIDENT", width=8, right=True),
-    Column(title="state", width=10),
+    Column(title="state", width=5),
     Column(title="since", width=5, right=True),
     Column(title="told", width=4, right=True, rank=3),
     Column(title="about", width=14, grow=1, most=30, rank=2),

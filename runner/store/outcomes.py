@@ -38,7 +38,7 @@ class Happened:
 
 
 ENDED = """
-SELECT task, status, sum(jobs), sum(cost) FROM outcomes WHERE quarter >= ? AND quarter < ?
+SELECT task, status, sum(jobs), sum(cost) FROM ended WHERE quarter >= ? AND quarter < ?
  GROUP BY task, status ORDER BY task, status
 """
 HAPPENED = """

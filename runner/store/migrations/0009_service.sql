@@ -108,9 +108,36 @@ INSERT INTO happenings (quarter, event, task, number)
 SELECT at / 900000, event, coalesce(task, ''), count(*) FROM events
  WHERE level <> 'info' OR substr(event, 1, 4) <> 'job.' GROUP BY 1, 2, 3;
 
--- A replay that is undone, from pending back to dead, is no second death.
+-- Jobs of one task that are done one after the other are counted on the board first, whose page every finish writes
+-- anyway; `ended` is all that was counted.
+ALTER TABLE board ADD COLUMN tally_quarter INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE board ADD COLUMN tally_task TEXT NOT NULL DEFAULT '';
+ALTER TABLE board ADD COLUMN tally_jobs INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE board ADD COLUMN tally_cost INTEGER NOT NULL DEFAULT 0;
+
+CREATE VIEW ended AS
+SELECT quarter, task, status, jobs, cost FROM outcomes
+UNION ALL SELECT tally_quarter, tally_task, 'done', tally_jobs, tally_cost FROM board WHERE tally_jobs > 0;
+
+-- What a job has cost since it was queued, or since its last replay. A replay that is undone is no second death.
+CREATE TRIGGER jobs_done_counted AFTER UPDATE OF status ON jobs
+WHEN NEW.status = 'done' AND OLD.status IN ('pending', 'running') BEGIN
+    INSERT INTO outcomes (quarter, task, status, jobs, cost)
+    SELECT tally_quarter, tally_task, 'done', tally_jobs, tally_cost FROM board
+     WHERE tally_jobs > 0 AND (tally_quarter <> NEW.finished_at / 900000 OR tally_task <> NEW.task)
+    ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs, cost = cost + excluded.cost;
+    UPDATE board
+       SET tally_jobs = 1 + iif(tally_quarter = NEW.finished_at / 900000 AND tally_task = NEW.task, tally_jobs, 0),
+           tally_cost = iif(tally_quarter = NEW.finished_at / 900000 AND tally_task = NEW.task, tally_cost, 0)
+                      + iif(NEW.settled + NEW.held = 0, 0,
+                            (SELECT coalesce(sum(cost), 0) FROM attempts WHERE job_id = NEW.id
+                                AND n > coalesce((SELECT starts FROM replays WHERE job_id = NEW.id), 0))),
+           tally_quarter = NEW.finished_at / 900000,
+           tally_task = NEW.task;
+END;
+
 CREATE TRIGGER jobs_ended_counted AFTER UPDATE OF status ON jobs
-WHEN NEW.status NOT IN ('pending', 'running') AND OLD.status IN ('pending', 'running')
+WHEN NEW.status IN ('halted', 'cancelled', 'dead') AND OLD.status IN ('pending', 'running')
  AND NOT (OLD.status = 'pending' AND NEW.status = 'dead') BEGIN
     INSERT INTO outcomes (quarter, task, status, jobs, cost)
     VALUES (NEW.finished_at / 900000, NEW.task, NEW.status, 1,
@@ -133,6 +160,8 @@ CREATE INDEX events_story ON events (event, at) WHERE substr(event, 1, 4) <> 'jo
 ALTER TABLE schedules ADD COLUMN policy TEXT NOT NULL DEFAULT '';
 ALTER TABLE schedules ADD COLUMN overlap INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE schedules ADD COLUMN waiting INTEGER NOT NULL DEFAULT 0;  -- slots whose turn comes when a job ends
+ALTER TABLE schedules ADD COLUMN dealt_to INTEGER NOT NULL DEFAULT 0; -- no slot up to here is owed
+UPDATE schedules SET dealt_to = max(since, coalesce((SELECT max(due_at) FROM slots WHERE schedule = name), 0));
 ALTER TABLE slots ADD COLUMN open INTEGER NOT NULL DEFAULT 0;         -- 1: its job was not over at the last look
 CREATE INDEX slots_open ON slots (schedule, due_at) WHERE open = 1;
 UPDATE slots SET open = 1 WHERE job_key IN (SELECT key FROM jobs WHERE status = 'pending' OR status = 'running');

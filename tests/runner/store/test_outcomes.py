@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 
@@ -50,6 +52,24 @@ def test_a_quarter_of_an_hour_is_the_grain(db: sqlite3.Connection) -> None:
 
     assert ended(db, since=start, until=start + 15 * MINUTE_MS) == {("digest", "done"): (1, 0)}
     assert ended(db, since=start, until=start + 15 * MINUTE_MS + 1) == {("digest", "done"): (2, 0)}
+
+
+def test_tasks_that_take_turns_and_clocks_set_back_lose_nothing(db: sqlite3.Connection) -> None:
+    """The newest are counted in one place, the others in another."""
+    rng = random.Random(7)
+    counted = Counter[tuple[str, int]]()
+    for _ in range(300):
+        task, at = rng.choice(("a", "b", "c")), NOW + rng.choice((-2, -1, 0, 0, 0, 1)) * HOUR_MS
+        job = make_running(db, task=task)
+        cost = rng.choice((0, 0, 70))
+        if cost:
+            make_charge(db, job, cost=cost)
+        jobs.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DONE, now=UnixMs(at))
+        counted[task, 0] += 1
+        counted[task, 1] += cost
+
+    assert ended(db) == {(task, "done"): (counted[task, 0], counted[task, 1]) for task in "abc"}
+    assert db.execute("SELECT count(*) FROM ended").fetchone()[0] <= 3 * 4 + 1
 
 
 def test_a_second_life_costs_what_it_costs_and_not_the_first_one_again(db: sqlite3.Connection) -> None:
