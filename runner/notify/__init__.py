@@ -2,4 +2,5 @@
 
 `addresses` names where they go, `owed` finds what an address does not know yet, `messages` puts it into words,
 `courier` hands it to a child process of its own (`send`), and `deliverer` does all that whenever there is something.
+`trial` tries the addresses by hand.
 """
