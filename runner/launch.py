@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -15,6 +16,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import metadata
+from types import FrameType
 
 from runner.config import Config, TaskConfig
 from runner.errors import ConfigError, Exit, LockHeld, RunnerError, StoreError
@@ -35,10 +37,13 @@ from runner.work.processes import boot_id, keep_to_itself, start_time
 
 ENDLESS = ("launchd", "fly")
 """Supervisors that start again, for ever, whatever ends with a fault."""
+_Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 _Accepted = tuple[Config, Mapping[str, TaskConfig], Database]
 
-HOME_AGAIN_S = 5.0
+AGAIN_S = 5.0
 """Until a home that is refused is looked at again: a disk may be mounted late."""
+TRY_S = 15.0
+"""Until settings or a database that are refused are tried again although no file of the home changed."""
 
 
 def run(home: Home, *, once: bool, supervisor: str, quiet: bool = False) -> int:
@@ -76,37 +81,37 @@ class _Launch:
         self._redact: Callable[[str], str] = str
 
     def run(self) -> int:
-        self._await_home()
-        # Whoever typed it is told of a refusal at once, also where another runner holds the home.
-        accepted = None if self._supervised else self._accepted()
-        lock = HomeLock(self._home.lock)
+        self._listen(_leave)
+        lock = self._await_home()
         try:
+            # Whoever typed it is told of a refusal at once, also where another runner holds the home.
+            accepted = None if self._supervised else self._accepted()
             if not lock.take():
                 if self._once:
                     if self._quiet:
                         return Exit.BUSY
                     raise LockHeld(f"another runner (pid {lock.holder()}) holds {self._home.root}; nothing was done")
                 me = self._myself(RunState.STANDBY)
-                if not asyncio.run(
-                    stand_by(self._home, lock, me, notifier=self._notifier, clock=self._clock, say=self._say)
-                ):
+                stand = stand_by(self._home, lock, me, notifier=self._notifier, clock=self._clock, say=self._say)
+                if not asyncio.run(stand):
                     return Exit.OK
+                self._listen(_leave)
                 accepted = None  # what was declared may be another by now
             return self._counted() if self._supervised else self._live(accepted)
         finally:
             lock.close()
 
-    def _await_home(self) -> None:
+    def _await_home(self) -> HomeLock:
+        """The lock of a home that can be used."""
         while True:
             try:
                 self._home.check()
-            except ConfigError as error:
+                return HomeLock(self._home.lock)
+            except (ConfigError, StoreError) as error:
                 if not self._parks:
                     raise
-                self._say(f"parked (refused), looking again every {HOME_AGAIN_S:g}s: {error}")
-                time.sleep(HOME_AGAIN_S)  # there is no place to say it in; a signal ends this wait as any process
-            else:
-                return
+                self._say(f"parked (refused), looking again every {AGAIN_S:g}s: {error}")
+                time.sleep(AGAIN_S)  # there is no place to say it in
 
     def _counted(self) -> int:
         """Live, with the guard against a crash loop."""
@@ -118,8 +123,8 @@ class _Launch:
                     return Exit.OK
                 self._starts.begin(now=self._clock.now())
             code = self._live()
-        except ConfigError:
-            self._starts.end_cleanly()  # refused, not crashed
+        except (ConfigError, SystemExit):
+            self._starts.end_cleanly()  # refused or asked to end, not crashed
             raise
         self._starts.end_cleanly()
         return code
@@ -145,13 +150,13 @@ class _Launch:
             except (ConfigError, StoreError) as error:
                 if not self._parks:
                     raise
-                over = changes(self._home) if isinstance(error, ConfigError) else self._opens
+                over = self._mended(changes(self._home))
                 first, *more = str(error).splitlines()
                 text = first + (f" (and {len(more)} more)" if more else "")
-                again = "goes on when the files change" if isinstance(error, ConfigError) else "goes on once it can"
+                text += "; it goes on by itself once that is mended"
                 if more:
                     self._say(str(error))
-                if not self._park(Reason(word="refused", alert="refused", text=f"{text}; {again}", over=over), None):
+                if not self._park(Reason(word="refused", alert="refused", text=text, over=over), None):
                     return Exit.OK
         from runner.daemon import Daemon  # noqa: PLC0415 - what fails in here is a crash that was counted
 
@@ -165,7 +170,9 @@ class _Launch:
             say=self._say,
             clock=self._clock,
         )
-        return asyncio.run(daemon.run())
+        code = asyncio.run(daemon.run())
+        self._listen(signal.SIG_IGN)  # whoever is impatient now must not turn an orderly end into a death by a signal
+        return code
 
     def _park(self, reason: Reason, config: Config | None) -> bool:
         parking = Parking(
@@ -177,15 +184,28 @@ class _Launch:
             say=self._say,
             clock=self._clock,
         )
-        return asyncio.run(parking.stay())
+        over = asyncio.run(parking.stay())
+        self._listen(_leave)
+        return over
 
-    def _opens(self) -> bool:
-        """Whether the database can be used."""
-        try:
-            Database.open(self._home.db, wait_s=0.5).close()
-        except StoreError:
-            return False
-        return True
+    def _mended(self, changed: Callable[[], bool]) -> Callable[[], bool]:
+        """Whether it is worth another try: a file changed, or what lies elsewhere, as a secret does, is in order."""
+        looked_at = time.monotonic()
+
+        def over() -> bool:
+            nonlocal looked_at
+            if changed():
+                return True
+            if time.monotonic() - looked_at < TRY_S:
+                return False
+            try:
+                self._accepted()[2].close()
+            except (ConfigError, StoreError):
+                looked_at = time.monotonic()
+                return False
+            return True
+
+        return over
 
     def _accepted(self) -> _Accepted:
         """Everything declared, and the database. Raises ConfigError, StoreError."""
@@ -193,6 +213,12 @@ class _Launch:
         self._redact = Redactor(config.secrets)
         tasks = {**config.tasks, **discover(self._home.tasks, zone=config.zone)}
         return config, tasks, Database.open(self._home.db)
+
+    def _listen(self, heard: _Handler) -> None:
+        """Between two loops, each of which takes the signals for itself, a supervisor is heard as well."""
+        if self._supervised:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, heard)
 
     def _myself(self, state: RunState) -> Runner:
         """This process, as other programs see it."""
@@ -219,6 +245,11 @@ class _Launch:
         with suppress(OSError, ValueError):
             sys.stderr.write(f"{self._redact(text)}\n")
             sys.stderr.flush()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signal calls it
+    """Asked to end before there is a loop to hear it: that is no crash."""
+    raise SystemExit(Exit.OK)
 
 
 def _version() -> str:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from runner import telling
+from runner.clocks import seconds_asleep
 from runner.config import Config
 from runner.errors import StoreError
 from runner.heartbeat import HeartbeatFile
@@ -88,7 +89,7 @@ class Parking:
         over = False
         try:
             while not asked.is_set() and not over:
-                heart.beat(fault=self._reason.text)
+                heart.beat(fault=self._reason.text, asleep_s=seconds_asleep())
                 self._notifier.alive()
                 await self._beat()
                 if self._deliverer is not None:

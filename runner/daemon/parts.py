@@ -196,7 +196,10 @@ class Parts:
 
     async def _open_gate(self) -> None:
         self.passes = Passes()
-        self.waking = Waking(self.config.upstreams, told=lambda text: self.stance.note(text))
+        self.waking = Waking(
+            self.config.upstreams,
+            told=lambda text: self.stance.note(text),  # noqa: PLW0108 - there is no stance yet
+        )
         self.upstreams = Upstreams(self.config.upstreams, self.config.models, awaits_network=lambda: self.waking.holds)
         self._closers.append(self.upstreams.close)
         book = Book(

@@ -36,7 +36,10 @@ class Watchdog:
         self._later = later
         self._armed_at = float("-inf")
         _keep_apart(folder)
-        fd = os.open(_dump(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fd = os.open(_dump(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            fd = os.dup(2)  # whoever started us hears it then
         self._file = os.fdopen(fd, "wb", buffering=0)
         if not later:
             libc = ctypes.CDLL(None)
