@@ -93,7 +93,7 @@ def _runner_needs(vitals: Vitals) -> list[tuple[str, str]]:
         return [(f"stopped: {vitals.stop.reason or 'no reason given'}; nothing starts until it is resumed", "u")]
     row = vitals.runner.row
     if not vitals.stop.set and row is not None and row.state is RunState.PARKED and row.reason:
-        return [(f"the runner parked itself: {row.reason}", "")]
+        return [(f"the runner parked itself: {row.note or row.reason}", "")]
     return []
 
 
