@@ -60,7 +60,10 @@ def _look(home: Home, config: Config, machine: Machine, platform: Platform, *, a
         return unasked if recorded else None
     try:
         session = told.session if told is not None and recorded else None
-        keeper = keeper_for(platform, make_plan(home, config, machine, session=session), machine, Patience())
+        plan = make_plan(home, config, machine, session=session)
+        if told is not None and recorded:
+            plan = replace(plan, name=told.name)
+        keeper = keeper_for(platform, plan, machine, Patience())
         text = keeper.there()
     except RunnerError:
         text = None

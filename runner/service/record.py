@@ -11,6 +11,7 @@ from runner.home import Home
 from runner.service.machine import Machine
 from runner.service.plan import Platform
 from runner.service.tools import write_file
+from runner.settings.service import NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ def read(home: Home) -> Record | None:
     """What was installed; None when nothing was, or nobody can tell."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         told = json.loads(place(home).read_text())
+        if not NAME.fullmatch(told["name"]):  # it becomes a path, for root as well, and the file is its owner's
+            return None
         return Record(
             platform=Platform(told["platform"]),
             name=str(told["name"]),

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from runner.config import BudgetConfig, Config, ServiceConfig
@@ -15,7 +15,7 @@ from runner.home import Home
 from runner.service import launchd, record
 from runner.service.choose import check_may, keeper_for, platform_for
 from runner.service.inspect import KEPT
-from runner.service.keeper import Keeper
+from runner.service.keeper import Keeper, Told
 from runner.service.launchctl import sessions
 from runner.service.machine import Machine, as_owner
 from runner.service.plan import File, Plan, Platform, make_plan
@@ -24,7 +24,7 @@ from runner.service.witness import Patience, Seen, look
 from runner.settings import SettingsError, load
 from runner.starts import Starts
 from runner.units import MicroUsd
-from runner.work.processes import start_time
+from runner.work.processes import running, start_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +52,16 @@ class Service:
     """Why the settings are not those of the home."""
     keeper: Keeper = field(init=False)
     plan: Plan = field(init=False)
+    wanted: str = field(init=False)
+    """The name its settings give it; what is installed may have another."""
 
     def __post_init__(self) -> None:
         told = record.read(self.home)
-        self._adopt(told.session if told is not None and told.platform is self.platform else None)
+        ours = told if told is not None and told.platform is self.platform else None
+        self._adopt(ours.session if ours else None)
+        self.wanted = self.plan.name
+        if ours is not None and ours.name != self.wanted:  # every verb talks to what is there
+            self._adopt(ours.session, name=ours.name)
 
     @classmethod
     def find(
@@ -139,9 +145,9 @@ class Service:
         self._check()
         self._must_be_there()
         before = look(self.home)
-        pid = self.keeper.ask().pid
+        answer = self.keeper.ask()
         self.keeper.end(persist=persist)
-        text = self._ended(before, pid)
+        text = self._ended(before, answer)
         if persist:
             return Done(changed=True, text=f"{text}; it stays down until `afk-runner service start`")
         comes = (
@@ -171,9 +177,9 @@ class Service:
                 record.forget(self.home)
             return Done(changed=False, text=f"nothing of {self.plan.name} is installed on {self.platform}")
         before = look(self.home)
-        pid = self.keeper.ask().pid
+        answer = self.keeper.ask()
         self.keeper.end(persist=False)
-        text = self._ended(before, pid)
+        text = self._ended(before, answer)
         self.keeper.drop()
         with as_owner(self.home):
             record.forget(self.home)
@@ -218,13 +224,12 @@ class Service:
             return f"a new runner stands by for {before.text}"
         return seen.text
 
-    def _ended(self, before: Seen, pid: int | None) -> str:
-        if self.platform is Platform.CRON and before.runner is not None and before.pid is not None:
-            # What cron has started goes on by itself; it is the holder of the lock, as the kernel says.
-            with suppress(ProcessLookupError, PermissionError):
+    def _ended(self, before: Seen, answer: Told) -> str:
+        ours = self._holds(before, answer)
+        if self.platform is Platform.CRON and ours and before.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):  # what cron has started goes on by itself
                 os.kill(before.pid, signal.SIGTERM)
-        ours = self.platform is Platform.CRON or pid is None or before.pid is None or pid == before.pid
-        started = {one: start_time(one) for one in (pid, before.pid if ours else None) if one is not None}
+        started = {one: start_time(one) for one in (answer.pid, before.pid if ours else None) if one is not None}
 
         def gone() -> bool | None:
             if any(mark is not None and start_time(one) == mark for one, mark in started.items()):
@@ -236,11 +241,20 @@ class Service:
             raise Refused(
                 f"it was told to end and {seen.text} still; `afk-runner kill --force --home {self.home.root}` ends it"
             )
-        if not before.held and not started:
+        if before.held and not ours:
+            ended = "it ended" if answer.pid is not None else "nothing of it ran"
+            return f"{ended}; {before.text} all the same, started by somebody else"
+        if not started:
             return "nothing ran"
-        if not ours:
-            return f"it ended; {before.text} all the same, started by somebody else"
         return "it ended, and the home's lock is free"
+
+    def _holds(self, seen: Seen, answer: Told) -> bool:
+        """Whether the runner that holds the home is the service's; yes where it cannot be told."""
+        if seen.pid is None:
+            return answer.loaded is None or answer.pid is not None
+        if self.platform is Platform.CRON:
+            return seen.pid in running("run", "--once", str(self.home.root))
+        return seen.pid == answer.pid if answer.loaded is not None else True
 
     def _is_ours(self, seen: Seen, pid: int | None) -> bool:
         waits = {row.pid for row in seen.standing_by}
@@ -255,8 +269,9 @@ class Service:
 
     # --- what is checked first ------------------------------------------------------------------------------------
 
-    def _adopt(self, session: str | None) -> None:
-        self.plan = make_plan(self.home, self.config, self.machine, session=session)
+    def _adopt(self, session: str | None, *, name: str | None = None) -> None:
+        plan = make_plan(self.home, self.config, self.machine, session=session)
+        self.plan = plan if name is None else replace(plan, name=name)
         self.keeper = keeper_for(self.platform, self.plan, self.machine, self.patience)
 
     def _check(self) -> None:
@@ -266,6 +281,11 @@ class Service:
         """A service has no environment of a person's shell: what is set there alone, it would miss."""
         if self.fault is not None:
             raise self.fault
+        if self.plan.name != self.wanted:
+            raise Refused(
+                f"it is installed as {self.plan.name} and its settings now name it {self.wanted}; "
+                "`afk-runner service uninstall` first, then install it again"
+            )
         if self.platform not in KEPT:
             return
         try:

@@ -10,14 +10,14 @@ from runner.config import ServiceConfig
 from runner.settings.sections import given
 from runner.settings.table import Table, quoted
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 """Safe as a file name, in a launchd label, a unit name, a crontab and the name of an app at Fly."""
 _LANG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,31}")
 
 
 def read_service(table: Table) -> ServiceConfig:
     name = table.text("name", such_as="afk-runner")
-    if name is not None and not _NAME.fullmatch(name):
+    if name is not None and not NAME.fullmatch(name):
         table.refuse("name", f"must be letters, digits, - and _, at most 48 of them, not {quoted(name)}")
         name = None
     lang = table.text("lang", such_as="C.UTF-8")

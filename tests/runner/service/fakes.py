@@ -108,15 +108,17 @@ class Stage:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._count = 0
 
-    def enter(self, *, state: RunState = RunState.RUNNING, reason: str | None = None) -> int:
-        """A runner takes the home; its pid."""
+    def enter(self, *, state: RunState = RunState.RUNNING, reason: str | None = None, words: Sequence[str] = ()) -> int:
+        """A runner takes the home; its pid. `words`: what else its command line shows."""
         hold = (
             "import fcntl, os, sys; fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600); "
             "fcntl.flock(fd, fcntl.LOCK_EX); os.ftruncate(fd, 0); os.pwrite(fd, b'%d\\n' % os.getpid(), 0); "
             "print(flush=True); sys.stdin.read()"
         )
         process = subprocess.Popen(
-            [sys.executable, "-IS", "-c", hold, str(self.home.lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-IS", "-c", hold, str(self.home.lock), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert process.stdout is not None
         process.stdout.readline()

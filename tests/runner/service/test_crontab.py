@@ -11,6 +11,7 @@ import pytest
 from runner.errors import Refused
 from runner.service import cron
 from runner.service.plan import Platform
+from runner.service.witness import look
 from tests.runner.service.conftest import Make
 from tests.runner.service.fakes import Crontab, Slow, Stage
 
@@ -76,12 +77,22 @@ def test_a_crontab_that_cannot_be_read_is_not_written(make: Make, crontab: Cront
 
 def test_stop_ends_the_run_that_cron_began(make: Make, crontab: Crontab, stage: Stage, slow: Slow) -> None:
     make(CRON).install()
-    stage.enter()
+    stage.enter(words=("run", "--once", str(stage.home.root)))
     slow.after(1, stage.join)
 
     done = make(CRON).stop(persist=False)
 
     assert done.text == "it ended, and the home's lock is free"
+
+
+def test_stop_leaves_the_runner_somebody_else_began(make: Make, crontab: Crontab, stage: Stage) -> None:
+    make(CRON).install()
+    pid = stage.enter(words=("run", str(stage.home.root)))
+
+    done = make(CRON).stop(persist=False)
+
+    assert f"pid {pid} is running all the same, started by somebody else" in done.text
+    assert look(stage.home).pid == pid
 
 
 def test_a_machine_without_cron_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from runner.errors import ConfigError, Refused
 from runner.home import Home
 from runner.lock import HomeLock
 from runner.service import choose, record
+from runner.service.inspect import installed
 from runner.service.machine import Machine
 from runner.service.plan import Platform
 from runner.service.tools import call
@@ -136,3 +137,26 @@ def test_no_test_gets_through_to_the_real_supervisor(reached: Path) -> None:
     assert ran.code == 99
     assert reached.read_text() == "systemctl stop somebody's service\n"
     reached.unlink()
+
+
+def test_a_service_that_was_renamed_is_still_the_one_that_is_there(make: Make, home: Home, crontab: Crontab) -> None:
+    """Nothing of the old name is left behind, and no second one is put beside it."""
+    make(Platform.CRON).install()
+    old = make(Platform.CRON).plan.name
+    home.config.write_text(SETTINGS + '[service]\nname = "other"\n')
+
+    with pytest.raises(Refused, match=f"it is installed as {old} and its settings now name it other"):
+        make(Platform.CRON).install()
+    (found,) = installed(home)
+    assert found.platform == "cron"
+    assert make(Platform.CRON).uninstall().changed
+    assert crontab.text is None
+    assert make(Platform.CRON).install().changed
+    assert "# BEGIN other" in str(crontab.text)
+
+
+def test_a_record_cannot_lead_anybody_astray(make: Make, home: Home, machine: Machine, crontab: Crontab) -> None:
+    """Its owner may write what they like into it, and root acts on it."""
+    record.write(home, machine, record.Record(platform=Platform.SYSTEMD_SYSTEM, name="../../etc/cron.d/x"))
+
+    assert record.read(home) is None
