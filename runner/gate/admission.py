@@ -150,15 +150,8 @@ def ledger_unusable(reason: str, *, now: UnixMs) -> Refusal:
 
 def unknown_model(model: str, why: str) -> Refusal:
     """No price or no upstream: refused, never free."""
-    return Refusal(
-        code="afk_unknown_model",
-        status=400,
-        kind="invalid_request_error",
-        message=f"model {model[:100]!r} is refused: {why}",
-        gate="config",
-        fact=f"model {model[:100]!r} is not configured: {why}",
-        lifts_at=None,
-    )
+    named = f"model {model[:100]!r}"
+    return _misconfigured("unknown_model", f"{named} is refused: {why}", fact=f"{named} is not configured: {why}")
 
 
 def too_many_tools(asked: int, most: int) -> Refusal:
@@ -177,13 +170,19 @@ def too_many_tools(asked: int, most: int) -> Refusal:
 
 def unbounded(reason: str) -> Refusal:
     """A request whose cost has no upper bound."""
+    said = f"the cost of this request cannot be bounded, so it was not sent: {reason}"
+    return _misconfigured("unbounded", said, fact=f"a request could not be bounded: {reason}")
+
+
+def _misconfigured(what: str, message: str, *, fact: str) -> Refusal:
+    """Waiting does not mend it: the same request is refused until a person changes the task or the configuration."""
     return Refusal(
-        code="afk_unbounded",
+        code=f"afk_{what}",
         status=400,
         kind="invalid_request_error",
-        message=f"the cost of this request cannot be bounded, so it was not sent: {reason}",
+        message=message,
         gate="config",
-        fact=f"a request could not be bounded: {reason}",
+        fact=fact,
         lifts_at=None,
     )
 
@@ -248,15 +247,7 @@ def _rate(name: str, said: str, *, lifts_at: UnixMs, now: UnixMs) -> Refusal:
 def bad_requests(upstream: str, count: int, status: int) -> Refusal:
     """The job asks again and again for what the upstream calls a mistake."""
     said = f"{upstream} refused {count} requests of this job in a row as bad, the last with HTTP {status}"
-    return Refusal(
-        code="afk_bad_requests",
-        status=400,
-        kind="invalid_request_error",
-        message=f"not sent: {said}; no more of them leave",
-        gate="config",
-        fact=said,
-        lifts_at=None,
-    )
+    return _misconfigured("bad_requests", f"not sent: {said}; no more of them leave", fact=said)
 
 
 def check_caps(caps: Sequence[Cap], *, hold: MicroUsd, now: UnixMs, zone: ZoneInfo = _UTC) -> Refusal | None:

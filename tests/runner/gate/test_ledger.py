@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,7 +17,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from runner.config import BudgetConfig
 from runner.gate import ledger
 from runner.gate.admission import Refusal
 from runner.gate.call import Call, Policy
@@ -27,9 +25,9 @@ from runner.gate.verdict import Blow, Money, Verdict
 from runner.store import charges, controls, jobs
 from runner.store.breakers import CoolDown
 from runner.store.db import Database
-from runner.store.jobs import Job
 from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of
 from tests.factories import NOW, lease_of, make_running
+from tests.runner.gate.books import at, held, make_call, make_policy, settle
 
 UTC_ZONE = ZoneInfo("UTC")
 COOL_DOWN = CoolDown(failures=5, first_ms=60_000, longest_ms=600_000)
@@ -45,49 +43,14 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     database.close()
 
 
-def at(text: str) -> UnixMs:
-    """The instant of an ISO time in UTC."""
-    return UnixMs(int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000))
-
-
-def make_policy(*, zone: str = "UTC", daily: int = 100, **caps: int) -> Policy:
-    budget = BudgetConfig(daily_usd=MicroUsd(daily), **{name: MicroUsd(cap) for name, cap in caps.items()})
-    return Policy(zone=ZoneInfo(zone), budget=budget, cool_down=COOL_DOWN)
-
-
-def make_call(job: Job, *, hold: int = 40, job_cap: int | None = None, task_cap: int | None = None) -> Call:
-    return Call(
-        job_id=job.id,
-        job=job.key,
-        n=job.starts,
-        task=job.task,
-        lease=job.lease or "",
-        job_cap=MicroUsd(job_cap) if job_cap is not None else None,
-        task_cap=MicroUsd(task_cap) if task_cap is not None else None,
-        upstream="house",
-        model="house-model",
-        runner="runner-1",
-        hold=MicroUsd(hold),
-    )
-
-
 def admit(
     db: sqlite3.Connection, call: Call, policy: Policy | None = None, *, now: UnixMs = NOW, stop: str | None = None
 ) -> int | Refusal:
     return ledger.admit(db, call, policy or make_policy(), stop_reason=stop, now=now)
 
 
-def settle(db: sqlite3.Connection, charge: int, call: Call, cost: int, *, now: UnixMs = NOW) -> None:
-    ledger.settle(db, charge, call, make_policy(), cost=MicroUsd(cost), usage=USAGE, now=now)
-
-
 def conclude(db: sqlite3.Connection, charge: int, call: Call, verdict: Verdict, *, now: UnixMs = NOW) -> None:
     ledger.conclude(db, charge, call, make_policy(), verdict, now=now, rng=random.Random(1))
-
-
-def held(answer: int | Refusal) -> int:
-    assert isinstance(answer, int), answer
-    return answer
 
 
 def gate_of(answer: int | Refusal) -> str | None:
