@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from console.look import Look
 from console.messages import Do, Flash, PageWanted, RowChosen, Said
-from console.panes.listed import ListPane
+from console.panes.listed import RowsPane
 from console.panes.pane import Key
 from console.screens.draft import ApproveQuestion, RejectQuestion
 from console.seen import PAGE, Ask, Seen, View
@@ -30,7 +28,7 @@ class ApprovalsAsk(Ask):
         return reader.drafts(state=DraftState.WAITING, limit=PAGE)
 
 
-class ApprovalsPane(ListPane):
+class ApprovalsPane(RowsPane[Draft]):
     """The list; nothing is approved from it unread."""
 
     view: ClassVar = View.APPROVALS
@@ -43,27 +41,20 @@ class ApprovalsPane(ListPane):
         Binding("d", "reject", show=False),
     ]
 
-    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
-        super().__init__(look, monotonic, id=id)
-        self._drafts: tuple[Draft, ...] = ()
-        self._seen: Seen | None = None
-
     @property
     def ask(self) -> Ask:
         return ApprovalsAsk()
 
     def draw_page(self, seen: Seen) -> None:
-        self._drafts = seen.page if isinstance(seen.page, tuple) else ()
-        self._seen = seen
+        self.items, self.seen = seen.page if isinstance(seen.page, tuple) else (), seen
         waiting = seen.waits(self.view)
-        self.table.show(approvals(self._drafts, seen.at, total=waiting), total=waiting)
+        self.table.show(approvals(self.items, seen.at, total=waiting), total=waiting)
 
-    def forget(self) -> None:
-        super().forget()
-        self._drafts = ()
+    def row_of(self, item: Draft) -> int:
+        return item.id
 
     def on_row_chosen(self, message: RowChosen) -> None:
-        message.stop()  # its id is a draft's, not a job's
+        message.stop()
         self.action_approve()
 
     def on_page_wanted(self, message: PageWanted) -> None:
@@ -72,28 +63,24 @@ class ApprovalsPane(ListPane):
             self.post_message(Flash("only these are listed; afk-runner drafts --limit N lists more"))
 
     def action_approve(self) -> None:
-        draft = self._chosen()
-        if draft is None or self._seen is None:
+        draft = self.chosen()
+        if draft is None or self.seen is None:
             return
 
         def act(door: Door) -> Said:
             return Said(f"draft {draft.id} approved: {draft.performs} is queued as {door.approve(draft.id).key}")
 
-        question = ApproveQuestion(draft, self._seen, self.look, self.monotonic)
+        question = ApproveQuestion(draft, self.seen, self.look, self.monotonic)
         self.post_message(Do("a", act, question, left="left waiting"))
 
     def action_reject(self) -> None:
-        draft = self._chosen()
-        if draft is None or self._seen is None:
+        draft = self.chosen()
+        if draft is None or self.seen is None:
             return
-        question = RejectQuestion(draft, self._seen, self.look, self.monotonic)
+        question = RejectQuestion(draft, self.seen, self.look, self.monotonic)
 
         def act(door: Door) -> Said:
             door.reject(draft.id, reason=question.reason)
             return Said(f"draft {draft.id} rejected: it will not be done")
 
         self.post_message(Do("d", act, question, left="left waiting"))
-
-    def _chosen(self) -> Draft | None:
-        chosen = self.table.chosen()
-        return next((draft for draft in self._drafts if draft.id in chosen), None)

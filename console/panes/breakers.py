@@ -10,8 +10,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from console.look import Look
-from console.messages import Do, Flash, LookNow, RowChosen, Said
-from console.panes.listed import ListPane
+from console.messages import Do, Flash, LookNow, Said
+from console.panes.listed import RowsPane
 from console.panes.pane import Key
 from console.screens.brakes import ResetQuestion, TripQuestion
 from console.seen import Ask, Seen, View
@@ -53,7 +53,7 @@ class _Brakes(Table):
         self._tell()
 
 
-class BreakersPane(ListPane):
+class BreakersPane(RowsPane[Brake]):
     """The list, and below it all there is to say of the one under the cursor."""
 
     view: ClassVar = View.BREAKERS
@@ -68,8 +68,6 @@ class BreakersPane(ListPane):
 
     def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
         super().__init__(look, monotonic, id=id)
-        self._brakes: tuple[Brake, ...] = ()
-        self._seen: Seen | None = None
         self._again = 0
         self._told = Lines(look, id="breakers-told")
         self.table = _Brakes(look, id=f"{id}-list", moved=self._tell)
@@ -88,25 +86,21 @@ class BreakersPane(ListPane):
 
     def draw_page(self, seen: Seen) -> None:
         page = seen.page if isinstance(seen.page, BreakersPage) else BreakersPage(at=seen.at)
-        self._brakes, self._seen = page.brakes, seen
-        self.table.show(brakes(self._brakes, seen.at))
+        self.items, self.seen = page.brakes, seen
+        self.table.show(brakes(self.items, seen.at))
         if abs(seen.at - page.at) >= OLD_MS:
             self._again += 1
             self.post_message(LookNow())
 
-    def forget(self) -> None:
-        super().forget()
-        self._brakes = ()
-
-    def on_row_chosen(self, message: RowChosen) -> None:
-        message.stop()  # there is no job behind it
+    def row_of(self, item: Brake) -> str:
+        return item.name
 
     def action_trip(self) -> None:
-        chosen = self._chosen()
-        if chosen is None or self._seen is None:
+        chosen = self.chosen()
+        if chosen is None or self.seen is None:
             self.post_message(Flash("no breaker is listed: a model is, once it was called"))
             return
-        question = TripQuestion(chosen, self._seen, self.look, self.monotonic)
+        question = TripQuestion(chosen, self.seen, self.look, self.monotonic)
 
         def act(door: Door) -> Said:
             door.trip(chosen.name, reason=question.reason)
@@ -115,13 +109,13 @@ class BreakersPane(ListPane):
         self.post_message(Do("t", act, question, left="left as it was"))
 
     def action_reset(self) -> None:
-        chosen = self._chosen()
-        if chosen is None or self._seen is None:
+        chosen = self.chosen()
+        if chosen is None or self.seen is None:
             return
-        if at_rest(chosen.view, self._seen.at):
+        if at_rest(chosen.view, self.seen.at):
             self.post_message(Flash(f"{chosen.shown} is closed and nothing failed: there is nothing to reset"))
             return
-        question = ResetQuestion(chosen, self._seen, self.look, self.monotonic)
+        question = ResetQuestion(chosen, self.seen, self.look, self.monotonic)
 
         def act(door: Door) -> Said:
             door.reset(chosen.name, reason=question.reason)
@@ -130,10 +124,6 @@ class BreakersPane(ListPane):
         self.post_message(Do("e", act, question, left="left as it was"))
 
     def _tell(self) -> None:
-        if self._seen is not None:
-            under = next((one for one in self._brakes if one.name == self.table.cursor), None)
-            self._told.show_lines(told(under, self._seen, self.size.width, self.look))
-
-    def _chosen(self) -> Brake | None:
-        chosen = self.table.chosen()
-        return next((one for one in self._brakes if one.name in chosen), None)
+        if self.seen is not None:
+            under = next((one for one in self.items if one.name == self.table.cursor), None)
+            self._told.show_lines(told(under, self.seen, self.size.width, self.look))

@@ -1,16 +1,21 @@
-"""A pane that is one list."""
+"""Panes that are one list."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from textual.app import ComposeResult
 
 from console.line import line
 from console.look import Look, Role
+from console.messages import RowChosen
 from console.panes.pane import Pane
 from console.seen import Seen
+from console.views.table import RowId
 from console.widgets.table import Table
+
+T = TypeVar("T")
 
 
 class ListPane(Pane):
@@ -42,3 +47,28 @@ class ListPane(Pane):
 
     def forget(self) -> None:
         self.table.forget()
+
+
+class RowsPane(ListPane, Generic[T]):
+    """A list of values that are no jobs. It keeps those that are drawn, for the acts on the one under the cursor."""
+
+    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
+        super().__init__(look, monotonic, id=id)
+        self.items: tuple[T, ...] = ()
+        self.seen: Seen | None = None
+        """The look they are from."""
+
+    def row_of(self, item: T) -> RowId:
+        """The id of its row."""
+        raise NotImplementedError
+
+    def chosen(self) -> T | None:
+        """The one an act means now: under the cursor, once it was drawn there, and not gone."""
+        return next((item for item in self.items if self.row_of(item) == self.table.target), None)
+
+    def forget(self) -> None:
+        super().forget()
+        self.items = ()
+
+    def on_row_chosen(self, message: RowChosen) -> None:
+        message.stop()  # its id is no job's

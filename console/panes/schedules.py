@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from console.look import Look
-from console.messages import Do, RowChosen, Said
-from console.panes.listed import ListPane
+from console.messages import Do, Said
+from console.panes.listed import RowsPane
 from console.panes.pane import Key
 from console.screens.pausing import PauseQuestion
 from console.seen import Ask, Seen, View
@@ -30,7 +28,7 @@ class SchedulesAsk(Ask):
         return reader.schedules(now=now)
 
 
-class SchedulesPane(ListPane):
+class SchedulesPane(RowsPane[ScheduleView]):
     """The list; a pause is asked for with its reason, taking it back and firing are not."""
 
     view: ClassVar = View.SCHEDULES
@@ -43,47 +41,33 @@ class SchedulesPane(ListPane):
         Binding("f", "fire", show=False),
     ]
 
-    def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
-        super().__init__(look, monotonic, id=id)
-        self._views: tuple[ScheduleView, ...] = ()
-        self._seen: Seen | None = None
-
     @property
     def ask(self) -> Ask:
         return SchedulesAsk()
 
     def draw_page(self, seen: Seen) -> None:
-        self._views = seen.page if isinstance(seen.page, tuple) else ()
-        self._seen = seen
-        self.table.show(schedules(self._views, seen.at))
+        self.items, self.seen = seen.page if isinstance(seen.page, tuple) else (), seen
+        self.table.show(schedules(self.items, seen.at))
 
-    def forget(self) -> None:
-        super().forget()
-        self._views = ()
-
-    def on_row_chosen(self, message: RowChosen) -> None:
-        message.stop()  # there is nothing more to a schedule than its line
+    def row_of(self, item: ScheduleView) -> str:
+        return item.schedule.name
 
     def action_pause(self) -> None:
-        view = self._chosen()
-        if view is None or self._seen is None:
+        view = self.chosen()
+        if view is None or self.seen is None:
             return
         name = view.schedule.name
         if view.paused is not None:
             self.post_message(Do("p", lambda door: _unpaused(door, name)))
             return
-        question = PauseQuestion(name, self._seen, self.look, self.monotonic)
+        question = PauseQuestion(name, self.seen, self.look, self.monotonic)
         self.post_message(Do("p", lambda door: _paused(door, name, question.reason), question))
 
     def action_fire(self) -> None:
-        view = self._chosen()
+        view = self.chosen()
         if view is not None:
             name = view.schedule.name
             self.post_message(Do("f", lambda door: Said(f"queued {door.fire(name).key}")))
-
-    def _chosen(self) -> ScheduleView | None:
-        chosen = self.table.chosen()
-        return next((view for view in self._views if view.schedule.name in chosen), None)
 
 
 def _paused(door: Door, name: str, reason: str) -> Said:
