@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
+from runner.check import ONCE
 from runner.doctor.finding import Finding, Level, fail, ok, warn
 from runner.doctor.look import Look
 from runner.errors import StoreError
@@ -45,6 +46,8 @@ def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one retu
             return ok("runner", f"pid {pid} is {view.row.state}{why}")
         case Health.NEVER:
             return warn("runner", "no runner was ever started here", start)
+        case Health.STOPPED if view.row is not None and view.row.ended == ONCE:
+            return ok("runner", f"none runs, as between two runs of `run --once`; the last heartbeat was {age} ago")
         case Health.STOPPED:
             return warn("runner", f"none runs; pid {pid} said goodbye", start)
         case Health.DEAD:

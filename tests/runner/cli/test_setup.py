@@ -19,7 +19,7 @@ from runner.settings import load
 from runner.snapshot import Health, RunnerView
 from runner.store.runners import Runner, RunState
 from runner.units import UnixMs
-from tests.runner.cli.world import SETTINGS, Afk
+from tests.runner.cli.world import SETTINGS, Afk, start_runner
 
 
 def checks(answer: object) -> dict[str, dict[str, str]]:
@@ -273,6 +273,14 @@ def test_doctor_is_not_content_with_a_runner_parked_for_a_fault() -> None:
     found = health(look, RunnerView(health=Health.LIVE, row=row))
 
     assert (found.level, found.text) == (Level.WARN, f"pid 7 is parked: {fault}")
+
+
+def test_doctor_expects_no_runner_between_two_runs_of_cron(afk: Afk, db: sqlite3.Connection) -> None:
+    start_runner(db, state=RunState.STOPPED, ended="nothing left to do")
+
+    found = checks(afk("doctor", "--offline", "--json"))["runner"]
+
+    assert (found["level"], "run --once" in found["text"]) == ("ok", True)
 
 
 def test_a_task_file_that_never_ends_is_named(afk: Afk, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
