@@ -50,24 +50,23 @@ def deal(
     if row is None or schedule is None:
         return Dealt()
     schedules.forget_ahead(db, name=task.name, now=now)
-    last = schedules.last_slot(db, task.name, now=now)
-    after = UnixMs(max(min(row.since, now), last if last is not None else 0))
-    due, older = owed(schedule, after=after, now=now)
-    dealt = Dealt()
-    if due:
-        look = _Look(db, task, schedule, now)
-        look.tell_older(due[0], older)
-        settled = schedules.settled_since(db, task.name, due[0])
-        left = [at for at in due if at not in settled]
-        if schedule.catch_up == "all":
-            fire, waiting = look.in_turn(left)
-        else:
-            fire, waiting = look.latest(left, newest=due[-1]), 0
-        added = sum(_fire(db, task, at, tasks=tasks, max_attempts=max_attempts, now=now) for at in fire)
-        dealt = Dealt(added, waiting)
-    schedules.set_next(db, name=task.name, at=next_due(schedule, now), waiting=dealt.waiting)
+    due, older = owed(schedule, after=min(row.dealt_to, now), now=now)
+    schedules.set_next(db, name=task.name, at=next_due(schedule, now))
     telling.settled(db, key=alert_key(task.name), now=now)
-    return dealt
+    if not due:
+        schedules.dealt(db, name=task.name, to=min(row.dealt_to, now), waiting=0)
+        return Dealt()
+    look = _Look(db, task, schedule, now)
+    look.tell_older(due[0], older)
+    settled = schedules.settled_since(db, task.name, due[0])
+    left = [at for at in due if at not in settled]
+    if schedule.catch_up == "all":
+        fire, wait = look.in_turn(left)
+    else:
+        fire, wait = look.latest(left, newest=due[-1]), []
+    schedules.dealt(db, name=task.name, to=UnixMs(wait[0] - 1) if wait else due[-1], waiting=len(wait))
+    added = sum(_fire(db, task, at, tasks=tasks, max_attempts=max_attempts, now=now) for at in fire)
+    return Dealt(added, len(wait))
 
 
 class _Look:
@@ -101,11 +100,8 @@ class _Look:
                 self._skip(at, reason)
         return inside[-1:] if inside and reason is None and left[-1] == newest else []
 
-    def in_turn(self, left: Sequence[UnixMs]) -> tuple[list[UnixMs], int]:
-        """Those that run now, the oldest first, and how many wait for them.
-
-        No slot is settled before an older one: what is newer than the last settled one is what is still owed.
-        """
+    def in_turn(self, left: Sequence[UnixMs]) -> tuple[list[UnixMs], list[UnixMs]]:
+        """Those that run now, the oldest first, and those that wait for them. What lies between these waits too."""
         most = self._schedule.catch_up_limit
         inside = [at for at in left if self._inside(at)]
         kept = inside[-most:]
@@ -122,8 +118,8 @@ class _Look:
             elif len(fire) < free:
                 fire.append(at)
             else:
-                return fire, sum(1 for later in left[place:] if later in kept)
-        return fire, 0
+                return fire, [later for later in left[place:] if later in kept]
+        return fire, []
 
     def _inside(self, at: UnixMs) -> bool:
         hours = self._schedule.hours

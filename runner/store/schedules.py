@@ -26,8 +26,10 @@ class Schedule:
     """What holds of its slots beside the usual, in words; may be empty."""
     since: UnixMs
     """No slot before this was ever owed. Later than now when a clock that was ahead wrote it."""
+    dealt_to: UnixMs
+    """Every slot up to here was dealt with. Later than now when a clock that was ahead wrote it."""
     next_at: UnixMs | None
-    """The first slot that was not dealt with. None: nothing more to come."""
+    """The first due time after the last look. None: nothing more to come."""
     waiting: int
     """Slots before `next_at` that wait until an earlier one's job has ended."""
     last_slot: UnixMs | None
@@ -61,13 +63,15 @@ def declare(
     `next_at`: its first due time from now on; one that stands as it was keeps its own.
     """
     db.execute(
-        "INSERT INTO schedules (name, spec, policy, since, next_at, overlap, priority, max_attempts) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO schedules (name, spec, policy, since, dealt_to, next_at, overlap, priority, max_attempts) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET since = iif(spec = excluded.spec, since, excluded.since), "
+        "dealt_to = iif(spec = excluded.spec, dealt_to, excluded.dealt_to), "
+        "waiting = iif(spec = excluded.spec, waiting, 0), "
         "next_at = iif(spec = excluded.spec, next_at, excluded.next_at), spec = excluded.spec, "
         "policy = excluded.policy, overlap = excluded.overlap, priority = excluded.priority, "
         "max_attempts = excluded.max_attempts",
-        (name, spec, policy, now, next_at, overlap, priority, max_attempts),
+        (name, spec, policy, now, now, next_at, overlap, priority, max_attempts),
     )
 
 
@@ -77,11 +81,16 @@ def forget_others(db: sqlite3.Connection, names: list[str]) -> None:
     db.execute(f"DELETE FROM schedules WHERE name NOT IN ({marks})", names)  # noqa: S608 - marks only
 
 
-def set_next(db: sqlite3.Connection, *, name: str, at: UnixMs | None, waiting: int = 0) -> None:
-    """Say when the schedule fires next, and how many slots wait for their turn."""
+def set_next(db: sqlite3.Connection, *, name: str, at: UnixMs | None) -> None:
+    """Say when the schedule is due next."""
+    db.execute("UPDATE schedules SET next_at = ? WHERE name = ? AND next_at IS NOT ?", (at, name, at))
+
+
+def dealt(db: sqlite3.Connection, *, name: str, to: UnixMs, waiting: int) -> None:
+    """Every slot up to a time is settled, and so many after it wait for their turn."""
     db.execute(
-        "UPDATE schedules SET next_at = ?, waiting = ? WHERE name = ? AND (next_at IS NOT ? OR waiting <> ?)",
-        (at, waiting, name, at, waiting),
+        "UPDATE schedules SET dealt_to = ?, waiting = ? WHERE name = ? AND (dealt_to <> ? OR waiting <> ?)",
+        (to, waiting, name, to, waiting),
     )
 
 
@@ -107,7 +116,7 @@ def take_slot(
 def all_of(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
     """Every declared schedule by name."""
     rows = db.execute(
-        "SELECT name, spec, policy, since, next_at, waiting, "
+        "SELECT name, spec, policy, since, dealt_to, next_at, waiting, "
         "(SELECT max(due_at) FROM slots WHERE schedule = name AND due_at <= ?), overlap, priority, max_attempts "
         "FROM schedules ORDER BY name",
         (now,),
@@ -118,12 +127,13 @@ def all_of(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
             spec=row[1],
             policy=row[2],
             since=row[3],
-            next_at=row[4],
-            waiting=row[5],
-            last_slot=row[6],
-            overlap=row[7],
-            priority=row[8],
-            max_attempts=row[9],
+            dealt_to=row[4],
+            next_at=row[5],
+            waiting=row[6],
+            last_slot=row[7],
+            overlap=row[8],
+            priority=row[9],
+            max_attempts=row[10],
         )
         for row in rows
     ]
@@ -135,18 +145,16 @@ def get(db: sqlite3.Connection, name: str, *, now: UnixMs) -> Schedule | None:
 
 
 def forget_ahead(db: sqlite3.Connection, *, name: str, now: UnixMs) -> None:
-    """Take back what a clock that was ahead did: a start in the future is now, and slots it skipped come due again.
+    """Take back what a clock that was ahead did: what lies in the future is not over, and slots it skipped come again.
 
     Slots that became a job stay, whenever they are due: they must not fire twice.
     """
-    db.execute("UPDATE schedules SET since = ? WHERE name = ? AND since > ?", (now, name, now))
+    db.execute(
+        "UPDATE schedules SET since = min(since, :now), dealt_to = min(dealt_to, :now) "
+        "WHERE name = :name AND max(since, dealt_to) > :now",
+        {"name": name, "now": now},
+    )
     db.execute("DELETE FROM slots WHERE schedule = ? AND due_at > ? AND job_key IS NULL", (name, now))
-
-
-def last_slot(db: sqlite3.Connection, name: str, *, now: UnixMs) -> UnixMs | None:
-    """The newest due time up to now that was dealt with, fired or skipped."""
-    row = db.execute("SELECT max(due_at) FROM slots WHERE schedule = ? AND due_at <= ?", (name, now)).fetchone()
-    return UnixMs(row[0]) if row[0] is not None else None
 
 
 def settled_since(db: sqlite3.Connection, name: str, due_at: UnixMs) -> set[UnixMs]:
