@@ -299,6 +299,9 @@ inputs = "inputs/*.md"
 # every = "6h"
 # max_seconds = "30m"
 
+# [report]
+# hourly_rate = "60"  # what an hour is worth: hours_saved times this, less the cost, is what a task earned
+
 # [alerts]
 # urls = ["env:ALERT_WEBHOOK"]
 """

@@ -138,7 +138,7 @@ class Waits:
     @property
     def nothing(self) -> bool:
         """Nobody need do anything."""
-        counted = (self.drafts, self.dead, self.alerts_open, self.undelivered, self.incidents_open, self.holds)
+        counted = (self.drafts, self.dead, self.alerts_open, self.incidents_open, self.holds)
         return not any(counted)
 
 

@@ -54,8 +54,8 @@ def needs(report: Report) -> tuple[Need, ...]:
     if report.stop.set:
         by = f" by {report.stop.by}" if report.stop.by else ""
         found.append(Need(f"it is stopped{by}: {report.stop.reason}", "afk-runner resume", bad=True))
-    if waits.undelivered:
-        told = plural(waits.undelivered, "alert reached nobody yet", "alerts reached nobody yet")
+    if untold := min(waits.undelivered, waits.alerts_open):  # what is over is nobody's need any more
+        told = plural(untold, "alert reached nobody yet", "alerts reached nobody yet")
         found.append(Need(told, "afk-runner alerts", bad=True))
     if waits.incidents_open:
         one = plural(waits.incidents_open, "incident is open", "incidents are open")
