@@ -92,6 +92,8 @@ def test_a_stalled_loop_is_ended_with_all_it_started_and_the_next_runner_tells_w
     assert code == 2
     assert "went without a word" in line
 
+    if hang == "blocking_call":
+        return  # one next runner is enough
     runner = afk.start("--supervisor", "systemd")
     (told,) = afk.sql("SELECT text FROM alerts WHERE key = 'stall'")
     assert f"it hung in {hang} (" in told[0] or f"< {hang} (" in told[0]
@@ -251,28 +253,14 @@ def test_pings_go_out_while_it_works_and_while_it_is_parked(afk: World) -> None:
     assert b"s3cret" not in kept
 
 
-def test_a_runner_that_vanished_for_long_is_an_alert_when_the_next_one_comes(afk: World) -> None:
-    afk.init("")
-    afk.kill9(afk.start())
-    afk.kill9(afk.start())  # at once: an event, and no alert
-    assert afk.sql("SELECT count(*) FROM alerts WHERE key = 'heartbeat'") == [(0,)]
-    age(afk, 3_600_000)
+def test_a_runner_that_is_asked_to_end_in_its_first_moment_has_not_crashed(afk: World) -> None:
+    """Before there is a loop to hear it, a supervisor's signal is heard all the same."""
+    afk.init("", tasks=TASKS)
+    starts = afk.home / "starts.json"
+    runner = afk.start("--supervisor", "systemd", wait=False)
+    eventually(starts.exists)
 
-    afk.start()
+    runner.send_signal(signal.SIGTERM)
 
-    (alert,) = afk.sql("SELECT text, closed_at IS NOT NULL FROM alerts WHERE key = 'heartbeat'")
-    assert "went without a word" in alert[0]
-    assert "no heartbeat for 1h" in alert[0]
-    assert alert[1], "it is over: a runner is there"
-    assert afk.one("SELECT count(*) FROM events WHERE event = 'runner.lost'") == 2
-
-
-def age(afk: World, ms: int) -> None:
-    """Let what the last runner left be so much older."""
-    code = (
-        f"import sqlite3; db = sqlite3.connect({str(afk.home / 'agent.db')!r}); "
-        f"db.execute('UPDATE runners SET heartbeat_at = heartbeat_at - {ms}, started_at = started_at - {ms}'); "
-        "db.commit()"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-    (afk.home / "heartbeat").unlink()
+    assert runner.wait(timeout=60) == 0
+    assert [start["clean"] for start in json.loads(starts.read_text())["starts"]] == [True]
