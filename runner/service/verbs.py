@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from runner.config import BudgetConfig, Config, ServiceConfig
 from runner.errors import ConfigError, Refused
 from runner.home import Home
-from runner.service import launchd, record
+from runner.service import record
 from runner.service.choose import check_may, keeper_for, platform_for
 from runner.service.inspect import KEPT
-from runner.service.keeper import Keeper, Told
+from runner.service.keeper import Keeper
 from runner.service.launchctl import sessions
 from runner.service.machine import Machine, as_owner
 from runner.service.plan import File, Plan, Platform, make_plan
+from runner.service.proof import Proof
 from runner.service.render import only, read, render
-from runner.service.witness import Patience, Seen, look
+from runner.service.witness import Patience, look
 from runner.settings import SettingsError, load
 from runner.starts import Starts
 from runner.units import MicroUsd
-from runner.work.processes import running, start_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,14 +115,18 @@ class Service:
             return Done(changed=changed, text=f"{text}; nothing was started", remarks=self._remarks(started=False))
         before = look(self.home)
         answer = self.keeper.ask()
-        if not changed and answer.loaded and (self.platform is Platform.CRON or self._is_ours(before, answer.pid)):
+        if (
+            not changed
+            and answer.loaded
+            and (self.platform is Platform.CRON or self._proof.is_ours(before, answer.pid))
+        ):
             return Done(changed=False, text=f"{where} is as it was, {before.text}", remarks=self._remarks())
         self._forgive()
         if there is not None and answer.loaded is not False:
             self.keeper.again(changed=True)
         else:
             self.keeper.begin()
-        return Done(changed=True, text=f"installed {where}: {self._started(before)}", remarks=self._remarks())
+        return Done(changed=True, text=f"installed {where}: {self._proof.started(before)}", remarks=self._remarks())
 
     def start(self) -> Done:
         """Start what is installed. Raises Refused."""
@@ -134,11 +135,11 @@ class Service:
         before = look(self.home)
         answer = self.keeper.ask()
         cleared = self._forgive()
-        if answer.loaded and self._is_ours(before, answer.pid):
+        if answer.loaded and self._proof.is_ours(before, answer.pid):
             tries = "; what crashed again and again may try again" if cleared else ""
             return Done(changed=cleared, text=f"it runs already: {before.text}{tries}")
         self.keeper.begin()
-        return Done(changed=True, text=self._started(before))
+        return Done(changed=True, text=self._proof.started(before))
 
     def stop(self, *, persist: bool) -> Done:
         """End it; `persist`: it stays down over the next boot. Raises Refused when it did not end."""
@@ -147,7 +148,7 @@ class Service:
         before = look(self.home)
         answer = self.keeper.ask()
         self.keeper.end(persist=persist)
-        text = self._ended(before, answer)
+        text = self._proof.ended(before, answer)
         if persist:
             return Done(changed=True, text=f"{text}; it stays down until `afk-runner service start`")
         comes = (
@@ -167,7 +168,7 @@ class Service:
         before = look(self.home)
         self._forgive()
         self.keeper.again(changed=changed)
-        return Done(changed=True, text=self._started(before))
+        return Done(changed=True, text=self._proof.started(before))
 
     def uninstall(self) -> Done:
         """Stop it and leave nothing of it; what the home holds is kept. Raises Refused."""
@@ -179,7 +180,7 @@ class Service:
         before = look(self.home)
         answer = self.keeper.ask()
         self.keeper.end(persist=False)
-        text = self._ended(before, answer)
+        text = self._proof.ended(before, answer)
         self.keeper.drop()
         with as_owner(self.home):
             record.forget(self.home)
@@ -193,86 +194,20 @@ class Service:
         except OSError as error:
             raise Refused(f"{self.home.starts} cannot be removed: {error.strerror}") from error
 
-    # --- what was observed ----------------------------------------------------------------------------------------
-
-    def _started(self, before: Seen) -> str:
-        """What came up. Raises Refused when nothing did."""
-        if self.platform is Platform.CRON:
-            return "its lines are in the crontab and read back; the first run is within 5 minutes"
-        nudges: list[bool] = []
-        began = self.patience.now()
-
-        def look_again() -> Seen | None:
-            seen = look(self.home)
-            if seen.works and seen.key != before.key:
-                return seen
-            known = {row.id for row in before.standing_by}
-            if any(row.id not in known for row in seen.standing_by):
-                return seen
-            if not nudges and self.patience.now() - began > self.patience.start_s / 6:
-                nudges.append(True)
-                self.keeper.nudge()
-            return None
-
-        seen = self.patience.until(look_again, within_s=self.patience.start_s)
-        if seen is None:
-            raise Refused(
-                f"no heartbeat of a new runner came within {self.patience.start_s:.0f} s; {self.keeper.ask().text}; "
-                f"{self._where_it_says_why()}"
-            )
-        if not seen.works or seen.key == before.key:
-            return f"a new runner stands by for {before.text}"
-        return seen.text
-
-    def _ended(self, before: Seen, answer: Told) -> str:
-        ours = self._holds(before, answer)
-        if self.platform is Platform.CRON and ours and before.pid is not None:
-            with suppress(ProcessLookupError, PermissionError):  # what cron has started goes on by itself
-                os.kill(before.pid, signal.SIGTERM)
-        started = {one: start_time(one) for one in (answer.pid, before.pid if ours else None) if one is not None}
-
-        def gone() -> bool | None:
-            if any(mark is not None and start_time(one) == mark for one, mark in started.items()):
-                return None
-            return True if not ours or not look(self.home).held else None
-
-        if self.patience.until(gone, within_s=self.plan.end_within_s + self.patience.race_s) is None:
-            seen = look(self.home)
-            raise Refused(
-                f"it was told to end and {seen.text} still; `afk-runner kill --force --home {self.home.root}` ends it"
-            )
-        if before.held and not ours:
-            ended = "it ended" if answer.pid is not None else "nothing of it ran"
-            return f"{ended}; {before.text} all the same, started by somebody else"
-        if not started:
-            return "nothing ran"
-        return "it ended, and the home's lock is free"
-
-    def _holds(self, seen: Seen, answer: Told) -> bool:
-        """Whether the runner that holds the home is the service's; yes where it cannot be told."""
-        if seen.pid is None:
-            return answer.loaded is None or answer.pid is not None
-        if self.platform is Platform.CRON:
-            return seen.pid in running("run", "--once", str(self.home.root))
-        return seen.pid == answer.pid if answer.loaded is not None else True
-
-    def _is_ours(self, seen: Seen, pid: int | None) -> bool:
-        waits = {row.pid for row in seen.standing_by}
-        return pid is not None and (pid in waits or (seen.works and pid == seen.pid))
-
-    def _where_it_says_why(self) -> str:
-        if self.platform in (Platform.LAUNCHD, Platform.LAUNCHD_DAEMON):
-            daemon = self.platform is Platform.LAUNCHD_DAEMON
-            return f"see {launchd.log_folder(self.plan, self.machine, daemon=daemon) / 'boot.log'}"
-        scope = "--user " if self.platform is Platform.SYSTEMD_USER else ""
-        return f"see `journalctl {scope}-u {self.plan.name} -n 30`"
-
     # --- what is checked first ------------------------------------------------------------------------------------
 
     def _adopt(self, session: str | None, *, name: str | None = None) -> None:
         plan = make_plan(self.home, self.config, self.machine, session=session)
         self.plan = plan if name is None else replace(plan, name=name)
         self.keeper = keeper_for(self.platform, self.plan, self.machine, self.patience)
+        self._proof = Proof(
+            home=self.home,
+            platform=self.platform,
+            plan=self.plan,
+            machine=self.machine,
+            keeper=self.keeper,
+            patience=self.patience,
+        )
 
     def _check(self) -> None:
         check_may(self.home, self.machine, self.platform, self.environ, name=self.plan.name)

@@ -44,6 +44,7 @@ def test_cron_works_off_what_is_due(machine: Inside) -> None:
 
     afk("init")
     machine.must("sh", "-c", 'printf %s "$0" > "$HOME/own"; crontab "$HOME/own"', OTHERS, user="ada")
+    machine.must("sh", "-c", 'echo "It matters." > "$0/inputs/note.md"', HOME, user="ada")
     afk("service", "install", "--platform", "cron")
     assert machine.must("crontab", "-l", user="ada").startswith(OTHERS)
     afk("enqueue", "sample", "--key", "one")
