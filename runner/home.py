@@ -22,7 +22,7 @@ from runner.units import UnixMs
 _FOLDERS = ("tasks", "inputs", "outputs", "logs", "logs/attempts", "work", "reports")
 _FILES = (
     *("afk.toml", ".env", "STOP", "runner.lock", "guard.lock", "runner.fifo", "heartbeat"),
-    *("starts.json", "starts.json.new"),
+    *("starts.json", "starts.json.new", "service.json"),
     *("agent.db", "agent.db-wal", "agent.db-shm", "agent.db-journal", "agent.db-turn-a", "agent.db-turn-b"),
 )
 _STRAYS = ("lost+found", ".DS_Store")  # what a fresh volume holds by itself
