@@ -21,6 +21,10 @@ from runner.units import SystemClock
 PROGRAM = "afk-console"
 OF_A_DEMO = "AFK_DEMO"
 """Set where the runner ends with the console."""
+FRAMES_S = "200"
+"""At the most: nothing is drawn that did not change."""
+SWITCH_S = 0.0005
+"""How long one thread may keep the others from running."""
 PIPE_WIDTH = 100
 """Columns of `--once` where no terminal says how many there are."""
 
@@ -119,6 +123,10 @@ def _enter_tmux(home: Home, db: Path | None, options: tuple[str, ...]) -> int:
 
 
 def _draw(home: Home, db: Path | None, *, readonly: bool, look: Look, mouse: bool) -> int:
+    # The library lets a change wait for its next frame; at 60 a second that was most of a key's way to the screen.
+    os.environ.setdefault("TEXTUAL_FPS", FRAMES_S)
+    # While it draws, the thread that reads would wait 5 ms for each of its turns.
+    sys.setswitchinterval(SWITCH_S)
     from console.tui import ConsoleApp, Options  # noqa: PLC0415
 
     for name in ("COLUMNS", "LINES"):  # of some other terminal: ours says its size itself, and when it changes

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 
@@ -43,6 +44,8 @@ from console.watch import Watch
 from runner.home import Home
 from runner.units import Clock, SystemClock
 
+KILLS = ("k", "f9")
+"""They wait for nothing."""
 CHECK_S = 1.0
 FINISH_S = 1.5
 OVERDUE_S = 2.0
@@ -112,10 +115,15 @@ class ConsoleApp(ThriftyApp[None]):
         self.watch_home.start()
         self.set_interval(CHECK_S, self._check)
 
-    def _make_rest(self) -> None:
-        """Load and make what the first picture did not wait for."""
+    async def _make_rest(self) -> None:
+        """Load and make what the first picture did not wait for. Keys that come meanwhile wait, in their order."""
         self.acts.warm()
-        self.board.make_rest()
+        await self.board.make_rest()
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and event.key not in KILLS and self.board.is_attached:
+            await self.board.make_rest()  # or what is pressed next would find no pane that takes it
+        await super().on_event(event)
 
     def on_app_blur(self) -> None:
         self.watch_home.slow = True

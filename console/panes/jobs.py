@@ -219,9 +219,10 @@ class JobsPane(ListPane):
         window = self._ask.window.moved(to, self._page.jobs)
         if to in ("newest", "oldest"):
             self.table.turn_over(at_end=to == "oldest")
-            self.post_message(LookNow())
         if window != self._ask.window:
             self._turn_to(window)
+        elif to in ("newest", "oldest"):
+            self.post_message(LookNow())
 
     def _turn_to(self, window: Window) -> None:
         self._change(window=window, search=Search())

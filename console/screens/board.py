@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
+from textual.widget import AwaitMount
 
 from console.clean import one_line
 from console.line import fit, line
@@ -63,6 +64,8 @@ class Board(Screen[None]):
         self._log_so_far = LogPart(fresh=True)
         """What the log has gained so far, for panes that come later."""
         self.panes = Shelf(look, monotonic, self._add)
+        self._mounting: list[AwaitMount] = []
+        """Panes that are on their way to the screen."""
         self._trail: list[View] = []
         """What lies under an open job or overlay, the top last, each view once: the way back."""
         self._flash_until = 0.0
@@ -222,10 +225,11 @@ class Board(Screen[None]):
         pane.display = pane.view is self.view
         pane.take(self._log_so_far)
         if self._body.is_attached:
-            self._body.mount(pane)
+            self._mounting.append(self._body.mount(pane))
 
-    def make_rest(self) -> None:
-        """Make the panes that were not asked for yet, between keys, so that none is waited for when it is."""
-        if (view := self.panes.missing()) is not None and self.is_running:
+    async def make_rest(self) -> None:
+        """Make the panes that were not asked for yet; once this has ended all of them take keys."""
+        while self.is_attached and (view := self.panes.missing()) is not None:
             _ = self.panes[view]
-            self.call_after_refresh(self.make_rest)
+        while self._mounting:
+            await self._mounting.pop()

@@ -55,7 +55,9 @@ def under_cursor(app: ConsoleApp) -> str:
 
 
 def tail_of(app: ConsoleApp) -> Tail:
-    return app.board.query_one("#log-tail", Tail)
+    pane = app.board.panes[View.LOG]
+    assert isinstance(pane, LogPane)
+    return pane._tail
 
 
 async def settled(app: ConsoleApp, pilot: Pilot[None]) -> None:
