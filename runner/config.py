@@ -161,7 +161,7 @@ class RunnerConfig:
     keep_finished: int = 100_000
     """Finished rows older than the first or beyond the second are pruned; never dead or unsettled ones."""
     keep_calls_ms: int = 90 * 86_400_000
-    """Settled calls older than this, of jobs that are gone, become part of a sum; the sums of days are kept for ever."""
+    """Settled calls older than this, of jobs that are gone, become part of a sum; sums of days are kept for ever."""
     keep_output_mb: int = 1_000
     """Most that the files of what attempts printed take together. Those of unfinished and dead jobs all stay."""
     log_mb: int = 60

@@ -42,16 +42,24 @@ RARELY = 60
 """What hardly ever has anything to let go of is looked at once in so many rounds."""
 
 
-def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs, irreversible: Collection[str] = frozenset()) -> int:
+def take_back(
+    db: sqlite3.Connection,
+    *,
+    runner: str,
+    now: UnixMs,
+    irreversible: Collection[str] = frozenset(),
+    blameless: bool = False,
+) -> int:
     """Give the jobs of vanished runners back to the queue, in the caller's transaction; how many.
 
     Only for the holder of the home's lock: the lock proves that no other runner lives, and the guard that none of its
     workers does. A job that was lost too often, the last time alone, is a poison pill and goes to the dead letters, as
-    does one of an `irreversible` task: it may have done what must not be done twice.
+    does one of an `irreversible` task: it may have done what must not be done twice. `blameless`: its runner stood
+    still or was frozen, which no job can do to it, so this loss is not counted against any.
     """
     lost = jobs.orphans(db, runner=runner)
     for job in lost:
-        _rescue(db, job, alone=len(lost) == 1, again=job.task not in irreversible, now=now)
+        _rescue(db, job, alone=len(lost) == 1, again=job.task not in irreversible, blameless=blameless, now=now)
     standing = charges.orphans(db, runner=runner)
     for charge, model, hold in standing:
         charges.let_stand(db, charge, note=charges.ORPHANED, now=now)
@@ -70,7 +78,7 @@ def take_back(db: sqlite3.Connection, *, runner: str, now: UnixMs, irreversible:
     return len(lost)
 
 
-def _rescue(db: sqlite3.Connection, job: Job, *, alone: bool, again: bool, now: UnixMs) -> None:
+def _rescue(db: sqlite3.Connection, job: Job, *, alone: bool, again: bool, blameless: bool, now: UnixMs) -> None:
     token = job.lease or ""
     if job.cancel:
         jobs.finish(db, id=job.id, token=token, status=JobStatus.CANCELLED, now=now, counted=False)
@@ -80,6 +88,10 @@ def _rescue(db: sqlite3.Connection, job: Job, *, alone: bool, again: bool, now: 
         telling.dead(db, task=job.task, job=job.key, error=error, now=now)
         jobs.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=True, error=error)
         what, text, level = Outcome.RESCUED, error, events.ERROR
+    elif blameless:
+        fact = "its runner stood still and was ended"
+        jobs.put_back(db, id=job.id, token=token, not_before=now, gate="rescue", fact=fact, counted=False)
+        what, text, level = Outcome.RESCUED, f"put back: {fact}", events.WARN
     elif job.rescues >= MAX_RESCUES and alone:
         error = f"poison pill: its runner vanished under it {job.rescues + 1} times, at last with nothing beside it"
         telling.dead(db, task=job.task, job=job.key, error=error, poison=True, now=now)

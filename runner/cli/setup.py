@@ -79,7 +79,7 @@ def doctor(
     """Check whether all is well set up.
 
     Looks at home, program, configuration, secrets, database, tasks, agents, prices, clock, disk, service, alerts and
-    runner, and asks each upstream for its list of models, which costs nothing. Each line says how to mend what it found.
+    runner, and asks each upstream for its list of models, which costs nothing. Each line says how to mend it.
 
     Exit code 1 when a line says fail, 78 when the configuration is refused.
     """

@@ -47,6 +47,7 @@ class IncidentActs(Acts):
 
     def drilled(self, name: str, *, fault: str | None, version: str) -> None:
         """Write down that a drill proved its part, or why it did not."""
+
         def act(db: sqlite3.Connection, now: UnixMs) -> None:
             if fault is None:
                 drills.proven(db, name, by=self._by, version=version, now=now)

@@ -66,7 +66,7 @@ def begin(
         telling.tell(db, key="stall", level=events.ERROR, text=text, now=now, lapses_at=UnixMs(now + STALL_MS))
     budget = config.budget
     irreversible = {name for name, task in tasks.items() if task.irreversible}
-    lost = upkeep.take_back(db, runner=me.id, now=now, irreversible=irreversible)
+    lost = upkeep.take_back(db, runner=me.id, now=now, irreversible=irreversible, blameless=stall is not None)
     caps = _caps(config, tasks)
     if controls.settings(db).get("caps") != caps:
         rate_turns.clear(db)

@@ -134,9 +134,7 @@ def newest(db: sqlite3.Connection, *, limit: int, state: DraftState | None = Non
     return [_draft(row) for row in db.execute(sql, (*values, limit))]
 
 
-def prunable(
-    db: sqlite3.Connection, *, before: UnixMs, after_id: int, batch: int
-) -> tuple[list[int], int | None]:
+def prunable(db: sqlite3.Connection, *, before: UnixMs, after_id: int, batch: int) -> tuple[list[int], int | None]:
     """Ids among the `batch` after `after_id` that were decided long ago and that no job can ask for again.
 
     A later attempt of the job that drafted it finds its draft by name, so that it is not approved twice; and what it

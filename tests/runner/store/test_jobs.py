@@ -227,6 +227,18 @@ def test_a_job_whose_runner_vanishes_too_often_is_a_poison_pill(db: Connection) 
     assert replayed.rescues == 0
 
 
+def test_a_runner_that_stood_still_is_no_jobs_fault(db: Connection) -> None:
+    """However often it was frozen and ended: the job comes back each time, with nothing counted."""
+    job = make_job(db)
+    for n in range(MAX_RESCUES + 2):
+        assert jobs.claim(db, now=UnixMs(NOW), lease=lease(f"t{n}", runner="gone")) is not None
+        upkeep.take_back(db, runner="me", now=UnixMs(NOW), blameless=True)
+
+    after = jobs.by_key(db, job.key)
+    assert after is not None
+    assert (after.status, after.attempts, after.rescues) == (JobStatus.PENDING, 0, 0)
+
+
 def test_a_cancelled_job_is_not_rescued(db: Connection) -> None:
     job = make_running(db, runner="gone")
     assert jobs.cancel(db, id=job.id, now=UnixMs(NOW)) is JobStatus.RUNNING
