@@ -114,6 +114,8 @@ ALTER TABLE board ADD COLUMN tally_quarter INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE board ADD COLUMN tally_task TEXT NOT NULL DEFAULT '';
 ALTER TABLE board ADD COLUMN tally_jobs INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE board ADD COLUMN tally_cost INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE board ADD COLUMN done_at INTEGER;                         -- when a job was last done, and
+ALTER TABLE board ADD COLUMN done_key TEXT;                           -- which
 
 CREATE VIEW ended AS
 SELECT quarter, task, status, jobs, cost FROM outcomes
@@ -133,7 +135,9 @@ WHEN NEW.status = 'done' AND OLD.status IN ('pending', 'running') BEGIN
                             (SELECT coalesce(sum(cost), 0) FROM attempts WHERE job_id = NEW.id
                                 AND n > coalesce((SELECT starts FROM replays WHERE job_id = NEW.id), 0))),
            tally_quarter = NEW.finished_at / 900000,
-           tally_task = NEW.task;
+           tally_task = NEW.task,
+           done_at = NEW.finished_at,
+           done_key = NEW.key;
 END;
 
 CREATE TRIGGER jobs_ended_counted AFTER UPDATE OF status ON jobs
@@ -223,14 +227,9 @@ CREATE TRIGGER addresses_moved AFTER UPDATE ON addresses BEGIN UPDATE board SET 
 
 -- The runner: why it parked itself, and what last went well, for one that lives and achieves nothing is seen by no heartbeat.
 ALTER TABLE runners ADD COLUMN note TEXT;
-ALTER TABLE board ADD COLUMN done_at INTEGER;                         -- when a job was last done, and
-ALTER TABLE board ADD COLUMN done_key TEXT;                           -- which
 ALTER TABLE board ADD COLUMN called_at INTEGER;                       -- when a model call last came to a cost, and
 ALTER TABLE board ADD COLUMN called_model TEXT;                       -- of which model
 
-CREATE TRIGGER jobs_done_noted AFTER UPDATE OF status ON jobs WHEN NEW.status = 'done' AND OLD.status = 'running' BEGIN
-    UPDATE board SET done_at = NEW.finished_at, done_key = NEW.key;
-END;
 CREATE TRIGGER charges_settled_noted AFTER UPDATE OF state ON charges WHEN NEW.state = 'settled' AND OLD.state = 'held' BEGIN
     UPDATE board SET called_at = NEW.ended_at, called_model = NEW.model;
 END;
