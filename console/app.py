@@ -147,7 +147,12 @@ def _print_json(home: Home, db: Path | None) -> int:
     reader = Reader(home, db=db)
     try:
         now = SystemClock().now()
-        answer = status_json(reader.vitals(now=now), reader.schedules(now=now))
+        answer = status_json(
+            reader.vitals(now=now),
+            reader.schedules(now=now),
+            incidents=reader.incidents_open(),
+            drills=reader.drills(),
+        )
     finally:
         reader.close()
     typer.echo(json.dumps(answer, indent=2))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from runner.store.drills import Drill
 from runner.store.runners import RunState
 from runner.units import iso
 from runner.views import Health, RunnerView, ScheduleView, Vitals
 
 
-def status_json(vitals: Vitals, schedule_views: tuple[ScheduleView, ...]) -> dict[str, Any]:
-    """The stable answer of `status --json`."""
+def status_json(
+    vitals: Vitals, schedule_views: tuple[ScheduleView, ...], *, incidents: int, drills: tuple[Drill, ...]
+) -> dict[str, Any]:
+    """The stable answer of `status --json`. `incidents`: how many are open."""
     runner, spend, stop = vitals.runner, vitals.spend, vitals.stop
     row, lately = runner.row, vitals.lately
     counts = vitals.counts
@@ -79,6 +82,8 @@ def status_json(vitals: Vitals, schedule_views: tuple[ScheduleView, ...]) -> dic
         },
         "drafts": {"waiting": vitals.drafts_waiting},
         "alerts": {"undelivered": vitals.alerts.undelivered, "open": vitals.alerts.open},
+        "incidents": {"open": incidents},
+        "drills": [drill_document(drill) for drill in drills],
     }
 
 
@@ -87,3 +92,15 @@ def _state_word(runner: RunnerView) -> str:
     if runner.health in (Health.LIVE, Health.LATE) and runner.row:
         return runner.row.state.value
     return runner.health.value if runner.health is not Health.NEVER else RunState.STOPPED.value
+
+
+def drill_document(drill: Drill) -> dict[str, Any]:
+    """One drill."""
+    return {
+        "name": drill.name,
+        "proven_at": iso(drill.proven_at),
+        "proven_by": drill.proven_by,
+        "version": drill.version,
+        "failed_at": iso(drill.failed_at),
+        "fault": drill.fault,
+    }

@@ -25,7 +25,6 @@ from runner.cli.shell import (
     stamp,
 )
 from runner.errors import StoreBusy
-from runner.report.document import drill_document
 from runner.report.words import drills_line
 from runner.snapshot import Event, Health, Reader, RunnerView, ScheduleView, StopView, Vitals, status_json
 from runner.units import SystemClock, duration, iso, plural, usd
@@ -71,8 +70,7 @@ def status(
         drills = reader.drills()
         incidents = reader.incidents_open()
     if as_json:
-        more = {"incidents": {"open": incidents}, "drills": [drill_document(drill) for drill in drills]}
-        say_json({**status_json(vitals, views), **more})
+        say_json(status_json(vitals, views, incidents=incidents, drills=drills))
         return
     lines = _lines(vitals, views)
     if incidents:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runner.report.values import Report, TaskRow
-from runner.store.drills import Drill
+from runner.status import drill_document
 from runner.store.incidents import Incident
 from runner.units import iso
 
@@ -103,18 +103,6 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "closed_by": incident.closed_by,
         "cause": incident.cause,
         "fix": incident.fix,
-    }
-
-
-def drill_document(drill: Drill) -> dict[str, Any]:
-    """One drill."""
-    return {
-        "name": drill.name,
-        "proven_at": iso(drill.proven_at),
-        "proven_by": drill.proven_by,
-        "version": drill.version,
-        "failed_at": iso(drill.failed_at),
-        "fault": drill.fault,
     }
 
 

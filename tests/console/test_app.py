@@ -76,7 +76,8 @@ def test_json_is_the_status_of_the_design(run: Run, home: Home, db: sqlite3.Conn
     status = json.loads(out)
     assert code == Exit.OK
     assert status["queue"]["pending"] == 1
-    assert set(status) == {"runner", "queue", "spend", "breakers", "stop", "schedules", "drafts", "alerts"}
+    words = {"runner", "queue", "spend", "breakers", "stop", "schedules", "drafts", "alerts", "incidents", "drills"}
+    assert set(status) == {*words, "lately"}
 
 
 def test_a_database_may_be_named_instead_of_its_home(run: Run, home: Home, database: Database) -> None:
