@@ -8,8 +8,9 @@ Source: console.md § 3.3, where the gain and the danger were measured.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic
 
 from rich.console import RenderableType
@@ -19,6 +20,7 @@ from rich.style import Style
 from textual import events
 from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual._time import get_time
 from textual.app import App, ReturnType
 from textual.screen import Screen
 from textual.strip import Strip
@@ -151,6 +153,9 @@ class ThriftyApp(App[ReturnType], Generic[ReturnType]):
         self._behind = False
         """A frame was dropped: the picture is drawn anew once the terminal took what is queued."""
         self._sent_cursor: tuple[int, int] | None = None
+        self.pressed_at = math.inf
+        """When the key came that is being obeyed, on the library's clock; infinite while none is."""
+        self._to_show: list[Callable[[float], object]] = []
 
     async def on_mount(self) -> None:
         # After a stop and a continue the shell's lines stand where ours were.
@@ -159,7 +164,21 @@ class ThriftyApp(App[ReturnType], Generic[ReturnType]):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Resize):
             self._shadow.forget()  # what a terminal does to its cells then is its own affair
-        await super().on_event(event)
+        if not isinstance(event, events.Key):
+            await super().on_event(event)
+            return
+        self.pressed_at = event.time
+        try:
+            await super().on_event(event)
+        finally:
+            self.pressed_at = math.inf
+
+    def once_shown(self, then: Callable[[float], object]) -> None:
+        """Call this with the time at which the picture that is being drawn was handed to the terminal.
+
+        Keys that came before that time were pressed without it, however late they are obeyed.
+        """
+        self._to_show.append(then)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Give a text to the clipboard of the person's terminal; cut, and without whatever a terminal obeys.
@@ -176,8 +195,12 @@ class ThriftyApp(App[ReturnType], Generic[ReturnType]):
         self.screen.refresh()
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        if renderable is None or self._batch_count or not self._may_be_thrifty():
+        if renderable is None or self._batch_count:
             super()._display(screen, renderable)
+            return
+        if not self._may_be_thrifty():
+            super()._display(screen, renderable)
+            self._was_shown()
             return
         try:
             if self._queued() >= MOST_QUEUED:
@@ -187,12 +210,14 @@ class ThriftyApp(App[ReturnType], Generic[ReturnType]):
             else:
                 self._shadow.forget()
                 super()._display(screen, renderable)
+                self._was_shown()
                 return
         except Exception:  # the library is not as it was: its own way is slower, and right
             self._thrifty = False
             super()._display(screen, renderable)
             screen.refresh()
             return
+        self._was_shown()
         self.post_display_hook()
 
     def _may_be_thrifty(self) -> bool:
@@ -222,6 +247,14 @@ class ThriftyApp(App[ReturnType], Generic[ReturnType]):
         assert self._driver is not None
         self._driver.write(f"{SYNC_START}{text}{SYNC_END}" if self._sync_available else text)
         self._driver.flush()
+
+    def _was_shown(self) -> None:
+        if self._behind:
+            return  # what was dropped comes with the whole picture, after this one
+        now, told = get_time(), self._to_show
+        self._to_show = []
+        for then in told:
+            then(now)
 
     def _queued(self) -> int:
         thread = getattr(self._driver, "_writer_thread", None)

@@ -111,12 +111,10 @@ class DeadPane(ListPane):
                 return
 
     def _turn(self, group: DeadGroup, *, folded: bool) -> None:
-        self.folds.cursor = group_row(group)
+        self.folds.go_to(group_row(group))
         if folded == self._unfolded(group):
             reach = tuple(pair for pair in self._ask.reach if pair[0] != group.fingerprint)
             self._change(turned=self._ask.turned ^ {group.fingerprint}, reach=reach)
-        else:
-            self.folds.redraw()
 
     def _unfolded(self, group: DeadGroup) -> bool:
         """What was asked for last; the list may not show it yet."""
@@ -127,7 +125,7 @@ class DeadPane(ListPane):
         if len(group.listed) >= MOST:
             self.post_message(Flash(f"only the newest {MOST:,} are listed; r on the line of the error takes as many"))
             return
-        self.folds.cursor = group.listed[-1].id  # the line that was entered moves down, or goes
+        self.folds.go_to(group.listed[-1].id)  # the line that was entered moves down, or goes
         others = tuple(pair for pair in self._ask.reach if pair[0] != group.fingerprint)
         self._change(reach=(*others, (group.fingerprint, len(group.listed) + PAGE)))
 
@@ -159,6 +157,8 @@ class DeadPane(ListPane):
     def letters(self) -> Letters | None:
         marked = tuple(sorted(id for id in self.folds.marks if isinstance(id, int)))
         cursor = self.folds.target
+        if not self.folds.was_shown:
+            return None
         if marked:
             return Letters(ids=marked, page=self._page)
         if cursor is None:

@@ -238,7 +238,7 @@ class JobsPane(ListPane):
         return tuple(job for job in self._page.jobs if job.id in chosen)
 
     def letters(self) -> Letters | None:
-        if self.table.marks:
+        if self.table.marks and self.table.was_shown:
             return Letters(ids=self._chosen())
         dead = tuple(job.id for job in self.targets() if job.status is JobStatus.DEAD)
         return Letters(ids=dead) if dead else None

@@ -32,6 +32,7 @@ class ListPane(Pane):
 
     def open(self) -> None:
         self._covered = True
+        self.table.unsee()
         self.table.focus()
 
     def draw(self, seen: Seen) -> None:
@@ -39,7 +40,7 @@ class ListPane(Pane):
             self._covered = False
             self.draw_page(seen)
         elif self._covered:
-            self.table.show_lines((line(("   not read", Role.WARN)),))
+            self.table.cover(line(("   not read", Role.WARN)))
 
     def draw_page(self, seen: Seen) -> None:
         """Draw a page that was read."""

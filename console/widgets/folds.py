@@ -63,7 +63,7 @@ class Folds(Table):
         self.folds, self._everything, self._number = folds, everything, total
         known = {*everything, *(id for fold in folds.values() for id in fold.ids)}
         listed = {row.id for row in listing.rows}
-        self.marks = frozenset(id for id in self.marks if self.markable(id) and (id in known or id in listed))
+        self._keep(frozenset(id for id in self.marks if self.markable(id) and (id in known or id in listed)))
         self.show(listing)
 
     def action_mark(self) -> None:
@@ -73,7 +73,7 @@ class Folds(Table):
                 super().action_mark()
                 self.post_message(Marked())
             return
-        if self.cursor in self.gone:
+        if self.target is None:
             return
         ids = frozenset(fold.ids)
         if ids <= self.marks:

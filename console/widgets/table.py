@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
@@ -14,6 +16,7 @@ from console.format import count
 from console.line import Line, fit, line, spread, width_of
 from console.look import Look, Role
 from console.messages import Flash, PageWanted, RowChosen
+from console.output import ThriftyApp
 from console.views.table import Listing, Row, RowId, empty_line, head_line, place, row_line
 from console.widgets.lines import Lines
 
@@ -64,8 +67,12 @@ class Table(Lines, can_focus=True):
         self._drifts = drifts
         self._paged = paged
         self._drawn = drawn
-        self._unseen: RowId | None = None
-        """The row the cursor came to by itself, until it was drawn there."""
+        self._unseen = False
+        """What an act would mean has changed by itself, and no picture of that was sent yet."""
+        self._shown_at = -math.inf
+        """When one was sent."""
+        self._telling: int | None = None
+        """The line that tells of it: of the cursor, or the titles; None while rows are covered."""
         self._anchor: RowId | None = None
         """Where a range of marks began."""
         self._unranged: frozenset[RowId] = frozenset()
@@ -85,7 +92,7 @@ class Table(Lines, can_focus=True):
 
     def show(self, listing: Listing, *, total: int | None = None) -> None:
         """Take a new list; the row under the cursor stays where it is, and is shown as gone when it is not in it."""
-        was = self.cursor
+        meant = self._under_cursor()
         if self._drifts and not self._moved:
             self.cursor = None
         before = self._index()
@@ -96,15 +103,16 @@ class Table(Lines, can_focus=True):
             rows.insert(self._ghost_place(ghost, rows), ghost)
         self.gone = frozenset({ghost.id}) if ghost is not None else frozenset()
         if not self._paged:
-            self.marks &= ids | self.gone
+            self._keep(self.marks & (ids | self.gone))
         self.listing, self._rows, self._total = listing, tuple(rows), total
         if self.cursor is None and rows:
             self.cursor = rows[-1 if self._at_end else 0].id
-            self._unseen = self._unseen if self.cursor == was else self.cursor
             self._at_end = False
         after = self._index()
         if before is not None and after is not None:
             self._top += after - before
+        if self._under_cursor() not in (None, meant):
+            self._unseen = True
         self.redraw()
 
     def forget(self, *, at_end: bool = False) -> None:
@@ -120,7 +128,8 @@ class Table(Lines, can_focus=True):
 
     def mark(self, ids: Iterable[RowId]) -> None:
         """Mark these and no others."""
-        self.marks, self._anchor = frozenset(ids), None
+        self._marked(frozenset(ids))
+        self._unseen = True
         self.redraw()
 
     def markable(self, id: RowId) -> bool:  # noqa: ARG002 - lists with rows of several kinds look at it
@@ -139,15 +148,43 @@ class Table(Lines, can_focus=True):
         here = {row.id for row in self._rows}
         ids = tuple(row.id for row in self._rows if row.id in self.marks and row.id not in self.gone)
         ids += tuple(sorted((id for id in self.marks if id not in here), key=str)) if self._paged else ()
+        if not self.was_shown:
+            return ()
         return ids if ids or self.target is None else (self.target,)
 
     @property
     def target(self) -> RowId | None:
-        """The row under the cursor; None where it is gone, and before it was drawn.
+        """The row under the cursor; None where it is gone, and before it was shown."""
+        return self._under_cursor() if self.was_shown else None
 
-        A key that was on its way when a page came was not meant for the first row of that page.
+    @property
+    def was_shown(self) -> bool:
+        """Whether the key that is being obeyed was pressed when the cursor and the marks were on the screen.
+
+        A key that was on its way when a page came was not meant for the first row of that page, and one that was
+        pressed for marks not for the row under the cursor, once the last of the marks went by itself.
         """
-        return None if self.cursor in self.gone or self.cursor == self._unseen else self.cursor
+        app = self.app
+        assert isinstance(app, ThriftyApp)
+        return not self._unseen and app.pressed_at > self._shown_at
+
+    def go_to(self, id: RowId) -> None:
+        """Put the cursor on a row."""
+        self.cursor, self._unseen = id, True
+        self.redraw()
+
+    def unsee(self) -> None:
+        """It was hidden: no key means what it shows before that was shown again."""
+        self._unseen = True
+        self._tell()
+
+    def cover(self, text: Line) -> None:
+        """Show this instead of the rows, none of which any key means now."""
+        self._unseen, self._telling = True, None
+        self.show_lines((text,))
+
+    def _under_cursor(self) -> RowId | None:
+        return None if self.cursor in self.gone else self.cursor
 
     # --- keys -----------------------------------------------------------------------------------------------------
 
@@ -165,7 +202,7 @@ class Table(Lines, can_focus=True):
         self._go(0 if to < 0 else len(self._rows) - 1, ask=False)
 
     def action_mark(self) -> None:
-        if not self.can_mark or self.cursor is None or self.cursor in self.gone:
+        if not self.can_mark or self.cursor is None or self.target is None:
             return
         if self.cursor not in self.marks and not self._has_room(1):
             return
@@ -208,7 +245,11 @@ class Table(Lines, can_focus=True):
             self.redraw()
 
     def action_clear_marks(self) -> None:
-        self.mark(())
+        self._marked(frozenset())
+        self.redraw()
+
+    def _marked(self, ids: frozenset[RowId]) -> None:
+        self.marks, self._anchor = ids, None
 
     def action_choose(self) -> None:
         if self.cursor is None:
@@ -223,6 +264,7 @@ class Table(Lines, can_focus=True):
     def redraw(self) -> None:
         """Draw what is in view."""
         width, room = self.size.width, self._room()
+        self._telling = None
         if width <= 0 or not self.listing.columns:
             return
         self._settle(room)
@@ -245,12 +287,28 @@ class Table(Lines, can_focus=True):
         if not self._rows:
             lines.append(empty_line(self.listing))
         self.show_lines(tuple(lines))
+        index = self._index()
+        self._telling = 0 if index is None else 1 + index - self._top
+        self._tell()
         if self._drawn is not None:
             self._drawn()
 
     def render_line(self, y: int) -> Strip:
-        self._unseen = None
+        if self._unseen and y == self._telling and isinstance(app := self.app, ThriftyApp):
+            app.once_shown(self._was_shown)
         return super().render_line(y)
+
+    def _tell(self) -> None:
+        if self._unseen and self._telling is not None:  # its line may be as it was, and is sent all the same
+            self.refresh(Region(0, self._telling, self.size.width, 1))
+
+    def _keep(self, marks: frozenset[RowId]) -> None:
+        """The other marks went by themselves; once all have, an act means the row under the cursor."""
+        self._unseen = self._unseen or (not marks and bool(self.marks))
+        self.marks = marks
+
+    def _was_shown(self, at: float) -> None:
+        self._unseen, self._shown_at = False, at
 
     def on_resize(self) -> None:
         self.redraw()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 
 from console.line import plain
 from console.look import ASCII, Role
 from console.messages import PageWanted, RowChosen
+from console.output import ThriftyApp
 from console.views.table import Column, Listing, Row, RowId, place
 from console.widgets.table import Table
 
@@ -21,7 +22,7 @@ def listing(*ids: RowId, above: bool = False, below: bool = False) -> Listing:
     return Listing(columns=COLUMNS, rows=rows, empty="none here", more_above=above, more_below=below)
 
 
-class Harness(App[None]):
+class Harness(ThriftyApp[None]):
     """A table of five rows' height, and what it says."""
 
     def __init__(self) -> None:
