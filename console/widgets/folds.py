@@ -73,7 +73,7 @@ class Folds(Table):
                 super().action_mark()
                 self.post_message(Marked())
             return
-        if self.target is None:
+        if self.cursor in self.gone:
             return
         ids = frozenset(fold.ids)
         if ids <= self.marks:

@@ -141,15 +141,15 @@ class Table(Lines, can_focus=True):
         return self._top, min(len(self._rows), self._top + self._room())
 
     def chosen(self) -> tuple[RowId, ...]:
-        """The marked rows in their order, or else the row under the cursor; rows that are gone are never chosen.
+        """The marked rows in their order, or else the row under the cursor; none that is gone or was not shown.
 
         Of a paged list the marked rows of other pages come last.
         """
+        if not self.was_shown:
+            return ()
         here = {row.id for row in self._rows}
         ids = tuple(row.id for row in self._rows if row.id in self.marks and row.id not in self.gone)
         ids += tuple(sorted((id for id in self.marks if id not in here), key=str)) if self._paged else ()
-        if not self.was_shown:
-            return ()
         return ids if ids or self.target is None else (self.target,)
 
     @property
@@ -176,7 +176,7 @@ class Table(Lines, can_focus=True):
     def unsee(self) -> None:
         """It was hidden: no key means what it shows before that was shown again."""
         self._unseen = True
-        self._tell()
+        self._send_telling()
 
     def cover(self, text: Line) -> None:
         """Show this instead of the rows, none of which any key means now."""
@@ -202,7 +202,7 @@ class Table(Lines, can_focus=True):
         self._go(0 if to < 0 else len(self._rows) - 1, ask=False)
 
     def action_mark(self) -> None:
-        if not self.can_mark or self.cursor is None or self.target is None:
+        if not self.can_mark or self.cursor is None or self.cursor in self.gone:
             return
         if self.cursor not in self.marks and not self._has_room(1):
             return
@@ -289,7 +289,7 @@ class Table(Lines, can_focus=True):
         self.show_lines(tuple(lines))
         index = self._index()
         self._telling = 0 if index is None else 1 + index - self._top
-        self._tell()
+        self._send_telling()
         if self._drawn is not None:
             self._drawn()
 
@@ -298,7 +298,7 @@ class Table(Lines, can_focus=True):
             app.once_shown(self._was_shown)
         return super().render_line(y)
 
-    def _tell(self) -> None:
+    def _send_telling(self) -> None:
         if self._unseen and self._telling is not None:  # its line may be as it was, and is sent all the same
             self.refresh(Region(0, self._telling, self.size.width, 1))
 

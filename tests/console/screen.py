@@ -33,12 +33,13 @@ def flash_of(app: ConsoleApp) -> str:
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
-    """Let the program work until the condition holds."""
+    """Let the program work until the condition holds, and send a picture: a key means nothing that none has shown."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert isinstance(pilot.app, ConsoleApp)
         assert time.monotonic() < deadline, "it did not come:\n" + text_of(pilot.app)
         await pilot.pause(0.005)
+    await pilot.pause(0)
 
 
 def eventually(condition: Callable[[], object]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 
-from console.line import plain
+from console.line import line, plain
 from console.look import ASCII, Role
 from console.messages import PageWanted, RowChosen
 from console.output import ThriftyApp
@@ -25,10 +28,16 @@ def listing(*ids: RowId, above: bool = False, below: bool = False) -> Listing:
 class Harness(ThriftyApp[None]):
     """A table of five rows' height, and what it says."""
 
-    def __init__(self) -> None:
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("r", "act")]
+
+    def __init__(self, *, paged: bool = False) -> None:
         super().__init__(ansi_color=True)
-        self.table = Table(ASCII, can_mark=True)
+        self.table = Table(ASCII, can_mark=True, paged=paged)
         self.said: list[RowChosen | PageWanted] = []
+        self.acted: list[tuple[RowId, ...]] = []
+
+    def action_act(self) -> None:
+        self.acted.append(self.table.chosen())
 
     def compose(self) -> ComposeResult:
         yield self.table
@@ -77,6 +86,77 @@ async def test_nothing_is_chosen_before_it_was_drawn() -> None:
         await pilot.pause()
 
         assert on_its_way == ()
+        assert table.chosen() == (9,)
+
+
+async def test_a_key_that_came_before_the_picture_means_nothing_in_it_however_late_it_is_obeyed() -> None:
+    async with table_of(5, 4, 3) as (table, harness, pilot):
+        await pilot.pause()
+        await pilot.press("r")
+        table.turn_over()
+        pressed_before = events.Key("r", "r")
+        table.show(listing(9, 8, 7))
+        await pilot.pause()
+        harness.post_message(pressed_before)
+        await pilot.press("r")
+
+        assert harness.acted == [(5,), (), (9,)]
+
+
+async def test_a_key_for_marks_that_went_meanwhile_is_not_for_the_row_under_the_cursor() -> None:
+    async with table_of(5, 4, 3) as (table, harness, pilot):
+        await pilot.press("space")
+        await pilot.pause()
+        pressed_before = events.Key("r", "r")
+        table.show(listing(4, 3))
+        on_its_way = table.chosen()
+        await pilot.pause()
+        harness.post_message(pressed_before)
+        await pilot.press("r")
+
+        assert on_its_way == ()
+        assert harness.acted == [(), (4,)]
+
+
+async def test_a_row_that_comes_back_is_chosen_once_it_was_shown_to_be_back() -> None:
+    async with table_of(5, 4, 3) as (table, _, pilot):
+        await pilot.pause()
+        table.show(listing(4, 3))
+        await pilot.pause()
+        table.show(listing(5, 4, 3))
+        on_its_way = table.chosen()
+        await pilot.pause()
+
+        assert on_its_way == ()
+        assert table.chosen() == (5,)
+
+
+async def test_what_covers_the_rows_leaves_none_to_choose() -> None:
+    async with table_of(5, 4, 3) as (table, _, pilot):
+        await pilot.pause()
+        table.cover(line("   not read"))
+        await pilot.pause()
+        covered = table.chosen()
+        table.show(listing(5, 4, 3))
+        await pilot.pause()
+
+        assert covered == ()
+        assert table.chosen() == (5,)
+
+
+async def test_a_picture_that_was_dropped_has_shown_nothing() -> None:
+    """Until the terminal has caught up."""
+    async with table_of(5, 4, 3) as (table, harness, pilot):
+        await pilot.pause()
+        harness._behind = True
+        table.turn_over()
+        table.show(listing(9, 8, 7))
+        await pilot.pause()
+        dropped = table.chosen()
+        harness._catch_up()
+        await pilot.pause()
+
+        assert dropped == ()
         assert table.chosen() == (9,)
 
 
@@ -160,16 +240,16 @@ async def test_a_range_has_no_row_that_is_gone() -> None:
 
 
 async def test_marks_of_a_paged_list_outlive_its_pages() -> None:
-    harness = Harness()
+    harness = Harness(paged=True)
+    table = harness.table
     async with harness.run_test(size=(30, 6)) as pilot:
-        table = Table(ASCII, can_mark=True, paged=True)
-        await harness.mount(table)
         table.show(listing(9, 8, 7))
         table.focus()
         await pilot.press("space", "shift+down")
         table.turn_over()
         table.show(listing(3, 2, 1))
         await pilot.press("space")
+        await pilot.pause()
 
         assert table.chosen() == (3, 7, 8, 9)
         table.show(listing(2, 1))
