@@ -7,8 +7,10 @@ import sqlite3
 import pytest
 from textual.pilot import Pilot
 
+from console.panes.dead import DeadPane
 from console.screens.replay import DiscardQuestion, ReplayQuestion
 from console.tui import ConsoleApp, Options
+from console.widgets.folds import Turn
 from runner.commands import Door
 from runner.home import Home
 from runner.snapshot import Job, JobStatus
@@ -104,6 +106,48 @@ async def test_an_arrow_means_its_own_way_however_often_it_is_pressed(app: Conso
         assert one.key not in text_of(app)
         await pilot.press("right", "right")
         await shows(pilot, ">  - HTTP 504", one.key)
+
+
+async def test_an_error_that_an_arrow_leads_to_is_replayed_once_it_was_shown_under_the_cursor(
+    app: ConsoleApp, db: sqlite3.Connection
+) -> None:
+    one, _ = die(db), die(db)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, one.key)
+        await pilot.press("down")
+        await pilot.pause()
+        pane = app.board.pane
+        assert isinstance(pane, DeadPane)
+        assert pane.table.cursor is not None
+        before = pane.letters()
+        pane.on_turn(Turn(pane.table.cursor, True))
+        on_its_way = pane.letters()
+        await pilot.pause()
+        shown = pane.letters()
+
+    assert before is not None
+    assert before.ids == (2,)
+    assert on_its_way is None
+    assert shown is not None
+    assert shown.group is not None
+
+
+async def test_letters_that_were_hidden_are_replayed_once_they_were_shown_again(
+    app: ConsoleApp, db: sqlite3.Connection
+) -> None:
+    one = die(db)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, one.key)
+        await pilot.press("down", "1")
+        await shows(pilot, "[1 Home]")
+        app.board.action_open("DEAD")
+        on_its_way = app.board.pane.letters()
+        await shows(pilot, "[3 Dead", f">    {one.key}")
+        shown = app.board.pane.letters()
+
+    assert on_its_way is None
+    assert shown is not None
+    assert shown.ids == (one.id,)
 
 
 async def test_many_begin_folded_and_stay_as_they_were_when_more_die(app: ConsoleApp, database: Database) -> None:
