@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable
 
 from runner.clocks import seconds_asleep
+from runner.daemon.switch import StopSwitch
+from runner.daemon.watch import UNREADABLE_S
 from runner.errors import StoreError
 from runner.heartbeat import HeartbeatFile
 from runner.home import Home
 from runner.store import jobs, runners
 from runner.store.runners import Runner
 from runner.store.writer import Writer
-from runner.switch import StopSwitch
 from runner.units import Clock, UnixMs
-from runner.watch import UNREADABLE_S
 from runner.work.pool import Pool
 from runner.work.register import LEASE_MS
 

@@ -15,12 +15,18 @@ from functools import partial
 
 from runner.config import Config, TaskConfig
 from runner.daemon import records
+from runner.daemon.dealing import Dealer
 from runner.daemon.heart import Heart
+from runner.daemon.log import LogFile
+from runner.daemon.morning import Morning
 from runner.daemon.pokes import Pokes
 from runner.daemon.room import Room
 from runner.daemon.sentries import Sentries
+from runner.daemon.stance import Stance
+from runner.daemon.switch import StopSwitch
+from runner.daemon.waking import Waking
+from runner.daemon.watch import Watch
 from runner.daemon.watchdog import last_stall
-from runner.dealing import Dealer
 from runner.errors import StoreError
 from runner.gate.book import Book
 from runner.gate.call import policy_of
@@ -33,21 +39,15 @@ from runner.gate.server import Gate
 from runner.gate.upstreams import Upstreams
 from runner.heartbeat import last_beat
 from runner.home import Home
-from runner.log import LogFile
-from runner.morning import Morning
 from runner.notify.deliverer import Deliverer
 from runner.redact import Redactor
 from runner.sdnotify import Notifier
-from runner.stance import Stance
 from runner.store import events, jobs, runners
 from runner.store.db import Database
 from runner.store.runners import Runner, RunState
 from runner.store.writer import Writer
-from runner.switch import StopSwitch
 from runner.units import Clock, plural
 from runner.upkeep import Upkeep
-from runner.waking import Waking
-from runner.watch import Watch
 from runner.work.guard_process import GuardProcess
 from runner.work.pool import Pool
 from runner.work.register import Register

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 from runner import telling
 from runner.care.disk import DiskWatch
+from runner.daemon.switch import StopSwitch
 from runner.errors import StoreError
 from runner.home import Home
 from runner.store import events
 from runner.store.writer import Writer
-from runner.switch import StopSwitch
 from runner.units import Clock
 
 WORD = "disk"

@@ -9,16 +9,16 @@ from contextlib import suppress
 from runner.config import WatchConfig
 from runner.daemon.awake import Awake
 from runner.daemon.heart import Heart
+from runner.daemon.stance import Stance
+from runner.daemon.switch import StopSwitch
 from runner.daemon.watchdog import Watchdog
 from runner.errors import StoreError
 from runner.home import Home
 from runner.ping import FAIL, WELL, Pinger
 from runner.sdnotify import Notifier
-from runner.stance import Stance
 from runner.store import controls
 from runner.store.runners import RunState
 from runner.store.writer import Writer
-from runner.switch import StopSwitch
 from runner.units import Clock
 from runner.work.pool import Pool
 

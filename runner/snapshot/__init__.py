@@ -43,15 +43,15 @@ from runner.views import (
 )
 
 if TYPE_CHECKING:
-    from runner.filter import EVERYTHING, EXAMPLES, BadFilter, Field, Filter, Term, parse
-    from runner.filter import WORDS as FIELD_WORDS
-    from runner.letters import DeadGroup, DeadPage, ReplayPlan
-    from runner.listing import Found
-    from runner.pace import HourSpend, Pace, PartSpend, Slice
     from runner.price_age import ListDate
-    from runner.printed import Printed
     from runner.report.values import Report
     from runner.report.words import drill_words, drills_line, gate_words, happened_words, hours_words, needs, skip_line
+    from runner.snapshot.filter import EVERYTHING, EXAMPLES, BadFilter, Field, Filter, Term, parse
+    from runner.snapshot.filter import WORDS as FIELD_WORDS
+    from runner.snapshot.letters import DeadGroup, DeadPage, ReplayPlan
+    from runner.snapshot.listing import Found
+    from runner.snapshot.pace import HourSpend, Pace, PartSpend, Slice
+    from runner.snapshot.printed import Printed
     from runner.status import status_json
     from runner.work.conversation import Verdict, told
 
@@ -122,12 +122,12 @@ __all__ = [
 
 
 _LATE = {
-    "runner.filter": ("EVERYTHING", "EXAMPLES", "BadFilter", "Field", "Filter", "Term", "parse"),
-    "runner.letters": ("DeadGroup", "DeadPage", "ReplayPlan"),
-    "runner.listing": ("Found",),
-    "runner.pace": ("HourSpend", "Pace", "PartSpend", "Slice"),
+    "runner.snapshot.filter": ("EVERYTHING", "EXAMPLES", "BadFilter", "Field", "Filter", "Term", "parse"),
+    "runner.snapshot.letters": ("DeadGroup", "DeadPage", "ReplayPlan"),
+    "runner.snapshot.listing": ("Found",),
+    "runner.snapshot.pace": ("HourSpend", "Pace", "PartSpend", "Slice"),
     "runner.price_age": ("ListDate",),
-    "runner.printed": ("Printed",),
+    "runner.snapshot.printed": ("Printed",),
     "runner.status": ("status_json",),
     "runner.report.values": ("Report",),
     "runner.report.words": (
@@ -146,7 +146,7 @@ _LATE = {
 
 def __getattr__(name: str) -> Any:
     if name == "FIELD_WORDS":
-        return import_module("runner.filter").WORDS
+        return import_module("runner.snapshot.filter").WORDS
     for module, names in _LATE.items():
         if name in names:
             return getattr(import_module(module), name)

@@ -16,14 +16,16 @@ from runner.units import UnixMs
 from runner.views import JobDetail, columns
 
 if TYPE_CHECKING:
-    from runner import letters, listing, printed, why
-    from runner.filter import Filter
-    from runner.letters import DeadPage, ReplayPlan
-    from runner.listing import Found
-    from runner.printed import Printed
+    from runner.snapshot import letters, listing, printed, why
+    from runner.snapshot.filter import Filter
+    from runner.snapshot.letters import DeadPage, ReplayPlan
+    from runner.snapshot.listing import Found
+    from runner.snapshot.printed import Printed
     from runner.work import conversation
 else:
-    letters, listing, printed, why = (Late(f"runner.{name}") for name in ("letters", "listing", "printed", "why"))
+    letters, listing, printed, why = (
+        Late(f"runner.snapshot.{name}") for name in ("letters", "listing", "printed", "why")
+    )
     conversation = Late("runner.work.conversation")
 
 

@@ -17,11 +17,12 @@ from runner.store import controls
 from runner.units import MicroUsd, UnixMs
 
 if TYPE_CHECKING:
-    from runner import pace, price_age
-    from runner.pace import Pace, PartSpend, Slice
+    from runner import price_age
     from runner.price_age import ListDate
+    from runner.snapshot import pace
+    from runner.snapshot.pace import Pace, PartSpend, Slice
 else:
-    pace, price_age = Late("runner.pace"), Late("runner.price_age")
+    pace, price_age = Late("runner.snapshot.pace"), Late("runner.price_age")
 
 
 class MoneyReads(Opened):

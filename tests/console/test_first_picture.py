@@ -58,8 +58,8 @@ def test_the_first_picture_loads_no_engine_and_nothing_of_other_panes(home: Home
     }
     engine = (
         "runner.commands", "runner.config", "runner.settings", "runner.enqueue", "runner.gate", "runner.work",
-        "runner.schedule", "runner.daemon", "runner.cli", "runner.letters", "runner.listing", "runner.filter",
-        "runner.pace", "runner.report", "runner.price_age",
+        "runner.schedule", "runner.daemon", "runner.cli", "runner.snapshot.letters", "runner.snapshot.listing",
+        "runner.snapshot.filter", "runner.snapshot.pace", "runner.report", "runner.price_age",
     )  # fmt: skip
     assert not {name for name in loaded if name.startswith(engine)}
 

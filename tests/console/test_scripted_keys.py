@@ -1,6 +1,7 @@
 """Thousands of keys while rows change fifty times a second: nothing is acted on that was not shown as the target.
 
-A few hundred are pressed always; `make test-keys` presses ten thousand, and so does tests/bench. AFK_SEED names another script.
+A few hundred are pressed always; `make test-keys` presses ten thousand, and so does tests/bench. AFK_SEED names another
+script.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ import pytest
 from runner.clocks import Jump
 from runner.config import Config
 from runner.daemon import records
-from runner.dealing import Dealer
+from runner.daemon.dealing import Dealer
 from runner.errors import StoreError
 from runner.gate.admission import Refusal
 from runner.gate.book import Book
@@ -60,7 +60,7 @@ class Week:
 
     def __init__(self, home: Home, clock: ManualClock, patch: pytest.MonkeyPatch) -> None:
         """`afk.toml` is written already."""
-        patch.setattr("runner.dealing.DEAL_AGAIN_S", 0.0)
+        patch.setattr("runner.daemon.dealing.DEAL_AGAIN_S", 0.0)
         patch.setattr("runner.gate.book.AGAIN_S", 0.0)
         patch.setattr("apscheduler.schedulers.base.datetime", _wall(clock))
         self.home = home

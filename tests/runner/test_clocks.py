@@ -12,12 +12,12 @@ import pytest
 from runner.clocks import JUMP_MS, ClockWatch, seconds_asleep
 from runner.config import UpstreamConfig
 from runner.daemon import records
+from runner.daemon.waking import Address, Waking, addresses, answers
+from runner.snapshot.why import why
 from runner.store import alerts, runners
 from runner.store.db import Database
 from runner.units import HOUR_MS, MINUTE_MS, SECOND_MS
 from runner.views import Health, RunnerView, StopView
-from runner.waking import Address, Waking, addresses, answers
-from runner.why import why
 from tests.factories import NOW, ManualClock, make_job, make_runner
 
 
@@ -140,7 +140,7 @@ def test_what_is_beyond_this_machine_is_what_is_waited_for() -> None:
 
 
 async def test_nothing_starts_until_some_upstream_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.waking.LOOK_S", 0.0)
+    monkeypatch.setattr("runner.daemon.waking.LOOK_S", 0.0)
     told: list[str | None] = []
     tries = iter([False, False, True])
 
@@ -161,8 +161,8 @@ async def test_nothing_starts_until_some_upstream_answers(monkeypatch: pytest.Mo
 
 
 async def test_a_network_that_stays_away_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.waking.NETWORK_S", 0.05)
-    monkeypatch.setattr("runner.waking.LOOK_S", 0.0)
+    monkeypatch.setattr("runner.daemon.waking.NETWORK_S", 0.05)
+    monkeypatch.setattr("runner.daemon.waking.LOOK_S", 0.0)
 
     async def reaches(_: Address) -> bool:
         return False

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.filter import EXAMPLES, LONGEST, NUMBERS, TEXTS, BadFilter, Field, Filter, Term, parse
+from runner.snapshot.filter import EXAMPLES, LONGEST, NUMBERS, TEXTS, BadFilter, Field, Filter, Term, parse
 from runner.store.jobs import JobStatus
 from runner.units import MAX_DURATION_MS, MAX_USD
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runner import listing
-from runner.filter import parse
-from runner.listing import LAST_STEP, NARROW
+from runner.snapshot import listing
+from runner.snapshot.filter import parse
+from runner.snapshot.listing import LAST_STEP, NARROW
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
 from runner.units import HOUR_MS

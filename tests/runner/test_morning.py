@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 from runner.config import ReportConfig
+from runner.daemon.morning import Morning
 from runner.home import Home
-from runner.morning import Morning
 from runner.report import file
 from runner.store import runners
 from runner.store.db import Database

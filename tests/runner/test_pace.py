@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from runner import pace, spending
-from runner.pace import SLICE_MS, Pace
+from runner import spending
+from runner.snapshot import pace
+from runner.snapshot.pace import SLICE_MS, Pace
 from runner.store import charges, tallies
 from runner.store.db import Database
 from runner.store.jobs import Job

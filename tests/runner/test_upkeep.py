@@ -11,6 +11,7 @@ import pytest
 
 from runner import upkeep
 from runner.settings import load
+from runner.snapshot.why import why
 from runner.store import jobs, runners, schedules
 from runner.store.db import Database
 from runner.store.jobs import MAX_RESCUES, Job, JobStatus, Lease
@@ -18,7 +19,6 @@ from runner.store.runners import RunState
 from runner.store.writer import Writer
 from runner.units import DAY_MS, HOUR_MS, UnixMs
 from runner.views import Health, RunnerView, StopView
-from runner.why import why
 from tests.factories import NOW, ManualClock, make_attempt, make_job, make_runner
 
 

@@ -11,8 +11,9 @@ from sqlite3 import Connection
 
 import pytest
 
-from runner import dealing, schedule
+from runner import schedule
 from runner.config import TaskConfig
+from runner.daemon import dealing
 from runner.errors import StoreError
 from runner.schedule import timer
 from runner.store import alerts

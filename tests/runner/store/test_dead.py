@@ -8,11 +8,11 @@ from sqlite3 import Connection
 
 import pytest
 
-from runner import letters
 from runner.commands import Door
 from runner.errors import StoreBusy
 from runner.home import Home
-from runner.letters import FEW, MOST, MOST_GROUPS, SAMPLE
+from runner.snapshot import letters
+from runner.snapshot.letters import FEW, MOST, MOST_GROUPS, SAMPLE
 from runner.store import db as store
 from runner.store import jobs
 from runner.store.db import Database

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from runner.filter import EVERYTHING, Field, Filter, Term
+from runner.snapshot.filter import EVERYTHING, Field, Filter, Term
 from runner.store.jobs import Job, JobStatus, job_of
 from runner.units import UnixMs
 from runner.views import columns

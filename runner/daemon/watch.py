@@ -6,8 +6,8 @@ import sqlite3
 import time
 from contextlib import suppress
 
+from runner.daemon.log import LogFile
 from runner.errors import StoreError
-from runner.log import LogFile
 from runner.store import events
 from runner.store.db import Database, open_reader
 

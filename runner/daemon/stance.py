@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from runner.daemon.switch import StopSwitch
 from runner.store.runners import RunState
-from runner.switch import StopSwitch
 from runner.work.outcome import Cut
 from runner.work.pool import Pool
 
