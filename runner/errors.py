@@ -68,7 +68,7 @@ class StoreNewer(StoreError):
 
 
 class StoreOlder(StoreError):
-    """An older program wrote this database, and whoever only reads does not change it."""
+    """An older program wrote this database. Who only reads leaves it so, and who writes while a runner holds it."""
 
 
 class StoreMissing(StoreError):

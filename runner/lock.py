@@ -13,6 +13,10 @@ GLANCE_S = 0.2
 """A screen looks at the lock by taking a shared one for an instant; whoever starts waits that out."""
 
 
+_OURS: set[tuple[int, int]] = set()
+"""Device and inode of the locks that this process holds. Pids in the files do not tell: containers count alike."""
+
+
 class HomeLock:
     """The lock file of a home. It is never deleted: a deleted lock can be held twice."""
 
@@ -23,6 +27,7 @@ class HomeLock:
         except OSError as error:
             raise StoreError(f"the lock file {path} cannot be opened: {error.strerror}") from error
         self._path = path
+        self._taken = False
 
     def take(self) -> bool:
         """Take it for this process; False when another one has it."""
@@ -35,6 +40,8 @@ class HomeLock:
                 if time.monotonic() >= deadline:
                     return False
                 time.sleep(0.01)
+        _OURS.add(_identity(self._fd))
+        self._taken = True
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         return True
@@ -46,6 +53,8 @@ class HomeLock:
 
     def close(self) -> None:
         """Let go."""
+        if self._taken:
+            _OURS.discard(_identity(self._fd))
         os.close(self._fd)
 
 
@@ -73,6 +82,20 @@ def holder_of(lock: Path) -> int | None:
         for word in words
     )
     return int(text) if named else None
+
+
+def held_by_another(lock: Path) -> bool:
+    """Whether some other process holds the home."""
+    try:
+        ours = _identity(lock) in _OURS
+    except OSError:
+        return False
+    return not ours and lock_is_held(lock)
+
+
+def _identity(lock: Path | int) -> tuple[int, int]:
+    status = os.stat(lock)
+    return status.st_dev, status.st_ino
 
 
 def lock_is_held(lock: Path) -> bool:

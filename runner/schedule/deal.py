@@ -222,6 +222,7 @@ def declare(db: sqlite3.Connection, tasks: Mapping[str, TaskConfig], *, max_atte
                 next_at=next_due(task.schedule, now),
                 now=now,
             )
+    schedules.reopen(db)  # or they would fire beside a job that an older program wrote down
 
 
 def _end(db: sqlite3.Connection, row: Schedule, *, became: str | None, now: UnixMs) -> None:

@@ -27,6 +27,7 @@ from runner.errors import (
     StoreOlder,
     StoreReadOnly,
 )
+from runner.lock import held_by_another
 from runner.store.turnstile import SOON_S, Turnstile
 
 APPLICATION_ID = 0x41464B31
@@ -83,7 +84,8 @@ class Database:
     def open(cls, path: Path, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> Database:
         """Open the file for writing, bringing its schema up to date. `wait_s`: how long one who locks it is waited for.
 
-        Raises StoreMissing, StoreNewer, StoreCorrupt, StoreReadOnly, StoreBusy.
+        Raises StoreMissing, StoreNewer, StoreCorrupt, StoreReadOnly, StoreBusy; StoreOlder for an older schema while
+        another process holds the home.
         """
         if not create and not path.exists():
             raise StoreMissing(MISSING.format(path=path))
@@ -127,7 +129,11 @@ class Database:
                 self.connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
-        if schema_version(self.connection) < len(_migrations()):
+        version = schema_version(self.connection)
+        # A runner of the older program would go on writing rows as its own schema means them.
+        if 0 < version < len(_migrations()) and held_by_another(self.path.with_name("runner.lock")):
+            raise StoreOlder(_older(self.path, version))
+        if version < len(_migrations()):
             self._migrate()
 
     def _migrate(self) -> None:
@@ -269,10 +275,7 @@ def open_reader(path: Path, *, older_too: bool = False) -> sqlite3.Connection:
         if schema_version(connection) == 0:
             raise StoreCorrupt(f"{path} holds no schema; `afk-runner init` makes one")
         if schema_version(connection) < len(_migrations()) and not older_too:
-            raise StoreOlder(
-                f"{path} has schema {schema_version(connection)}, this program reads {len(_migrations())}; "
-                "end the older runner, and `afk-runner run` brings it up to date"
-            )
+            raise StoreOlder(_older(path, schema_version(connection)))
     except sqlite3.Error as error:
         connection.close()
         raise translate(error, path) from error
@@ -285,6 +288,13 @@ def open_reader(path: Path, *, older_too: bool = False) -> sqlite3.Connection:
 def schema_version(db: sqlite3.Connection) -> int:
     """The number of the last migration the file has seen; 0 for an empty file."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _older(path: Path, version: int) -> str:
+    return (
+        f"{path} has schema {version}, this program reads {len(_migrations())}; "
+        "end the older runner, and `afk-runner run` brings it up to date"
+    )
 
 
 def _check_header(db: sqlite3.Connection, path: Path) -> None:

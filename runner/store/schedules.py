@@ -177,6 +177,14 @@ def close_slot(db: sqlite3.Connection, *, schedule: str, due_at: UnixMs) -> None
     db.execute("UPDATE slots SET open = 0 WHERE schedule = ? AND due_at = ?", (schedule, due_at))
 
 
+def reopen(db: sqlite3.Connection) -> None:
+    """Open every slot whose job is not over: an older program writes down none as open, and a replay opens none."""
+    db.execute(
+        "UPDATE slots SET open = 1 WHERE open = 0 "
+        "AND job_key IN (SELECT key FROM jobs WHERE status = 'pending' OR status = 'running')"
+    )
+
+
 def prune(db: sqlite3.Connection, *, now: UnixMs, keep: int = KEEP, batch: int) -> int:
     """Delete the oldest slots beyond the newest `keep` of their schedule, at most `batch`; how many went.
 

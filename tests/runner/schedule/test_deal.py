@@ -11,7 +11,19 @@ from runner.config import ScheduleConfig
 from runner.store import controls, jobs, schedules
 from runner.store.jobs import JobStatus
 from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, UnixMs
-from tests.runner.schedule.declared import START, UTC_ZONE, cron, deal, declared, end_all, every, ms, reason_at, slots
+from tests.runner.schedule.declared import (
+    START,
+    UTC_ZONE,
+    cron,
+    deal,
+    declared,
+    end_all,
+    every,
+    fired,
+    ms,
+    reason_at,
+    slots,
+)
 
 
 def test_a_due_slot_becomes_one_job_however_often_it_is_dealt(db: Connection) -> None:
@@ -81,6 +93,21 @@ def test_a_very_long_absence_of_a_cron_line_shares_a_row_without_a_count(db: Con
     found = slots(db)
     assert len(found) == schedule.MOST_MISSED + 1
     assert "and earlier ones" in (found[0][2] or "")
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_a_slot_that_an_older_program_wrote_holds_the_next_until_its_job_is_over(db: Connection, over: bool) -> None:
+    """That one has no word for it; the next start finds out."""
+    task = declared(db, every(HOUR_MS))
+    deal(db, task, now=START + HOUR_MS)
+    db.execute("UPDATE slots SET open = 0")
+    if over:
+        end_all(db)
+
+    declared(db, every(HOUR_MS), now=START + HOUR_MS + 1)
+    deal(db, task, now=START + 2 * HOUR_MS)
+
+    assert fired(db) == [START + HOUR_MS, START + 2 * HOUR_MS][: 1 + over]
 
 
 @pytest.mark.parametrize("why", ["pause", "catch_up", "overlap"])

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from runner.errors import StoreBusy, StoreCorrupt, StoreMissing, StoreNewer, StoreOlder, StoreReadOnly
+from runner.lock import HomeLock, held_by_another
 from runner.store import db as store
 from runner.store.db import Database, open_reader, schema_version
 from tests.factories import make_job
@@ -38,6 +43,47 @@ def test_an_old_file_is_migrated_once_and_keeps_its_rows(database: Database, mon
         assert again.connection.execute("SELECT count(*) FROM fresh").fetchone() == (1,)
         assert again.connection.execute("SELECT key FROM jobs").fetchall() == [("kept",)]
         again.close()
+
+
+def test_an_old_file_is_not_migrated_under_the_runner_of_another_process(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would go on as its own schema says. Who holds the home migrates it, and anybody once that one has ended."""
+    newest = store._migrations()
+    more = [*newest, (len(newest) + 1, "CREATE TABLE fresh (id INTEGER);\n")]
+    monkeypatch.setattr(store, "_migrations", lambda: more)
+    lock = database.path.with_name("runner.lock")
+    with older_runner(lock):
+        with pytest.raises(StoreOlder, match=f"schema {len(newest)}.*end the older runner"):
+            Database.open(database.path)
+        assert schema_version(database.connection) == len(newest)
+        Database.open(database.path.with_name("fresh.db"), create=True).close()  # has no schema that anybody knows
+
+    ours = HomeLock(lock)
+    assert ours.take()
+    Database.open(database.path).close()
+    ours.close()
+
+    assert schema_version(database.connection) == len(more)
+    with older_runner(lock):
+        assert held_by_another(lock), "what was ours is not for ever"
+        Database.open(database.path).close()
+
+
+@contextmanager
+def older_runner(lock: Path) -> Iterator[None]:
+    """Another process that holds the home, with our pid in the file, as a container's may be."""
+    code = (
+        "import sys; from pathlib import Path; from runner.lock import HomeLock; lock = HomeLock(Path(sys.argv[1])); "
+        "assert lock.take(); Path(sys.argv[1]).write_text(sys.argv[2]); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(lock), str(os.getpid())], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        yield
+        holder.communicate()
 
 
 def test_a_reader_says_that_a_file_is_older_and_changes_nothing(
