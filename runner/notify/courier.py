@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
 from runner.work.child import worker_environment
 
@@ -41,10 +42,15 @@ async def hand(
     try:
         return await _talk(child, url, messages, taken)
     finally:
-        os.killpg(child.pid, signal.SIGKILL)  # not collected yet, so the group is still its own
-        child.wait()
-        if guard is not None:
-            guard(f"-{child.pid}")
+        try:
+            with suppress(ProcessLookupError, PermissionError):  # macOS says EPERM of a group of nothing but zombies
+                os.killpg(child.pid, signal.SIGKILL)  # not collected yet, so the group is still its own
+        finally:
+            try:
+                child.wait()
+            finally:
+                if guard is not None:
+                    guard(f"-{child.pid}")
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -215,6 +215,29 @@ async def test_a_child_that_is_killed_is_a_failure_like_any_other(mailbox: Mailb
     )
 
 
+@pytest.mark.parametrize("refused", [PermissionError, ProcessLookupError])
+async def test_a_group_that_is_gone_already_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, refused: type[OSError]
+) -> None:
+    """macOS refuses to signal a group of zombies alone. The child is collected and the guard told all the same."""
+    kill = os.killpg
+
+    def refuse(group: int, number: int) -> None:
+        kill(group, number)
+        raise refused
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    guarded: list[str] = []
+
+    fault = await courier.hand("bogus://host/hook", [WORDS], guard=guarded.append)
+
+    assert fault is not None
+    assert "no URL that apprise knows" in fault
+    assert [word[0] for word in guarded] == ["+", "-"]
+    with pytest.raises(ChildProcessError):
+        os.waitpid(int(guarded[0][1:]), os.WNOHANG)  # noqa: ASYNC222 - it never waits
+
+
 async def test_an_address_that_apprise_does_not_know_says_so() -> None:
     fault = await courier.hand(f"bogus://afk:{SECRET}@host/hook", [WORDS])
 
