@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -62,11 +63,7 @@ class Acts:
 
     def warm(self) -> None:
         """Load what acts need, so that the first of them is as quick as any."""
-
-        def load() -> None:
-            pass
-
-        threading.Thread(target=load, name="warm", daemon=True).start()
+        threading.Thread(target=import_module, args=["runner.commands"], name="warm", daemon=True).start()
 
     def kill(self, *, now: bool) -> None:
         """Stop everything. Tells KillEnded."""

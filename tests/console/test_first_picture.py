@@ -34,6 +34,27 @@ json.dump(sorted(sys.modules), sys.stdout)
 """
 
 
+WARM = """
+import sys, threading
+from pathlib import Path
+from console.tui import ConsoleApp
+from runner.home import Home
+
+tui = ConsoleApp(Home(Path(sys.argv[1])))
+assert "runner.commands" not in sys.modules
+tui.acts.warm()
+for thread in threading.enumerate():
+    if thread.name == "warm":
+        thread.join()
+assert "runner.commands" in sys.modules
+"""
+
+
+def test_the_write_door_is_loaded_before_it_is_needed(home: Home) -> None:
+    """The first kill waits for nothing."""
+    subprocess.run([sys.executable, "-c", WARM, home.root], cwd=Path(__file__).parents[2], check=True)
+
+
 def test_the_first_picture_loads_no_engine_and_nothing_of_other_panes(home: Home, db: sqlite3.Connection) -> None:
     make_running(db)
     done = subprocess.run(
