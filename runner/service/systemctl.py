@@ -71,12 +71,13 @@ class Systemd:
         """A start that failed is said by `ask`; systemd needs no second one."""
 
     def end(self, *, persist: bool) -> None:
-        self._must(*(("disable", "--now") if persist else ("stop",)), self._name)
+        verb = ("disable", "--now") if persist else ("stop",)
+        self._must(*verb, self._name, works_s=self.plan.end_within_s)  # it answers once the runner has ended
 
     def again(self, *, changed: bool) -> None:
         if changed:
             self._must("daemon-reload")
-            self._must("enable", self._name)
+        self._must("enable", self._name)  # it may have been stopped for good
         self._call("reset-failed", self._name)
         self._must("restart", "--no-block", self._name)
 
@@ -90,15 +91,15 @@ class Systemd:
         self._call("daemon-reload")
         self._call("reset-failed", self._name)
 
-    def _call(self, *words: str) -> Ran:
+    def _call(self, *words: str, works_s: float = 0) -> Ran:
         if self.system:
-            return call(["systemctl", *words])
+            return call(["systemctl", *words], works_s=works_s)
         # Over ssh and sudo the way to one's own manager is often not set.
         runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{self.machine.uid}"
-        return call(["systemctl", "--user", *words], extra={"XDG_RUNTIME_DIR": runtime})
+        return call(["systemctl", "--user", *words], extra={"XDG_RUNTIME_DIR": runtime}, works_s=works_s)
 
-    def _must(self, *words: str) -> None:
-        ran = self._call(*words)
+    def _must(self, *words: str, works_s: float = 0) -> None:
+        ran = self._call(*words, works_s=works_s)
         if ran.code != 0:
             scope = "" if self.system else "--user "
             raise Refused(f"`systemctl {scope}{' '.join(words)}` failed: {self._why(ran)}")

@@ -13,7 +13,7 @@ from runner.errors import Refused
 from runner.text import one_line
 
 SLOWEST_S = 180.0
-"""A program of the system that takes longer hangs; stopping a unit may take its whole time budget."""
+"""A program of the system that takes longer than its work does hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,19 @@ class Ran:
     @property
     def said(self) -> str:
         """Its complaint, in one line."""
-        return one_line((self.err or self.out).strip(), 300) or f"exit code {self.code}"
+        lines = (line.strip() for line in (self.err or self.out).splitlines())
+        return one_line("; ".join(line for line in lines if line), 300) or f"exit code {self.code}"
 
 
 class NoSuchTool(Refused):
     """The program is not on this machine. Nothing was changed."""
 
 
-def call(argv: Sequence[str], *, stdin: str | None = None, extra: Mapping[str, str] | None = None) -> Ran:
-    """Run it to its end. Raises NoSuchTool, or Refused when it hangs."""
+def call(
+    argv: Sequence[str], *, stdin: str | None = None, extra: Mapping[str, str] | None = None, works_s: float = 0
+) -> Ran:
+    """Run it to its end. `works_s`: what it waits for may take so long. Raises NoSuchTool, or Refused when it hangs."""
+    within_s = SLOWEST_S + works_s
     if shutil.which(argv[0]) is None:
         raise NoSuchTool(f"there is no {argv[0]} on this machine; name another --platform")
     try:
@@ -46,11 +50,11 @@ def call(argv: Sequence[str], *, stdin: str | None = None, extra: Mapping[str, s
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             env={**os.environ, "LC_ALL": "C", "LANGUAGE": "C", **(extra or {})},
-            timeout=SLOWEST_S,
+            timeout=within_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Refused(f"`{' '.join(argv[:3])}` gave no answer in {SLOWEST_S:.0f} s; nothing is known") from None
+        raise Refused(f"`{' '.join(argv[:3])}` gave no answer in {within_s:.0f} s; nothing is known") from None
     except OSError as error:
         raise Refused(f"{argv[0]} cannot be run: {error.strerror}") from error
     out, err = (data.decode("utf-8", "surrogateescape") for data in (done.stdout, done.stderr))

@@ -11,6 +11,7 @@ import pytest
 
 from runner.errors import Refused
 from runner.home import Home
+from runner.service import tools
 from runner.service.machine import Machine
 from runner.service.plan import Platform
 from runner.service.witness import look
@@ -150,3 +151,28 @@ def test_ones_own_manager_is_found_without_the_shells_help(
     (bin_folder / "systemctl").write_text('#!/bin/sh\necho "LoadState=loaded"\necho "StatusText=$XDG_RUNTIME_DIR"\n')
 
     assert f"/run/user/{os.geteuid()}" in make(USER).keeper.ask().text
+
+
+def test_restart_turns_on_what_was_stopped_for_good(make: Make, empty: Tool, slow: Slow, stage: Stage) -> None:
+    """It would run until the next boot, and then stay down without a word."""
+    make(USER).install(start=False)
+    slow.after(1, stage.enter)
+
+    make(USER).restart()
+
+    assert empty.verbs == ["enable", "reset-failed", "restart"]
+
+
+@pytest.mark.parametrize("persist", [False, True])
+def test_stopping_is_given_the_time_a_runner_may_take(
+    persist: bool, make: Make, empty: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a long `stop_grace` it takes longer than any other program may."""
+    make(USER).install(start=False)
+    monkeypatch.setattr(tools, "SLOWEST_S", 0.0)
+    with pytest.raises(Refused, match="gave no answer in 0 s"):
+        make(USER).keeper.ask()
+
+    make(USER).keeper.end(persist=persist)
+
+    assert empty.verbs == (["disable"] if persist else ["stop"])
