@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from runner.units import MINUTE_MS, UnixMs
@@ -27,7 +27,7 @@ class Start:
     at: UnixMs
     pid: int
     clean: bool = False
-    """It ended because it was asked to, or was refused; False while it runs."""
+    """It ended because it was asked to, was refused or was frozen; False while it runs."""
 
 
 class Starts:
@@ -48,6 +48,12 @@ class Starts:
         starts, tripped_at = self._read()
         if starts and starts[-1].pid == os.getpid():
             self._write([*starts[:-1], Start(at=starts[-1].at, pid=os.getpid(), clean=True)], tripped_at)
+
+    def excuse_last(self) -> None:
+        """The start before this process's own did not crash: what ended it came from outside. Raises nothing."""
+        starts, tripped_at = self._read()
+        if len(starts) > 1 and starts[-1].pid == os.getpid():
+            self._write([*starts[:-2], replace(starts[-2], clean=True), starts[-1]], tripped_at)
 
     def tripped_at(self) -> UnixMs | None:
         """Since when every start parks; None: none does."""

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import sqlite3
 
-from runner.store import alerts, events, incidents, jobs
-from runner.units import UnixMs
+from runner.heartbeat import Beat
+from runner.store import alerts, events, incidents, jobs, runners
+from runner.store.runners import Runner
+from runner.units import MINUTE_MS, UnixMs, duration, iso
 
 STOP = "stop"
 """The key of the alert that a home is stopped."""
 MOST_DEAD = 1_000
 """With more dead letters than that none of their alerts settles: nobody has begun to deal with them."""
+LOST_MS = MINUTE_MS
+"""A runner that is back sooner, as after a crash under a supervisor, is an event and no alert."""
 _LINE = 300
 _DEAD, _POISON = "dead:", "poison:"
 
@@ -58,6 +62,26 @@ def dead(db: sqlite3.Connection, *, task: str, job: str, error: str | None, now:
         what, way = "is set aside", "mend what ends its runner before `afk-runner replay`"
     text = f"task {task}: job {job} {what}: {first}; {way}"
     tell(db, key=f"{_POISON if poison else _DEAD}{task}", level=events.ERROR, text=text, now=now, counted=True)
+
+
+def vanished(db: sqlite3.Connection, *, me: Runner, beat: Beat | None, now: UnixMs) -> None:
+    """Tell of a runner that went without a word, and of how long nobody was there; both edges, for it is over.
+
+    For the holder of the home's lock, before it buries anybody. `beat`: the last one outside the database before ours.
+    """
+    last = runners.unended(db, but=me.id)
+    if last is None:
+        return
+    heard_at = max(last.heartbeat_at, beat.at if beat is not None and beat.pid == last.pid else 0)
+    gone_ms = now - heard_at
+    how = ", and the machine was started anew" if last.boot and me.boot and last.boot != me.boot else ""
+    text = f"runner pid {last.pid} on {last.host} went without a word at {iso(UnixMs(heard_at))}{how}"
+    events.record(db, now=now, level=events.WARN, event="runner.lost", text=text)
+    if gone_ms > LOST_MS:
+        text = f"{text}: no heartbeat for {duration(gone_ms)}"
+        tell(db, key="heartbeat", level=events.ERROR, text=text, now=now)
+        back = f"the heartbeat is back after {duration(gone_ms)}: runner pid {me.pid} on {me.host}"
+        settled(db, key="heartbeat", text=back, now=now)
 
 
 def dead_no_more(db: sqlite3.Connection, *, now: UnixMs) -> None:

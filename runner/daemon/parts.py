@@ -10,9 +10,9 @@ import random
 import shlex
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
 from functools import partial
 
+from runner.clocks import seconds_asleep
 from runner.config import Config, TaskConfig
 from runner.daemon import records
 from runner.daemon.dealing import Dealer
@@ -23,6 +23,7 @@ from runner.daemon.pokes import Pokes
 from runner.daemon.room import Room
 from runner.daemon.sentries import Sentries
 from runner.daemon.stance import Stance
+from runner.daemon.standing import Standing
 from runner.daemon.switch import StopSwitch
 from runner.daemon.waking import Waking
 from runner.daemon.watch import Watch
@@ -42,9 +43,10 @@ from runner.home import Home
 from runner.notify.deliverer import Deliverer
 from runner.redact import Redactor
 from runner.sdnotify import Notifier
+from runner.starts import Starts
 from runner.store import events, jobs, runners
 from runner.store.db import Database
-from runner.store.runners import Runner, RunState
+from runner.store.runners import Runner
 from runner.store.writer import Writer
 from runner.units import Clock, plural
 from runner.upkeep import Upkeep
@@ -67,6 +69,7 @@ class Parts:
     upstreams: Upstreams
     gate: Gate
     pool: Pool
+    standing: Standing
     stance: Stance
     deliverer: Deliverer
     waking: Waking
@@ -106,8 +109,6 @@ class Parts:
         self._say = say
         self._rng = random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._redact = Redactor(config.secrets)
-        self._distrusted: records.Distrust | None = None
-        """Why the database was no good, until that could be told."""
         self._closers: list[Callable[[], Awaitable[None]]] = []
         """What undoes each thing that was opened."""
         self._errands: set[asyncio.Task[None]] = set()
@@ -162,18 +163,22 @@ class Parts:
         self.guard = await asyncio.get_running_loop().run_in_executor(None, GuardProcess, self.home)
         self._closers.append(self._close_guard)
         await self._wake()
+        beat, stall_s = last_beat(self.home.heartbeat), self.config.watch.stall_ms / 1000
+        stall = last_stall(self.home.logs, beat=beat, asleep_s=seconds_asleep(), stall_s=stall_s)
         await self.writer.write(
             lambda db: records.begin(
                 db,
                 config=self.config,
                 tasks=self.tasks,
                 me=self.me,
-                beat=last_beat(self.home.heartbeat),
-                stall=last_stall(self.home.logs),
+                beat=beat,
+                stall=stall,
                 stopped_by_environment=self.switch.by_environment,
                 now=self.clock.now(),
             )
         )
+        if stall is not None and stall.frozen:
+            Starts(self.home.starts).excuse_last()
 
         self.deliverer = Deliverer(
             self.config.alert_urls,
@@ -253,8 +258,16 @@ class Parts:
             clock=self.clock,
         )
         self._closers.append(self.pool.close)
+        self.standing = Standing(
+            me=self.me,
+            writer=self.writer,
+            switch=self.switch,
+            by=self._stopped_by_hand,
+            errand=self.errand,
+            clock=self.clock,
+        )
         self.stance = Stance(
-            switch=self.switch, pool=self.pool, grace_ms=self.config.runner.stop_grace_ms, tell=self._tell_state
+            switch=self.switch, pool=self.pool, grace_ms=self.config.runner.stop_grace_ms, tell=self.standing.tell
         )
         self.dealer = Dealer(
             self.tasks,
@@ -323,9 +336,8 @@ class Parts:
 
     def distrust(self, what: str, error: Exception) -> None:
         """A database that cannot be `read` or `written` counts as a stop until it can be again."""
-        now = self.clock.now()
         if self.switch.distrust(what, str(error)):
-            self._distrusted = self._distrusted or records.Distrust(now, f"the database cannot be {what}: {error}")
+            self.standing.distrust(f"the database cannot be {what}: {error}", now=self.clock.now())
             self.remark(f"parked, the database cannot be {what}: {error}; goes on by itself once it can be")
 
     def _may_claim(self) -> bool:
@@ -339,24 +351,3 @@ class Parts:
     def _stopped_by_hand(self) -> str | None:
         row = self.switch.row
         return self.switch.outside() or ((row.reason or "the control row") if row.is_set else None)
-
-    def _tell_state(self, state: RunState, reason: str | None, seq: int) -> None:
-        async def tell() -> None:
-            with suppress(StoreError):  # what is parked for want of a database cannot say so in it
-                await self.writer.write(
-                    lambda db: records.moved(
-                        db,
-                        self.me,
-                        state=state,
-                        reason=reason,
-                        note=self.switch.fault,
-                        by=self._stopped_by_hand(),
-                        distrust=self._distrusted,
-                        seq=seq,
-                        now=self.clock.now(),
-                    )
-                )
-                if state is RunState.RUNNING:
-                    self._distrusted = None
-
-        self.errand(tell())

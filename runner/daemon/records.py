@@ -16,13 +16,11 @@ from runner.heartbeat import Beat
 from runner.report import gather
 from runner.store import controls, events, jobs, rate_turns, runners
 from runner.store.runners import Runner, RunState
-from runner.units import HOUR_MS, MINUTE_MS, UnixMs, duration, iso, plural
+from runner.units import HOUR_MS, MINUTE_MS, UnixMs, duration, plural
 from runner.work.attempt import CONFINE_GATE
 
 CLOCK_SET_MS = MINUTE_MS
 """A clock set by less while the machine slept is a clock set right."""
-LOST_MS = MINUTE_MS
-"""A runner that is back sooner, as after a crash under a supervisor, is an event and no alert."""
 STALL_MS = HOUR_MS
 """How long a stall is told of: further ones within that are told with it."""
 CLOCK_MS = HOUR_MS
@@ -59,11 +57,11 @@ def begin(
 
     `beat`: the last one outside the database. `stall`: how a watchdog ended the last runner, if one did.
     """
-    _vanished(db, me, beat, now=now)
+    telling.vanished(db, me=me, beat=beat, now=now)
     if stall is not None:
-        text = f"the last runner's loop stood still, so it was ended; it hung in {stall.where}; see {stall.dump}"
-        events.record(db, now=now, level=events.ERROR, event="runner.stalled", text=text)
-        telling.tell(db, key="stall", level=events.ERROR, text=text, now=now, lapses_at=UnixMs(now + STALL_MS))
+        level, text = _stalled(stall)
+        events.record(db, now=now, level=level, event="runner.stalled", text=text)
+        telling.tell(db, key="stall", level=level, text=text, now=now, lapses_at=UnixMs(now + STALL_MS))
     budget = config.budget
     irreversible = {name for name, task in tasks.items() if task.irreversible}
     lost = upkeep.take_back(db, runner=me.id, now=now, irreversible=irreversible, blameless=stall is not None)
@@ -88,21 +86,13 @@ def begin(
     events.record(db, now=now, level=events.INFO, event="runner.start", text=f"runner {me.version} started{found}")
 
 
-def _vanished(db: sqlite3.Connection, me: Runner, beat: Beat | None, *, now: UnixMs) -> None:
-    """Tell of a runner that went without a word, and of how long nobody was there; both edges, for it is over."""
-    last = runners.unended(db, but=me.id)
-    if last is None:
-        return
-    heard_at = max(last.heartbeat_at, beat.at if beat is not None and beat.pid == last.pid else 0)
-    gone_ms = now - heard_at
-    how = ", and the machine was started anew" if last.boot and me.boot and last.boot != me.boot else ""
-    text = f"runner pid {last.pid} on {last.host} went without a word at {iso(heard_at)}{how}"
-    events.record(db, now=now, level=events.WARN, event="runner.lost", text=text)
-    if gone_ms > LOST_MS:
-        text = f"{text}: no heartbeat for {duration(gone_ms)}"
-        telling.tell(db, key="heartbeat", level=events.ERROR, text=text, now=now)
-        back = f"the heartbeat is back after {duration(gone_ms)}: runner pid {me.pid} on {me.host}"
-        telling.settled(db, key="heartbeat", text=back, now=now)
+def _stalled(stall: Stall) -> tuple[str, str]:
+    """Level and text of what is told of it."""
+    if stall.frozen:
+        what = "the last runner was frozen from outside (SIGSTOP, `docker pause`, a debugger) or starved by its machine"
+        return events.WARN, f"{what}, and was ended when it went on; see {stall.dump}"
+    what = "the last runner's loop stood still, so it was ended"
+    return events.ERROR, f"{what}; it hung in {stall.where}; see {stall.dump}"
 
 
 def jumped(db: sqlite3.Connection, jump: Jump, *, now: UnixMs) -> None:

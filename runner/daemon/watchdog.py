@@ -13,12 +13,16 @@ import signal
 import sysconfig
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from runner.heartbeat import Beat
 
 KEEP = 5
 """Dumps of earlier stalls that are kept."""
 ARM_S = 1.0
+LATE_S = 5.0
+"""By how much more than its time a timer of a process that turns may be off, counted from its last heartbeat."""
 MOST_BYTES = 256 * 1024
 LATER = bool(sysconfig.get_config_var("HAVE_SEM_CLOCKWAIT"))
 """Whether Python's own timer runs on the monotonic clock. Where it waits on the wall clock (macOS, builds for an old
@@ -77,17 +81,30 @@ class Stall:
     """Where its stacks will be kept."""
     where: str
     """Where it hung, the innermost call first."""
+    frozen: bool = False
+    """Nothing hung: the whole process stood still."""
 
 
-def last_stall(folder: Path) -> Stall | None:
-    """How the last runner was ended, if a watchdog ended it; until another one watches."""
+def last_stall(
+    folder: Path, *, beat: Beat | None = None, asleep_s: float | None = None, stall_s: float = float("inf")
+) -> Stall | None:
+    """How the last runner was ended, if a watchdog ended it; until another one watches.
+
+    `beat`: its last one outside the database. `asleep_s`: how long the machine has slept until now. `stall_s`: after
+    how long a loop that stands still is ended; one that went on much later had been frozen, wherever it was then.
+    """
     path = _dump(folder)
     try:
         with path.open("rb") as file:
             at_s, text = int(os.fstat(file.fileno()).st_mtime), file.read(MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return None
-    return Stall(_kept(folder, at_s), _where(text)) if text.strip() else None
+    if not text.strip():
+        return None
+    stall = _read(text, _kept(folder, at_s))
+    awake = beat is not None and asleep_s is not None and asleep_s - (beat.asleep_s or 0.0) < LATE_S
+    late = beat is not None and at_s - beat.at / 1000 > stall_s + LATE_S
+    return replace(stall, frozen=True) if awake and late else stall
 
 
 def _dump(folder: Path) -> Path:
@@ -109,15 +126,38 @@ def _keep_apart(folder: Path) -> None:
             old.unlink()
 
 
-def _where(text: str) -> str:
+def _read(text: str, kept: Path) -> Stall:
     """The innermost calls of the thread that ran the loop: it began first and is dumped last."""
-    threads = [list(_FRAME.finditer(block)) for block in re.split(r"\n(?=(?:Current t|T)hread 0x)", text)]
-    loops = [frames for frames in threads if any(frame["name"] == "run_forever" for frame in frames)]
+    blocks = re.split(r"\n(?=(?:Current t|T)hread 0x)", text)
+    threads = [[_Frame(*found.group("file", "line", "name")) for found in _FRAME.finditer(block)] for block in blocks]
+    loops = [frames for frames in threads if any(frame.name == "run_forever" for frame in frames)]
     frames = next(reversed(loops), threads[-1])
     if not frames:
-        return "somewhere the dump does not show"
-    return " < ".join(f"{frame['name']} ({_short(frame['file'])}:{frame['line']})" for frame in frames[:3])
+        return Stall(kept, "somewhere the dump does not show")
+    idle = bool(loops) and frames[0].waits
+    if idle:  # a loop whose database gives no answer turns, and is ended all the same
+        writing = next((thread for thread in threads if _is_writing(thread)), None)
+        frames, idle = writing or frames, writing is None
+    where = " < ".join(f"{frame.name} ({frame.short}:{frame.line})" for frame in frames[:3])
+    return Stall(kept, where, frozen=idle)
 
 
-def _short(file: str) -> str:
-    return "/".join(Path(file).parts[-2:])
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    file: str
+    line: str
+    name: str
+
+    @property
+    def short(self) -> str:
+        return "/".join(Path(self.file).parts[-2:])
+
+    @property
+    def waits(self) -> bool:
+        """It is the loop itself, which waits for what comes next."""
+        return self.file.endswith("/selectors.py") or self.short == "asyncio/base_events.py"
+
+
+def _is_writing(thread: list[_Frame]) -> bool:
+    """Whether it is the thread that writes the database, and has something to write."""
+    return any(frame.short == "store/writer.py" and frame.name == "_run" for frame in thread[1:])

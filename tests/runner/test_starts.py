@@ -101,6 +101,26 @@ def test_the_file_stays_small_and_private(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_start_that_could_not_help_its_end_is_excused_by_the_next(path: Path) -> None:
+    """However often a machine is frozen, nothing parks for it; the one that excuses counts itself."""
+    starts = Starts(path)
+    for n in range(3 * UNCLEAN):
+        starts.begin(now=UnixMs(NOW + n))
+        starts.excuse_last()
+
+    assert starts.tripped_at() is None
+    assert [one["clean"] for one in json.loads(path.read_text())["starts"]] == [True] * (3 * UNCLEAN - 1) + [False]
+
+
+def test_who_is_not_under_a_supervisor_excuses_nobody(path: Path) -> None:
+    told = {"tripped_at": None, "starts": [{"at": NOW, "pid": os.getpid() + n, "clean": False} for n in (1, 2)]}
+    path.write_text(json.dumps(told))
+
+    Starts(path).excuse_last()
+
+    assert json.loads(path.read_text()) == told
+
+
 def test_only_its_own_start_is_marked(path: Path) -> None:
     """A start of another process, as of one that was cleared meanwhile, is left as it is."""
     told = {"tripped_at": None, "starts": [{"at": NOW, "pid": os.getpid() + 1, "clean": False}]}

@@ -100,3 +100,16 @@ def test_a_stall_is_told_with_the_place_and_the_dump(db: sqlite3.Connection) -> 
         "see /h/logs/stall-1.txt"
     )
     assert (told, alerts) == (["runner.stalled"], [("stall", text, False)])
+
+
+def test_a_runner_that_was_frozen_is_no_error_and_is_not_said_to_have_hung(db: sqlite3.Connection) -> None:
+    stall = Stall(Path("/h/logs/stall-1.txt"), "select (lib/selectors.py:468)", frozen=True)
+
+    told, ((key, text, _),) = take_over(db, stall=stall)
+
+    assert (told, key) == (["runner.stalled"], "stall")
+    assert "was frozen from outside" in text
+    assert "was ended when it went on; see /h/logs/stall-1.txt" in text
+    assert "select" not in text
+    levels = db.execute("SELECT level FROM alerts UNION SELECT level FROM events WHERE event = 'runner.stalled'")
+    assert levels.fetchall() == [("warn",)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from runner.daemon.watchdog import KEEP, Watchdog, last_stall
+from runner.heartbeat import Beat
+from runner.units import UnixMs
+from tests.factories import NOW
 
 LOOP = """
 import asyncio, re, sys, time
@@ -42,6 +46,62 @@ def test_a_loop_that_stands_still_is_ended_and_shows_where(tmp_path: Path, hang:
     stall = last_stall(tmp_path)
     assert stall is not None
     assert f"{hang} (<string>:" in stall.where
+    assert not stall.frozen
+
+
+WAITING = """
+import asyncio, sqlite3, sys
+from pathlib import Path
+from runner.daemon.watchdog import Watchdog
+from runner.store.db import Database
+from runner.store.writer import Writer
+
+folder, how, timer = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+
+async def main():
+    writer = Writer(Database.open(folder / "agent.db", create=True))
+    await writer.write(lambda db: None)
+    watchdog = Watchdog(folder, stall_s=0.5, later=timer == "later")
+    watchdog.arm()
+    if how == "locked":
+        other = sqlite3.connect(folder / "agent.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await writer.write(lambda db: None)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("timer", TIMERS)
+@pytest.mark.parametrize(("how", "frozen"), [("idle", True), ("locked", False)])
+def test_a_loop_that_waits_for_events_did_not_hang(tmp_path: Path, how: str, *, frozen: bool, timer: str) -> None:
+    """It is what a process that was frozen leaves, unless its database is what it waits for: that is named then."""
+    done = subprocess.run([sys.executable, "-c", WAITING, str(tmp_path), how, timer], check=False, timeout=60)
+
+    assert done.returncode == TIMERS[timer]
+    stall = last_stall(tmp_path)
+    assert stall is not None
+    assert stall.frozen is frozen
+    assert ("(store/" in stall.where) is not frozen
+
+
+@pytest.mark.parametrize(
+    ("late_s", "slept_s", "frozen"), [(46, 0, False), (600, 0, True), (600, 590, False), (-60, 0, False)]
+)
+def test_a_watchdog_that_came_much_too_late_was_frozen_as_well(
+    tmp_path: Path, late_s: int, slept_s: int, *, frozen: bool
+) -> None:
+    """A loop that thawed first may be anywhere. A machine that slept, and the beat of another, prove nothing."""
+    dump = tmp_path / "stall.txt"
+    dump.write_text('Thread 0x01 (most recent call first):\n  File "/a/b/c.py", line 7 in run_forever\n')
+    os.utime(dump, (NOW / 1000, NOW / 1000))
+    beat = Beat(at=UnixMs(NOW - late_s * 1000), pid=1, fault=None, asleep_s=100.0)
+
+    stall = last_stall(tmp_path, beat=beat, asleep_s=100.0 + slept_s, stall_s=45.0)
+
+    assert stall is not None
+    assert stall.frozen is frozen
 
 
 TURNING = """
