@@ -131,16 +131,12 @@ class _Launch:
 
     def _await_person(self) -> bool:
         """Too many starts went wrong: nothing is loaded until a person says so; False when asked to end."""
-        config = None
-        with suppress(ConfigError):
-            config = load(self._home.root, environ=os.environ)
-            self._redact = Redactor(config.secrets)
         text = (
             f"{UNCLEAN} starts within {duration(WITHIN_MS)} ended without being asked to; nothing is started until "
             "`afk-runner resume`; `afk-runner logs` and logs/ may show why"
         )
         over = lambda: self._starts.tripped_at() is None  # noqa: E731
-        return self._park(Reason(word="breaker", alert="crashloop", text=text, over=over), config)
+        return self._park(Reason(word="breaker", alert="crashloop", text=text, over=over))
 
     def _live(self, accepted: _Accepted | None = None) -> int:
         """The life of a runner that holds the home."""
@@ -156,7 +152,7 @@ class _Launch:
                 text += "; it goes on by itself once that is mended"
                 if more:
                     self._say(str(error))
-                if not self._park(Reason(word="refused", alert="refused", text=text, over=over), None):
+                if not self._park(Reason(word="refused", alert="refused", text=text, over=over)):
                     return Exit.OK
         from runner.daemon import Daemon  # noqa: PLC0415 - what fails in here is a crash that was counted
 
@@ -174,7 +170,11 @@ class _Launch:
         self._listen(signal.SIG_IGN)  # whoever is impatient now must not turn an orderly end into a death by a signal
         return code
 
-    def _park(self, reason: Reason, config: Config | None) -> bool:
+    def _park(self, reason: Reason) -> bool:
+        config = None  # whom to tell can mostly be read, whatever else is wrong
+        with suppress(ConfigError):
+            config = load(self._home.root, environ=os.environ)
+            self._redact = Redactor(config.secrets)
         parking = Parking(
             self._home,
             reason,

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,13 +18,13 @@ from runner import telling
 from runner.clocks import seconds_asleep
 from runner.config import Config
 from runner.errors import StoreError
-from runner.heartbeat import HeartbeatFile
+from runner.heartbeat import HeartbeatFile, last_beat
 from runner.home import Home
 from runner.notify.deliverer import Deliverer
 from runner.ping import FAIL, Pinger
 from runner.redact import Redactor
 from runner.sdnotify import Notifier
-from runner.store import events, runners
+from runner.store import controls, events, runners
 from runner.store.db import Database
 from runner.store.runners import Runner, RunState
 from runner.store.writer import Writer
@@ -45,7 +46,7 @@ class Reason:
     text: str
     """What is wrong and what makes it go on; free of secrets."""
     over: Callable[[], bool]
-    """Whether it may try to work; asked every second."""
+    """Whether it may try to work; asked every second, in a thread, for it may take long."""
 
 
 class Parking:
@@ -73,6 +74,8 @@ class Parking:
         self._writer: Writer | None = None
         self._deliverer: Deliverer | None = None
         self._entered = False
+        self._before = last_beat(home.heartbeat)
+        """What the last runner said; ours takes its place."""
 
     async def stay(self) -> bool:
         """True once the reason is gone, False when a signal came first."""
@@ -87,6 +90,8 @@ class Parking:
         heart = HeartbeatFile(self._home.heartbeat)
         pinger = self._pinger()
         over = False
+        listening: asyncio.Future[bool] = asyncio.ensure_future(asked.wait())
+        asking: asyncio.Future[bool] | None = None
         try:
             while not asked.is_set() and not over:
                 heart.beat(fault=self._reason.text, asleep_s=seconds_asleep())
@@ -96,10 +101,13 @@ class Parking:
                     self._deliverer.look()
                 if pinger is not None:
                     pinger.look()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(asked.wait(), LOOK_S)
-                over = self._reason.over()
+                await asyncio.wait([listening], timeout=LOOK_S)
+                asking = asking or _answer_of(self._reason.over)
+                await asyncio.wait([listening, asking], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                if asking.done():
+                    over, asking = asking.result(), None
         finally:
+            listening.cancel()
             if pinger is not None:
                 await pinger.close()
             await self._leave(over=over)
@@ -135,10 +143,17 @@ class Parking:
                         host=self._me.host,
                         clock=self._clock,
                     )
-            await self._writer.write(lambda db: runners.beat(db, self._me.id, now=self._clock.now()))
+            await self._writer.write(self._beat_in)
+
+    def _beat_in(self, db: sqlite3.Connection) -> None:
+        """That we live, and that a stop which was set has come to somebody who starts nothing."""
+        state, reason, note = self._me.state, self._me.reason, self._me.note
+        seq = controls.stop_row(db).seq
+        runners.move(db, self._me.id, state=state, reason=reason, note=note, stop_seq=seq, now=self._clock.now())
 
     def _enter(self, db: sqlite3.Connection) -> None:
         now, reason = self._clock.now(), self._reason
+        telling.vanished(db, me=self._me, beat=self._before, now=now)  # whoever is buried is not told of again
         runners.bury(db, but=self._me.id)
         runners.announce(db, self._me)
         text = f"parked ({reason.word}): {reason.text}"
@@ -160,6 +175,30 @@ class Parking:
         runners.leave(db, self._me.id, ended="went on" if over else "signal", now=now)
         if over:
             telling.settled(db, key=self._reason.alert, text="the reason is gone, the runner goes on", now=now)
+
+
+def _answer_of(ask: Callable[[], bool]) -> asyncio.Future[bool]:
+    """Asked in a thread of its own, whose end nobody waits for: who is asked to end must be able to leave."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bool] = loop.create_future()
+
+    def tell(given: bool | None, error: Exception | None) -> None:
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(bool(given))
+
+    def run() -> None:
+        given, error = None, None
+        try:
+            given = ask()
+        except Exception as raised:  # it is raised where the answer is awaited
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, given, error)
+
+    threading.Thread(target=run, name="look", daemon=True).start()
+    return future
 
 
 def changes(home: Home) -> Callable[[], bool]:

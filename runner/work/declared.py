@@ -29,7 +29,7 @@ def discover(folder: Path, *, zone: ZoneInfo) -> Mapping[str, TaskConfig]:
         return {}
     try:
         child = subprocess.run(
-            [sys.executable, "-P", "-m", "runner.work.loader", str(folder)],
+            [sys.executable, "-P", "-m", "runner.work.loader", str(folder), str(int(LOAD_TIMEOUT_S) + 5)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=LOAD_TIMEOUT_S,

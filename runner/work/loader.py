@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -47,7 +48,11 @@ def _problem(path: Path, error: BaseException) -> str:
 
 
 def main() -> None:
-    """Print a line of JSON with each file before it is imported, and last what the folder declares as one object."""
+    """Print a line of JSON with each file before it is imported, and last what the folder declares as one object.
+
+    Arguments: the folder, and after how many seconds it ends itself, for whoever asked may be gone by then.
+    """
+    signal.alarm(int(sys.argv[2]))
     out = os.dup(1)
     os.dup2(2, 1)  # what a task file prints while it loads is not our answer
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.world import World, eventually
+from tests.mailbox import Mailbox
 from tests.runner.test_ping import Listener
 
 TASKS = """
@@ -153,6 +154,31 @@ def test_settings_that_are_refused_park_where_an_exit_would_be_a_restart_for_eve
     (afk.home / "afk.toml").write_text(good)
     eventually(lambda: row(afk) == ("running", None, runner.pid))
     assert check(afk)[0] == 0
+
+
+def test_a_refusal_is_told_as_long_as_the_addresses_can_be_read(afk: World) -> None:
+    """A task file does not load: the settings are in order, so an alert is delivered and the ping fails."""
+    listener, mailbox = Listener(200), Mailbox()
+    try:
+        afk.init('[watch]\nping_url = "env:PING"\nping_every = "5s"\n[alerts]\nurls = ["env:HOOK"]\n', tasks="typo(\n")
+
+        runner = afk.start("--supervisor", "launchd", env={"PING": listener.url, "HOOK": mailbox.url})
+
+        assert row(afk) == ("parked", "refused", runner.pid)
+        eventually(lambda: ("/s3cret-uuid/fail", "parked (refused)") in listener.heard)
+        eventually(lambda: any("work.py" in text for text in mailbox.texts), what="the alert is delivered")
+
+        runner.send_signal(signal.SIGTERM)
+        assert runner.wait(timeout=60) == 0
+        heard = len(listener.heard)
+        (afk.home / "agent.db").unlink()
+        runner = afk.start("--supervisor", "fly", env={"PING": listener.url, "HOOK": mailbox.url}, wait=False)
+        eventually(
+            lambda: ("/s3cret-uuid/fail", "parked (refused)") in listener.heard[heard:], what="without a database"
+        )
+    finally:
+        listener.close()
+        mailbox.close()
 
 
 def test_a_database_of_a_newer_program_parks_there_as_well(afk: World) -> None:
