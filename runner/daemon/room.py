@@ -37,8 +37,10 @@ class Room:
         self._writer = writer
         self._remark = remark
         self._clock = clock
-        self._told = False
-        """Whether it is written down that room is short."""
+        self._told: bool | None = None
+        """Whether it is written down that room is short; None: a runner before us may have written it."""
+        self._untold: str | None = None
+        """Why it was short, until that could be written: on a disk that fills at once, only when it is over."""
 
     async def look(self) -> None:
         """Park or go on, and see to it that somebody is told: at the next look when it cannot be written now."""
@@ -47,17 +49,19 @@ class Room:
             self._remark(f"parked: {why}")
         elif why is None and self._switch.unpark(WORD):
             self._remark("there is room on the disk again")
-        if self._told != (why is not None):
+        if why is not None and not self._told:
+            self._untold = self._untold or why
+        if self._untold is not None or (why is None and self._told is not False):
+            untold = self._untold
             with suppress(StoreError):
-                await self._writer.write(lambda db: self._tell(db, why))
-                self._told = why is not None
+                await self._writer.write(lambda db: self._tell(db, untold, over=why is None))
+                self._untold, self._told = None, why is not None
 
-    def _tell(self, db: sqlite3.Connection, why: str | None) -> None:
+    def _tell(self, db: sqlite3.Connection, untold: str | None, *, over: bool) -> None:
         now = self._clock.now()
-        if why is None:
-            if telling.settled(db, key=WORD, now=now):
-                events.record(db, now=now, level=events.INFO, event="disk.room", text="there is room on the disk again")
-            return
-        text = f"parked: {why}; `afk-runner prune` and old backups are where to begin"
-        if telling.tell(db, key=WORD, level=events.ERROR, text=text, now=now):
-            events.record(db, now=now, level=events.ERROR, event="disk.low", text=text)
+        if untold is not None:
+            text = f"parked: {untold}; `afk-runner prune` and old backups are where to begin"
+            if telling.tell(db, key=WORD, level=events.ERROR, text=text, now=now):
+                events.record(db, now=now, level=events.ERROR, event="disk.low", text=text)
+        if over and telling.settled(db, key=WORD, now=now):
+            events.record(db, now=now, level=events.INFO, event="disk.room", text="there is room on the disk again")

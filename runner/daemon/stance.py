@@ -27,6 +27,8 @@ class Stance:
         self._reason: str | None = None
         self._seq = 0
         """The last turn of the switch that was acted on."""
+        self._causes = (False, False)
+        """What held then: the state's note, and who is told of a stop, go by it."""
         self._note: str | None = None
         self._cut_at: float | None = None
         """When the grace of a stop is over, on the monotonic clock."""
@@ -48,7 +50,7 @@ class Stance:
             self._pool.cut_all(Cut.STOP, at_once=self._switch.without_grace)
         state = RunState.DRAINING if self._pool.running or ending else RunState.PARKED
         reason = self._switch.word
-        if (state, reason, seq) != (self._state, self._reason, self._seq):
+        if (state, reason, seq, self._switch.causes) != (self._state, self._reason, self._seq, self._causes):
             self.move(state, reason)
 
     def note(self, text: str | None) -> None:
@@ -69,5 +71,6 @@ class Stance:
 
     def move(self, state: RunState, reason: str | None) -> None:
         """Take a state, and say so."""
-        self._state, self._reason, self._seq = state, reason, self._switch.row.seq
+        self._state, self._reason = state, reason
+        self._seq, self._causes = self._switch.row.seq, self._switch.causes
         self._tell(state, reason, self._seq)

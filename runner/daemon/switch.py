@@ -76,6 +76,11 @@ class StopSwitch:
         return next(iter(self._faults.values()), None) or self._held
 
     @property
+    def causes(self) -> tuple[bool, bool]:
+        """Whether somebody stops us, and whether we hold back for a fault, as of the last look; both may be."""
+        return self._outside is not None or self.row.is_set, self.fault is not None
+
+    @property
     def is_set(self) -> bool:
         """As of the last look."""
         return self._outside is not None or self.row.is_set or bool(self._faults) or bool(self._parked)
