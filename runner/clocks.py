@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from runner.units import Clock, duration
 
 JUMP_MS = 15_000
-"""Wall and monotonic clock further apart than before by this: the machine slept or the clock was set."""
+"""Wall and monotonic clock further apart than a look before by this: the machine slept or the clock was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,15 @@ class ClockWatch:
         self._slept = self._asleep()
 
     def look(self) -> Jump | None:
-        """What happened since the last look that told of something; None: nothing worth a word."""
-        ahead = self._ahead_ms()
-        by_ms = ahead - self._ahead
+        """What happened since the last look; None: nothing worth a word.
+
+        Each look begins anew: two clocks drift apart by seconds a day, and that is no jump however long it goes on.
+        """
+        ahead_before, self._ahead = self._ahead, self._ahead_ms()
+        before, self._slept = self._slept, self._asleep()
+        by_ms = self._ahead - ahead_before
         if abs(by_ms) <= JUMP_MS:
             return None
-        before, self._slept = self._slept, self._asleep()
-        self._ahead = ahead
         slept_ms = None if before is None or self._slept is None else int((self._slept - before) * 1000)
         return Jump(by_ms, slept_ms)
 
