@@ -10,6 +10,7 @@ from contextlib import suppress
 from runner import schedule
 from runner.config import TaskConfig
 from runner.errors import StoreError
+from runner.store import events
 from runner.store.writer import Writer
 from runner.units import Clock
 
@@ -39,6 +40,8 @@ class Dealer:
         self._owed: dict[str, float] = {}
         """Schedules whose slots could not be written, or wait for a job, and when to try again (monotonic)."""
         self._waiting: dict[str, int] = {}
+        self._faults: dict[str, str] = {}
+        """What was told of schedules that cannot be dealt with for a fault of ours."""
         self._tries: set[asyncio.Task[int]] = set()
 
     def start(self) -> None:
@@ -55,21 +58,21 @@ class Dealer:
         self._timer.wake()
         await self.deal_all()
 
-    async def deal_all(self) -> None:
-        """Settle what every schedule owes."""
-        for name, task in self._tasks.items():
-            if task.schedule is not None:
-                await self._deal(name)
+    async def deal_all(self) -> int:
+        """Settle what every schedule owes; how many jobs were added."""
+        return sum([await self._deal(name) for name, task in self._tasks.items() if task.schedule is not None])
 
-    async def check(self) -> None:
-        """Deal with what the timer let pass, and tell of schedules whose slots are not dealt with all the same."""
+    async def check(self) -> int:
+        """Deal with what the timer let pass, and tell of schedules whose slots are not dealt with all the same.
+
+        Gives how many jobs were added.
+        """
+        added = 0
         with suppress(StoreError):
-            if not await self._writer.write(lambda db: schedule.overdue(db, now=self._clock.now())):
-                return
-            try:
-                await self.deal_all()
-            finally:  # a fault of ours in dealing is what a person must hear of above all
+            if await self._writer.write(lambda db: schedule.overdue(db, now=self._clock.now())):
+                added = await self.deal_all()
                 await self._writer.write(lambda db: schedule.tell_overdue(db, now=self._clock.now()))
+        return added
 
     def look(self) -> None:
         """Try again what is due for it; called with every tick."""
@@ -95,7 +98,7 @@ class Dealer:
         return sum([await self._deal(name) for name in [*self._waiting]])
 
     async def _deal(self, name: str) -> int:
-        """How many jobs were added."""
+        """How many jobs were added. A fault of ours in one schedule keeps no other from its slots."""
         try:
             dealt = await self._writer.write(
                 lambda db: schedule.deal(
@@ -109,6 +112,11 @@ class Dealer:
         except StoreError:  # the timer fires once for a slot: without another try it would wait for the next one
             self._owed[name] = time.monotonic() + DEAL_AGAIN_S
             return 0
+        except Exception as error:
+            self._waiting.pop(name, None)
+            await self._tell_fault(name, error)
+            return 0
+        self._faults.pop(name, None)
         self._waiting.pop(name, None)
         if dealt.waiting:  # nobody calls when the job that holds them ends
             self._owed[name] = time.monotonic() + DEAL_AGAIN_S
@@ -116,3 +124,16 @@ class Dealer:
         if dealt.added:
             self._added()
         return dealt.added
+
+    async def _tell_fault(self, name: str, error: Exception) -> None:
+        """Once, however often it is tried again; the alert of a slot that stays overdue comes from `check`."""
+        text = f"schedule {name} cannot be dealt with for a fault of the runner: {error!r}"[:500]
+        if self._faults.get(name) == text:
+            return
+        with suppress(StoreError):
+            await self._writer.write(
+                lambda db: events.record(
+                    db, now=self._clock.now(), level=events.ERROR, event="schedule.fault", text=text, task=name
+                )
+            )
+            self._faults[name] = text

@@ -38,7 +38,8 @@ class Waking:
     @property
     def holds(self) -> bool:
         """Whether nothing may start for now. Any thread may ask."""
-        return self._until is not None
+        until = self._until
+        return until is not None and time.monotonic() < until
 
     def begin(self, slept_ms: int) -> None:
         """The machine woke: from now on nothing starts. Where no call leaves this machine, nothing is waited for."""
@@ -51,13 +52,15 @@ class Waking:
 
     async def network(self) -> None:
         """Wait for what `begin` began. Of two that wait, one ends it."""
-        while self._until is not None and time.monotonic() < self._until:
-            if any(await asyncio.gather(*(self._reaches(address) for address in self._addresses))):
-                break
-            await asyncio.sleep(LOOK_S)
-        if self._until is not None:
-            self._until = None
-            self._told(None)
+        try:
+            while self.holds:
+                if any(await asyncio.gather(*(self._reaches(address) for address in self._addresses))):
+                    break
+                await asyncio.sleep(LOOK_S)
+        finally:
+            if self._until is not None:
+                self._until = None
+                self._told(None)
 
 
 def addresses(upstreams: Iterable[UpstreamConfig]) -> set[Address]:

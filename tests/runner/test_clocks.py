@@ -53,6 +53,30 @@ def test_a_machine_that_goes_on_is_no_news() -> None:
     assert machine.watch.look() is None
 
 
+def test_clocks_that_drift_apart_slowly_are_no_news() -> None:
+    """By 30 ppm for a month, all in all by more than a minute; what happens meanwhile is told without the drift."""
+    machine = Machine()
+    for _ in range(30 * 24):
+        machine.go_on(HOUR_MS)
+        machine.clock.advance(108)
+        assert machine.watch.look() is None
+    machine.clock.advance(3 * MINUTE_MS)
+    jump = machine.watch.look()
+    assert jump is not None
+    assert jump.by_ms == 3 * MINUTE_MS
+
+
+def test_naps_too_short_for_a_word_are_no_part_of_a_later_jump() -> None:
+    machine = Machine()
+    for _ in range(10):
+        machine.sleep(10 * SECOND_MS)
+        assert machine.watch.look() is None
+    machine.clock.advance(20 * SECOND_MS)
+    jump = machine.watch.look()
+    assert jump is not None
+    assert (str(jump), jump.slept_ms) == ("the clock was set forward by 20s", 0)
+
+
 def test_a_sleep_is_told_once() -> None:
     machine = Machine()
     machine.go_on(HOUR_MS)
@@ -171,6 +195,27 @@ async def test_a_network_that_stays_away_is_not_waited_for_for_ever(monkeypatch:
     waking.begin(SECOND_MS)
     await waking.network()
     assert not waking.holds
+
+
+def test_what_nobody_waits_for_holds_nothing_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.daemon.waking.NETWORK_S", 0.0)
+    waking = Waking({"cloud": CLOUD}, told=lambda _: None)
+    waking.begin(HOUR_MS)
+    assert not waking.holds
+
+
+async def test_a_wait_that_fails_is_over() -> None:
+    told: list[str | None] = []
+
+    async def reaches(_: Address) -> bool:
+        raise RuntimeError("a fault of ours")
+
+    waking = Waking({"cloud": CLOUD}, told=told.append, reaches=reaches)
+    waking.begin(HOUR_MS)
+    with pytest.raises(RuntimeError):
+        await waking.network()
+    assert not waking.holds
+    assert told[1:] == [None]
 
 
 def test_where_no_call_leaves_the_machine_nothing_is_waited_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sqlite3
 import time
 from collections.abc import Callable
@@ -116,14 +117,37 @@ async def test_a_slot_that_the_timer_let_pass_is_dealt_with_by_the_upkeep(db: Co
     assert alerts.counts(db)[1] == 0
 
 
-async def test_a_schedule_whose_dealing_is_at_fault_is_told_of(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fault goes on to whoever asked."""
-    monkeypatch.setattr(schedule, "deal", lambda *_, **__: 1 // 0)
+async def test_a_fault_in_one_schedule_is_told_once_and_drops_no_other(
+    db: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one at fault comes first in every look, and is tried again at each."""
+    deal = schedule.deal
+    monkeypatch.setattr(
+        schedule, "deal", lambda db, task, **how: 1 // (task.name != "broken") and deal(db, task, **how)
+    )
+    tasks = {name: dataclasses.replace(task(every(HOUR_MS)), name=name) for name in ("broken", "digest")}
+    schedule.declare(db, tasks, max_attempts=4, now=START)
     clock = ManualClock(START + 2 * HOUR_MS)
-    dealer = dealer_of(db, declared(db, every(HOUR_MS)), clock)
-    with pytest.raises(ZeroDivisionError):
-        await dealer.check()
-    assert alerts.open_keys(db, "schedule:") == ["schedule:digest"]
+    dealer = dealing.Dealer(
+        tasks,
+        writer=Through(db),  # type: ignore[arg-type]
+        max_attempts=4,
+        added=lambda: None,
+        clock=clock,
+    )
+
+    assert await dealer.deal_all() == 1
+    clock.advance(HOUR_MS)
+    end_all(db)
+    await dealer.wake()
+    await dealer.check()
+
+    assert fired(db) == [START + 2 * HOUR_MS, START + 3 * HOUR_MS]
+    assert alerts.open_keys(db, "schedule:") == ["schedule:broken"]
+    told = db.execute("SELECT task, text FROM events WHERE event = 'schedule.fault'").fetchall()
+    assert len(told) == 1
+    assert told[0][0] == "broken"
+    assert "ZeroDivisionError" in told[0][1]
 
 
 async def test_slots_that_wait_are_looked_at_again_by_themselves(
