@@ -19,6 +19,7 @@ from runner.store import (
     attempts,
     breakers,
     charges,
+    controls,
     events,
     incidents,
     jobs,
@@ -32,14 +33,15 @@ from runner.store import (
 from runner.store.attempts import Outcome
 from runner.store.jobs import MAX_RESCUES, UNKNOWN_EFFECT, Job, JobStatus
 from runner.store.writer import Writer
-from runner.units import Clock, UnixMs, usd
+from runner.units import HOUR_MS, Clock, UnixMs, usd
 
 T = TypeVar("T")
 
 WAL_LIMIT = 16 * 1024 * 1024
 """Bytes of the -wal file above which it is cut short."""
-RARELY = 60
-"""What hardly ever has anything to let go of is looked at once in so many rounds."""
+RARELY_MS = HOUR_MS
+"""What hardly ever has anything to let go of is looked at no more often. Counted over restarts: under cron each round
+is the only one of its process."""
 
 
 def take_back(
@@ -116,7 +118,6 @@ class Upkeep:
         self._wal = database.with_name(database.name + "-wal")
         self._outputs = outputs
         self._clock = clock
-        self._rounds = 0
         self._at_work = False
 
     async def round(self) -> None:
@@ -131,10 +132,17 @@ class Upkeep:
 
     async def _round(self) -> None:
         now = self._clock.now()
+        # First what people are told by: a round that is cut short in a backlog below must not put it off for ever.
+        await self._share(lambda db: alerts.lapse(db, now=now))
+        await self._share(lambda db: telling.dead_no_more(db, now=now))
+        await self._share(lambda db: alerts.prune(db, now=now))
+        last = await self._share(controls.tidied_at)
+        rarely = last is None or not 0 <= now - last < RARELY_MS
         for step in retention.steps(self._config.runner, now=now):
-            if step.often or self._rounds % RARELY == 0:
+            if step.often or rarely:
                 await self._let_go(step)
-        self._rounds += 1
+        if rarely:
+            await self._share(lambda db: controls.note_tidied(db, now=now))
         while await self._share(lambda db: schedules.prune(db, now=now, batch=retention.BATCH)) == retention.BATCH:
             pass
         await self._share(lambda db: runners.prune(db, now=now))
@@ -142,9 +150,6 @@ class Upkeep:
         while await self._share(lambda db: repeats.prune(db, now=now)) == repeats.BATCH:
             pass
         await self._share(lambda db: tallies.prune(db, now=now))
-        await self._share(lambda db: alerts.lapse(db, now=now))
-        await self._share(lambda db: telling.dead_no_more(db, now=now))
-        await self._share(lambda db: alerts.prune(db, now=now))
         await self._share(lambda db: incidents.prune(db, now=now, batch=retention.BATCH))
         await self._share(lambda db: outcomes.prune(db, now=now, batch=retention.BATCH))
         await self._prune_outputs(now)

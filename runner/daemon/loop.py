@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 
 from runner.clocks import ClockWatch, Jump
@@ -21,6 +22,8 @@ TICK_S = 0.25
 POKES_S = 0.02
 """Between two ticks that somebody's commits ask for: a burst of them costs one tick."""
 UPKEEP_S = 60.0
+TIDYING_S = 10.0
+"""How long a run that ends by itself stays for the upkeep of its home; what is left waits for the next one."""
 PARTING_WORDS_S = 10.0
 """How long a run that ends by itself tells what there is to tell; what is left waits for the next one."""
 
@@ -36,6 +39,10 @@ class Loop:
         self._later_tick: asyncio.TimerHandle | None = None
         """The tick that pokes asked for too soon after the last one."""
         self._guard_again_at = 0.0
+        self._beat_at = 0.0
+        self._tidying: asyncio.Task[None] | None = None
+        """The upkeep at the end of a run with `once`, which may be over before the first minute is."""
+        self._tidy_until = 0.0
 
     async def run(self) -> None:
         """Work, and then end what works."""
@@ -54,11 +61,11 @@ class Loop:
             parts.remark(f"nothing more is started: this home is stopped by {parts.stopped_by()}")
         await self._drain()
         if self._once:
-            await parts.deliverer.finish(PARTING_WORDS_S)
+            await self._stay_alive_over(parts.deliverer.finish(PARTING_WORDS_S))
 
     async def _turn(self) -> None:
         parts = self._parts
-        last_beat = last_upkeep = time.monotonic()
+        self._beat_at = last_upkeep = time.monotonic()
         clocks = ClockWatch(parts.clock)
         turns = parts.dealer.waiting  # no more than that, or a slot of every second would keep `--once` from ending
         while not self._signals.asked.is_set():
@@ -69,18 +76,26 @@ class Loop:
             jump = clocks.look()
             if jump is not None:
                 parts.errand(self._jumped(jump))
-            if now - last_beat >= BEAT_S:
-                last_beat = now
-                parts.errand(parts.heart.beat())
+            if self._beat():
                 parts.errand(self._look_around())
             if now - last_upkeep >= UPKEEP_S:
                 last_upkeep = now
                 parts.errand(self._upkeep_round())
             if self._once and (parts.pool.idle.is_set() or parts.switch.is_set) and not parts.pool.running:
-                if turns <= 0 or parts.switch.is_set or not await parts.dealer.take_turns():
+                if turns > 0 and not parts.switch.is_set and await parts.dealer.take_turns():
+                    parts.pool.idle.clear()
+                    turns -= 1
+                elif self._is_tidy():
                     break
-                parts.pool.idle.clear()
-                turns -= 1
+        if self._tidying is not None:
+            self._tidying.cancel()
+
+    def _is_tidy(self) -> bool:
+        """Whether the upkeep of a run that ends is over, or its time; it begins when first asked."""
+        now = time.monotonic()
+        if self._tidying is None:
+            self._tidying, self._tidy_until = asyncio.ensure_future(self._upkeep_round()), now + TIDYING_S
+        return self._tidying.done() or now >= self._tidy_until
 
     async def _drain(self) -> None:
         """Ends: no new work, attempts in progress get the grace, then they are cut and go back unburnt."""
@@ -91,12 +106,32 @@ class Loop:
         deadline = time.monotonic() + parts.config.runner.stop_grace_ms / 1000
         while parts.pool.running and time.monotonic() < deadline and self._signals.count < 2:
             self._tick()
+            self._beat()
             await asyncio.sleep(0.05)
         parts.pool.cut_all(Cut.SHUTDOWN, at_once=self._signals.count >= 2)
         deadline = time.monotonic() + CLOSE_S
         while parts.pool.running and time.monotonic() < deadline:
             self._tick()
+            self._beat()
             await asyncio.sleep(0.02)
+
+    def _beat(self) -> bool:
+        """Let the heart beat if it is time. To the very end: who watches us ends what says nothing for a minute."""
+        now = time.monotonic()
+        if now - self._beat_at < BEAT_S:
+            return False
+        self._beat_at = now
+        self._parts.errand(self._parts.heart.beat())
+        return True
+
+    async def _stay_alive_over(self, work: Coroutine[object, object, None]) -> None:
+        """Wait for it, and go on being seen meanwhile."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            self._beat()
+            self._parts.sentries.look()
+            await asyncio.wait([task], timeout=TICK_S)
+        await task
 
     # --- the tick -------------------------------------------------------------------------------------------------
 
@@ -165,10 +200,14 @@ class Loop:
             await self._parts.upkeep.shorten()
 
     async def _upkeep_round(self) -> None:
+        # The upkeep last: at the end of a run with `once` it is cut short where there is much to let go of.
+        if await self._parts.dealer.check():
+            self._parts.pool.idle.clear()  # or a run with `once` would end before it has claimed them
+            self._parts.pool.pump()
+        with suppress(StoreError):
+            await self._parts.morning.look()
         with suppress(StoreError):
             await self._parts.upkeep.round()
-            await self._parts.morning.look()
-        await self._parts.dealer.check()
 
     async def _jumped(self, jump: Jump) -> None:
         """The machine slept or its clock was set: timers ran on another clock, and connections may be dead."""
@@ -176,8 +215,12 @@ class Loop:
         if jump.slept:
             parts.waking.begin(jump.slept_ms or jump.by_ms)
             parts.errand(parts.upstreams.renew())
-        with suppress(StoreError):
-            await parts.writer.write(lambda db: records.jumped(db, jump, now=parts.clock.now()))
-        await parts.dealer.wake()
-        await parts.waking.network()
-        parts.pool.pump()
+        try:
+            with suppress(StoreError):
+                await parts.writer.write(lambda db: records.jumped(db, jump, now=parts.clock.now()))
+            await parts.dealer.wake()
+        finally:  # whatever went wrong, nothing starts before the wait that `begin` began is over
+            try:
+                await parts.waking.network()
+            finally:
+                parts.pool.pump()

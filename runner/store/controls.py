@@ -107,6 +107,20 @@ def ping(db: sqlite3.Connection) -> Ping | None:
     return Ping(fault=row[0], at=row[1]) if row else None
 
 
+def tidied_at(db: sqlite3.Connection) -> UnixMs | None:
+    """When everything was last looked at that may be let go of; None: never."""
+    row = db.execute("SELECT at FROM control WHERE key = 'upkeep'").fetchone()
+    return UnixMs(row[0]) if row and row[0] is not None else None
+
+
+def note_tidied(db: sqlite3.Connection, *, now: UnixMs) -> None:
+    """Everything was looked at."""
+    db.execute(
+        "INSERT INTO control (key, value, at) VALUES ('upkeep', '1', ?) ON CONFLICT DO UPDATE SET at = excluded.at",
+        (now,),
+    )
+
+
 def pause(db: sqlite3.Connection, *, name: str, reason: str, by: str, now: UnixMs) -> bool:
     """Pause a task; False when it was paused already."""
     return bool(

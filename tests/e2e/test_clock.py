@@ -153,3 +153,40 @@ def test_once_makes_up_for_all_that_waits(afk: World) -> None:
     hours = [clocks.hour + number * HOUR_MS for number in (1, 2, 3)]
     assert afk.sql("SELECT due_at FROM slots WHERE job_key IS NOT NULL ORDER BY due_at") == [(hour,) for hour in hours]
     assert afk.counts() == {"done": 3}
+
+
+def test_an_end_that_takes_long_goes_on_beating(afk: World, tmp_path: Path) -> None:
+    """Nobody takes it for one that hangs: leases are renewed and systemd is fed until the last attempt has ended."""
+    afk.init('[runner]\nworkers = 1\nstop_grace = "1h"\n', tasks=TASKS)
+    afk.runs = [sys.executable, str(CLOCKED)]
+    clocks = Clocks(afk)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.setblocking(False)
+        fed = 0
+
+        def meals() -> int:
+            nonlocal fed
+            while True:
+                try:
+                    fed += systemd.recv(4096) == b"WATCHDOG=1"
+                except BlockingIOError:
+                    return fed
+
+        runner = afk.start(env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"})
+        release = afk.home / "release"
+        afk.json("enqueue", "long", json.dumps({"until": str(release)}))
+        eventually(lambda: afk.counts() == {"running": 1}, what="an attempt in flight")
+        runner.send_signal(signal.SIGTERM)
+        eventually(lambda: afk.one("SELECT state FROM runners") == "draining")
+
+        lease, beat = afk.sql("SELECT lease_until, heartbeat_at FROM jobs, runners")[0]
+        clocks.go_on(10 * MINUTE_MS)
+        before = meals()
+        eventually(lambda: afk.one("SELECT heartbeat_at FROM runners") >= beat + 10 * MINUTE_MS, what="a heartbeat")
+        eventually(lambda: afk.one("SELECT lease_until FROM jobs") >= lease + 10 * MINUTE_MS, what="a renewed lease")
+        eventually(lambda: meals() > before + 2, what="systemd is fed")
+
+    release.touch()
+    assert runner.wait(timeout=60) == 0
+    assert afk.sql("SELECT status, attempts, starts FROM jobs") == [("done", 1, 1)]

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from runner import upkeep
+from runner.care import retention
+from runner.care.retention import Batch, Step
 from runner.settings import load
 from runner.snapshot.why import why
 from runner.store import jobs, runners, schedules
@@ -257,3 +259,35 @@ async def test_an_output_file_that_goes_away_while_it_is_looked_at_is_no_fault(
     await writer.close()
 
     assert {path.name for path in outputs.iterdir()} == {"2-1.log", "gone"}
+
+
+async def test_what_is_looked_at_rarely_is_so_over_restarts(
+    database: Database, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round is the only one of its process, as under cron; a clock that was ahead puts nothing off."""
+    walked: list[str] = []
+
+    def step(name: str, *, often: bool) -> Step:
+        def act(_: sqlite3.Connection, __: int) -> Batch:
+            walked.append(name)
+            return Batch(0, None)
+
+        return Step(name=name, act=act, look=lambda *_: Batch(0, None), often=often)
+
+    monkeypatch.setattr(retention, "steps", lambda *_, **__: (step("often", often=True), step("rarely", often=False)))
+    (tmp_path / "attempts").mkdir()
+    (tmp_path / "afk.toml").write_text('timezone = "UTC"\n[budget]\ndaily_usd = "1.00"\n')
+    config = load(tmp_path, environ={})
+    writer = Writer(database)
+
+    seen = []
+    for later_ms in (0, HOUR_MS // 2, HOUR_MS // 2, HOUR_MS // 2, -9 * HOUR_MS):
+        clock.advance(later_ms)
+        walked.clear()
+        await upkeep.Upkeep(
+            writer=writer, config=config, database=database.path, outputs=tmp_path / "attempts", clock=clock
+        ).round()
+        seen.append(walked.copy())
+    await writer.close()
+
+    assert seen == [["often", "rarely"], ["often"], ["often", "rarely"], ["often"], ["often", "rarely"]]
