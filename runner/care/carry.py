@@ -8,12 +8,14 @@ replaced database cannot vouch for that, what may have been spent meanwhile is h
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from runner.care.standing import Standing, bring_along
 from runner.store import charges, controls, raises
 from runner.units import MicroUsd, UnixMs, day_of, start_of_day
 
@@ -30,6 +32,8 @@ class Carried:
     """Model calls that the backup does not know."""
     cost: MicroUsd = NOTHING
     """Of these, and of days whose calls are not known one by one."""
+    standing: Standing = field(default_factory=Standing)
+    """Of jobs that do what cannot be undone."""
     again: tuple[str, ...] = ()
     """Keys of jobs that have ended since, and would be done again."""
     lost: tuple[str, ...] = ()
@@ -99,10 +103,11 @@ SELECT o.day, o.task, o.settled + o.held - coalesce(m.settled + m.held, 0) AS mi
 """
 
 
-def carry(db: sqlite3.Connection, *, same: bool) -> Carried:
+def carry(db: sqlite3.Connection, *, same: bool, irreversible: Collection[str] | None, now: UnixMs) -> Carried:
     """Bring along what `old`, attached, knows and the backup does not, in the caller's transaction.
 
-    `same`: both are of one home, so that an id means one thing in both.
+    `same`: both are of one home, so that an id means one thing in both. `irreversible`: the tasks that do what cannot
+    be undone; None: not known. Raises Refused where that matters.
     """
     db.execute(ENDED)
     unknown = db.execute(UNKNOWN, {"same": same}).fetchall()
@@ -115,6 +120,7 @@ def carry(db: sqlite3.Connection, *, same: bool) -> Carried:
     return Carried(
         calls=len(unknown),
         cost=MicroUsd(cost),
+        standing=bring_along(db, irreversible, now=now) if same else Standing(),
         again=_keys(db, AGAIN, same=same),
         lost=_keys(db, LOST),
         drafts=_drafts(db),

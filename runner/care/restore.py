@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +42,8 @@ class Restored:
     """When the backup was made; where nothing says it, the last time something happened in it."""
     kept: Path | None
     """Where the replaced database is now; None: there was none."""
+    again: Path | None = None
+    """A file with the keys of all jobs that would be done again, a line each; None: there are none, or no file."""
     vouched: bool
     """The replaced database is sound and of the same home, so all that was spent since is known."""
     held: MicroUsd = NOTHING
@@ -56,6 +58,7 @@ def restore(
     *,
     cap: tuple[MicroUsd, ZoneInfo] | None,
     spent: MicroUsd | None,
+    irreversible: Collection[str] | None,
     by: str,
     now: UnixMs,
     progress: Progress,
@@ -63,7 +66,8 @@ def restore(
     """Put a backup in the place of a home's database. Raises Refused, StoreError; then nothing was exchanged.
 
     `cap`: the day's cap and its zone as configured now; None: the settings cannot be read. `spent`: what a person says
-    was spent since the backup, where the replaced database cannot say it.
+    was spent since the backup, where the replaced database cannot say it. `irreversible`: the tasks that do what cannot
+    be undone; None: they cannot be read.
     """
     home.check()
     made_at = _check_source(home, source)
@@ -78,7 +82,16 @@ def restore(
         _forget_all(copied)
         try:
             return _exchange(
-                home, source, copied, made_at=made_at, cap=cap, spent=spent, by=by, now=now, progress=progress
+                home,
+                source,
+                copied,
+                made_at=made_at,
+                cap=cap,
+                spent=spent,
+                irreversible=irreversible,
+                by=by,
+                now=now,
+                progress=progress,
             )
         finally:
             _forget_all(copied)
@@ -118,6 +131,7 @@ def _exchange(
     made_at: UnixMs | None,
     cap: tuple[MicroUsd, ZoneInfo] | None,
     spent: MicroUsd | None,
+    irreversible: Collection[str] | None,
     by: str,
     now: UnixMs,
     progress: Progress,
@@ -130,11 +144,23 @@ def _exchange(
     there = home.db.exists()
     with _turn(home):
         with closing(sqlite3.connect(copied.absolute().as_uri(), uri=True, isolation_level=None)) as db:
-            told = _prepare(db, home, source, there=there, made_at=made_at, cap=cap, spent=spent, by=by, now=now)
+            told = _prepare(
+                db,
+                home,
+                source,
+                there=there,
+                made_at=made_at,
+                cap=cap,
+                spent=spent,
+                irreversible=irreversible,
+                by=by,
+                now=now,
+            )
             db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)")
         verify(copied)
         sync_file(copied)
         kept = _swap(home, copied, there=there, sound=told.vouched, now=now)
+        again = _write_keys(kept, told.carried.again)
         sync_folder(home.root)
     with suppress(OSError):  # the row of the database holds by itself
         home.write_stop(f"{_reason(told)}\nby {by}\n")
@@ -142,6 +168,7 @@ def _exchange(
         source=source,
         as_of=told.as_of,
         kept=kept if there else None,
+        again=again,
         vouched=told.vouched,
         held=told.held,
         held_days=told.held_days,
@@ -169,6 +196,7 @@ def _prepare(
     made_at: UnixMs | None,
     cap: tuple[MicroUsd, ZoneInfo] | None,
     spent: MicroUsd | None,
+    irreversible: Collection[str] | None,
     by: str,
     now: UnixMs,
 ) -> Restored:
@@ -176,7 +204,7 @@ def _prepare(
     as_of = made_at or last_sign(db)
     sound = there and attach(db, home.db)
     db.execute("BEGIN IMMEDIATE")
-    vouched, carried = _carried(db) if sound else (False, Carried())
+    vouched, carried = _carried(db, irreversible, now=now) if sound else (False, Carried())
     held, days = NOTHING, 0
     if not vouched:
         known = cap or told_cap(db)
@@ -194,12 +222,12 @@ def _prepare(
     return told
 
 
-def _carried(db: sqlite3.Connection) -> tuple[bool, Carried]:
+def _carried(db: sqlite3.Connection, irreversible: Collection[str] | None, *, now: UnixMs) -> tuple[bool, Carried]:
     """Whether the replaced database vouches for what was spent, and what came along from it."""
     db.execute("SAVEPOINT carry")
     try:
         vouched = vouches(db)
-        carried = carry(db, same=vouched)
+        carried = carry(db, same=vouched, irreversible=irreversible, now=now)
     except sqlite3.Error:  # of another version, or broken where nobody looked
         db.execute("ROLLBACK TO carry")
         return False, Carried()
@@ -249,6 +277,18 @@ def _swap(home: Home, copied: Path, *, there: bool, sound: bool, now: UnixMs) ->
                 os.rename(beside, kept.with_name(kept.name + side))
     os.replace(copied, home.db)
     return kept
+
+
+def _write_keys(kept: Path, keys: tuple[str, ...]) -> Path | None:
+    """The list of them beside the kept database."""
+    if not keys:
+        return None
+    path = kept.with_name(kept.name + ".again")
+    try:
+        path.write_text("".join(f"{key}\n" for key in keys), "utf-8")
+    except OSError:  # it is only a list, and the exchange is made
+        return None
+    return path
 
 
 def _empty_log(database: Path, *, sound: bool) -> bool:

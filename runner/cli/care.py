@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from importlib import metadata
 from pathlib import Path
@@ -96,16 +97,18 @@ def restore(
     """Go back to a backup. The replaced database is kept beside it, and the home is stopped until `resume`.
 
     Refused while a runner lives. What was spent since the backup goes on counting. Jobs that ended since would be done
-    again, so look at them before you resume.
+    again, but for those of irreversible tasks, so look at them before you resume.
     """
     from runner.care.restore import restore as go_back  # noqa: PLC0415
 
     place = find_home(home)
+    cap, irreversible = _declared(place)
     done = go_back(
         place,
         Path(os.path.abspath(source)),
-        cap=_cap(place),
+        cap=cap,
         spent=_amount(spent_since),
+        irreversible=irreversible,
         by=who("cli"),
         now=SystemClock().now(),
         progress=_progress("copied"),
@@ -126,7 +129,12 @@ def restore(
                     "slots": done.carried.slots,
                 },
                 "held": {"microusd": done.held, "days": done.held_days},
+                "irreversible": {
+                    "ended": list(done.carried.standing.ended),
+                    "unknown": list(done.carried.standing.unknown),
+                },
                 "again": list(done.carried.again),
+                "again_file": str(done.again) if done.again else None,
                 "lost": list(done.carried.lost),
                 "drafts_again": done.carried.drafts,
             }
@@ -152,8 +160,20 @@ def _say_money(done: Restored) -> None:
 
 
 def _say_work(done: Restored) -> None:
+    standing = done.carried.standing
+    if standing.ended:
+        remark(f"{_some(standing.ended)} of irreversible tasks ended since, and will not be done again")
+    if standing.unknown:
+        remark(
+            f"{_some(standing.unknown)} of irreversible tasks may have been done since, and went to the dead letters; "
+            "`afk-runner dead` lists them"
+        )
     if done.carried.again:
-        remark(f"{_some(done.carried.again)} ended since and would be done again; `afk-runner cancel KEY` prevents it")
+        text = f"{_some(done.carried.again)} ended since and would be done again; `afk-runner cancel KEY` prevents it"
+        if done.again is not None:
+            file, home = (shlex.quote(str(path)) for path in (done.again, done.again.parent))
+            text += f", for all of them `tr '\\n' '\\0' < {file} | xargs -0 afk-runner cancel --home {home} --`"
+        remark(text)
     if done.carried.lost:
         remark(f"{_some(done.carried.lost)} queued since and not ended: not in the backup, so enqueue it again")
     if done.carried.drafts:
@@ -229,14 +249,21 @@ def prune(
     say(f"{verb}: {plural(done.files, 'file')} of output, {done.bytes / 1e6:,.1f} MB")
 
 
-def _cap(home: Home) -> tuple[MicroUsd, ZoneInfo] | None:
+def _declared(home: Home) -> tuple[tuple[MicroUsd, ZoneInfo] | None, set[str] | None]:
+    """The day's cap with its zone, and the tasks that do what cannot be undone; None for what cannot be read."""
     from runner.settings import load  # noqa: PLC0415
+    from runner.work.declared import discover  # noqa: PLC0415
 
     try:
         config = load(home.root, environ=os.environ)
     except ConfigError:
-        return None
-    return config.budget.daily_usd, config.zone
+        return None, None
+    cap = config.budget.daily_usd, config.zone
+    try:
+        tasks = {**config.tasks, **discover(home.tasks, zone=config.zone)}
+    except ConfigError:
+        return cap, None
+    return cap, {name for name, task in tasks.items() if task.irreversible}
 
 
 def _amount(text: str | None) -> MicroUsd | None:

@@ -21,14 +21,24 @@ from runner.care.restore import Restored, restore
 from runner.errors import Refused, StoreCorrupt, StoreNewer
 from runner.home import Home
 from runner.lock import HomeLock
-from runner.store import breakers, charges, controls, drafts, jobs, schedules
+from runner.store import attempts, breakers, charges, controls, drafts, jobs, schedules
 from runner.store.attempts import Outcome
 from runner.store.db import Database
 from runner.store.drafts import NewDraft
 from runner.store.jobs import JobStatus
 from runner.store.runners import RunState
 from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs
-from tests.factories import NOW, lease_of, make_attempt, make_charge, make_job, make_runner, make_running, make_settings
+from tests.factories import (
+    NOW,
+    lease_of,
+    make_attempt,
+    make_charge,
+    make_job,
+    make_runner,
+    make_running,
+    make_settings,
+    make_step,
+)
 
 CAP = 1_000_000
 TODAY = "2030-03-17"
@@ -41,8 +51,8 @@ def take(home: Home, name: str = "b.db") -> Path:
 
 
 def go_back(home: Home, source: Path, **wishes: Any) -> Restored:
-    given = {"cap": (MicroUsd(CAP), ZoneInfo("UTC")), "spent": None, "by": "ada@cli", "now": UnixMs(NOW)}
-    return restore(home, source, **{**given, "progress": lambda _, __: None, **wishes})
+    given = {"cap": (MicroUsd(CAP), ZoneInfo("UTC")), "spent": None, "irreversible": {"post"}, "by": "ada@cli"}
+    return restore(home, source, **{**given, "now": UnixMs(NOW), "progress": lambda _, __: None, **wishes})
 
 
 def rows(path: Path, sql: str) -> list[Any]:
@@ -123,11 +133,109 @@ def test_what_would_be_done_again_and_what_is_lost_are_named(home: Home, db: sql
     make_job(db, key="done since", status=JobStatus.DONE)
     db.close()
 
-    carried = go_back(home, source).carried
+    done = go_back(home, source)
 
-    assert carried.again == ("ended", "pruned", "at work")
-    assert carried.lost == ("queued since",)
-    assert carried.drafts == 1
+    assert done.carried.again == ("ended", "pruned", "at work")
+    assert done.again is not None
+    assert done.again.read_text() == "ended\npruned\nat work\n"
+    assert done.carried.lost == ("queued since",)
+    assert done.carried.drafts == 1
+
+
+def _begin(db: sqlite3.Connection, key: str) -> jobs.Job:
+    """It is at work."""
+    job = jobs.by_key(db, key)
+    assert job is not None
+    lease = jobs.Lease(runner="runner-1", token=f"t-{key}", until=UnixMs(NOW))
+    db.execute(jobs.TAKE, (lease.token, lease.until, lease.runner, job.id))
+    make_attempt(db, job, outcome=None)
+    taken = jobs.by_key(db, key)
+    assert taken is not None
+    return taken
+
+
+def _go_on(db: sqlite3.Connection) -> None:
+    """What jobs of the task `post` went through since the backup."""
+    done = _begin(db, "done")
+    make_step(db, done)
+    make_charge(db, done, cost=4_000, n=1)
+    finish(db, done)
+    was_at_work = jobs.by_key(db, "was at work")
+    assert was_at_work is not None
+    finish(db, was_at_work)
+    _begin(db, "begun")
+    tried = _begin(db, "tried")
+    attempts.end(db, job_id=tried.id, n=1, outcome=Outcome.RETRY, now=UnixMs(NOW))
+    token = lease_of(tried).token
+    jobs.put_back(db, id=tried.id, token=token, not_before=UnixMs(NOW), gate="retry", fact="503", counted=True)
+    db.execute("DELETE FROM jobs WHERE key = 'pruned'")
+
+
+def test_what_cannot_be_undone_is_not_done_again(home: Home, db: sqlite3.Connection) -> None:
+    """Done stays done, what was begun is a dead letter, and an attempt that was used is used."""
+    make_settings(db)
+    for key in ("waits", "done", "begun", "tried", "pruned"):
+        make_job(db, key=key, task="post", max_attempts=2)
+    make_running(db, key="was at work", task="post")
+    make_running(db, key="at work", task="post")
+    source = take(home)
+    _go_on(db)
+    db.close()
+
+    done = go_back(home, source)
+
+    assert done.carried.standing.ended == ("done", "was at work")
+    assert done.carried.standing.unknown == ("begun", "pruned")
+    assert (done.carried.again, done.again) == ((), None)
+    assert dict(rows(home.db, "SELECT key, status || ' ' || attempts FROM jobs")) == {
+        "waits": "pending 0", "done": "done 1", "begun": "dead 1", "tried": "pending 1", "pruned": "dead 1",
+        "was at work": "done 1", "at work": "running 0",
+    }  # fmt: skip
+    assert rows(home.db, "SELECT DISTINCT instr(error, 'may have done it') > 0 FROM jobs WHERE status = 'dead'") == [
+        (1,)
+    ]
+    assert rows(home.db, "SELECT name FROM steps") == [("fetch",)]
+    assert rows(home.db, "SELECT sum(cost) FROM attempts") == [(4_000,)]
+    assert sound(home)
+
+
+def test_what_the_backup_knows_to_be_done_is_not_undone_by_an_older_database(
+    home: Home, db: sqlite3.Connection
+) -> None:
+    """As when the wrong backup was restored first."""
+    make_settings(db)
+    make_job(db, key="done", task="post")
+    older = take(home, "older.db")
+    job = _begin(db, "done")
+    at_work = take(home, "at work.db")
+    finish(db, job)
+    newer = take(home, "newer.db")
+    db.close()
+    _lost(home)
+
+    go_back(home, older)
+    go_back(home, at_work, now=UnixMs(NOW + 1_000))
+    assert rows(home.db, "SELECT status, starts FROM jobs") == [("running", 1)]
+    done = go_back(home, newer, now=UnixMs(NOW + 2_000))
+
+    assert done.vouched
+    assert rows(home.db, "SELECT status, starts FROM jobs") == [("done", 1)]
+
+
+def test_a_job_whose_task_may_be_irreversible_is_not_guessed_about(home: Home, db: sqlite3.Connection) -> None:
+    """Settings that cannot be read stand in the way of a restore only where it matters."""
+    make_settings(db)
+    job = make_running(db, task="post")
+    source = take(home)
+    finish(db, job)
+
+    with pytest.raises(Refused, match=f"job {job.key} went on since the backup: mend afk.toml"):
+        go_back(home, source, irreversible=None)
+
+    assert not home.stop_set()
+    later = take(home)
+    db.close()
+    assert go_back(home, later, irreversible=None).vouched
 
 
 def test_ids_are_never_given_twice(home: Home, db: sqlite3.Connection) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +56,30 @@ def test_a_restore_says_what_it_did_and_what_a_person_has_to_do(
     assert f"1 job ({key}) ended since and would be done again" in said.err
     assert "the home is stopped" in said.err
     assert afk("status", "--json").json["stop"]["sources"] == ["file", "row"]
+
+
+def test_a_job_that_cannot_be_undone_stays_done_and_is_named(
+    afk: Afk, home: Home, db: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """By the settings as they are now; the others can be cancelled as the sentence says."""
+    with home.config.open("a") as settings:
+        settings.write('[tasks.post]\nkind = "command"\ncommand = ["true"]\nirreversible = true\n')
+    again = queue(home, db, payload={"n": "it's \" one"}, key="it's \" one")
+    post = queue(home, db, task="post")
+    afk("backup", str(tmp_path / "b.db"))
+    db.execute("UPDATE jobs SET status = 'cancelled', finished_at = 1")
+    db.close()
+
+    said = afk("restore", str(tmp_path / "b.db"))
+
+    assert f"1 job ({post}) of irreversible tasks ended since, and will not be done again" in said.err
+    told = re.search("for all of them `(.*)`", said.err)
+    assert told is not None
+    runner = shlex.join([sys.executable, "-m", "runner.cli"])
+    line = told[1].replace("afk-runner", runner)
+    subprocess.run(["sh", "-c", line], check=True, capture_output=True)
+    states = {job["key"]: job["status"] for job in afk("jobs", "--json").json}
+    assert states == {again: "cancelled", post: "cancelled"}
 
 
 def test_money_that_nobody_knows_of_is_said_in_capitals_and_can_be_written_off(
