@@ -60,6 +60,8 @@ def render(
     chosen = platform_for(place, machine, platform)
     files = render_files(place, config, machine, chosen)
     if to is not None:
+        if not to.absolute().parent.is_dir():
+            raise Refused(f"there is no folder {to.parent}; make it first, or check --to for a slip")
         for file in files:
             _write(to / file.name, file.text)
     if as_json:
@@ -119,14 +121,14 @@ def status(platform: On = None, home: HomeDir = None, as_json: AsJson = False) -
 
     Exit codes: 0 running, 3 not running, 4 not installed or cannot be told.
     """
-    from runner.service.state import Verdict, state_of  # noqa: PLC0415
+    from runner.service.state import state_of, untold  # noqa: PLC0415
     from runner.units import SystemClock  # noqa: PLC0415
 
+    place = find_home(home)
     try:
-        state = state_of(find_home(home), platform, os.environ, clock=SystemClock())
+        state = state_of(place, platform, os.environ, clock=SystemClock())
     except RunnerError as error:
-        remark(f"unknown: {error}")
-        raise typer.Exit(Verdict.UNKNOWN) from None
+        state = untold(place, platform, error)
     if as_json:
         say_json(state.document())
     else:

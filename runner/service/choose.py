@@ -17,7 +17,7 @@ from runner.service.launchctl import Launchd
 from runner.service.machine import PROGRAM, Machine
 from runner.service.plan import Plan, Platform
 from runner.service.systemctl import Systemd
-from runner.service.witness import Patience, look
+from runner.service.witness import Patience, in_unit, look
 from runner.work.processes import ancestors
 
 BY_ROOT = (Platform.LAUNCHD_DAEMON, Platform.SYSTEMD_SYSTEM)
@@ -39,7 +39,10 @@ def platform_for(home: Home, machine: Machine, named: Platform | None) -> Platfo
         return Platform.SYSTEMD_SYSTEM if machine.euid == 0 else Platform.SYSTEMD_USER
     if shutil.which("crontab"):
         return Platform.CRON
-    raise Refused("this machine has neither launchd nor systemd nor cron running; name a --platform")
+    raise Refused(
+        "this machine has neither launchd nor systemd nor cron running; name a --platform, or keep `afk-runner run` in "
+        "tmux, or a container: `afk-runner service render --platform docker`"
+    )
 
 
 def keeper_for(platform: Platform, plan: Plan, machine: Machine, patience: Patience) -> Keeper:
@@ -72,13 +75,4 @@ def _inside(home: Home, environ: Mapping[str, str], name: str) -> bool:
     above = {os.getpid(), *ancestors(os.getpid())}
     seen = look(home)
     runners = {holder_of(home.lock), seen.pid, *(row.pid for row in seen.standing_by)} - {None}
-    return bool(above & runners) or "AFK_TOKEN" in environ or _in_unit(name)
-
-
-def _in_unit(name: str) -> bool:
-    """Whether the kernel counts this process to the unit: also what left the runner's tree stays in it (Linux)."""
-    try:
-        groups = Path("/proc/self/cgroup").read_text("utf-8", "surrogateescape")
-    except OSError:
-        return False
-    return any(f"/{name or PROGRAM}.service" in line for line in groups.splitlines())
+    return bool(above & runners) or "AFK_TOKEN" in environ or in_unit(name or PROGRAM)

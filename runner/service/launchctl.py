@@ -131,7 +131,8 @@ class Launchd:
                 self._plist.unlink()
             except PermissionError as error:
                 raise Refused(f"{self._plist} cannot be removed: {error.strerror}") from error
-        call(["launchctl", "enable", self._target])  # a later job of this name must not find itself turned off
+        with suppress(Refused):
+            call(["launchctl", "enable", self._target])  # a later job of this name must not find itself turned off
         shutil.rmtree(launchd.log_folder(self.plan, self.machine, daemon=self.daemon), ignore_errors=True)
 
     def _bootstrap(self) -> None:

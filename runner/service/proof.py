@@ -13,8 +13,8 @@ from runner.service import launchd
 from runner.service.keeper import Keeper, Told
 from runner.service.machine import Machine
 from runner.service.plan import Plan, Platform
-from runner.service.witness import Patience, Seen, look
-from runner.work.processes import running, start_time
+from runner.service.witness import Patience, Seen, in_unit, look
+from runner.work.processes import ancestors, running, start_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +94,21 @@ class Proof:
         """Whether what runs or stands by is what the supervisor started."""
         waits = {row.pid for row in seen.standing_by}
         return pid is not None and (pid in waits or (seen.works and pid == seen.pid))
+
+    def looks_ours(self, pid: int | None) -> bool:
+        """Whether a runner looks to be the service's, where the supervisor gives no answer; by the system's tables."""
+        if pid is None:
+            return False
+        if self.platform in (Platform.LAUNCHD, Platform.LAUNCHD_DAEMON):
+            return ancestors(pid)[:1] == [1]
+        if self.platform is Platform.CRON:
+            return pid in running("run", "--once", str(self.home.root))
+        return in_unit(self.plan.name, pid)
+
+    def may_live(self, seen: Seen) -> bool:
+        """Whether a runner of the service may live, as far as that can be told without its supervisor."""
+        pids = {seen.pid, *(row.pid for row in seen.standing_by)}
+        return (seen.held and seen.pid is None) or any(self.looks_ours(pid) for pid in pids)
 
     def _where_it_says_why(self) -> str:
         if self.platform in (Platform.LAUNCHD, Platform.LAUNCHD_DAEMON):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from runner.errors import Refused
+from runner.errors import Refused, RunnerError
 from runner.home import Home
 from runner.service import record
 from runner.service.choose import NOT_OURS
@@ -38,7 +38,8 @@ _WORDS = {Verdict.RUNNING: "running", Verdict.NOT_RUNNING: "not running", Verdic
 class State:
     """How a service stands."""
 
-    platform: Platform
+    platform: Platform | None
+    """None: none was named, and this machine has none."""
     name: str
     verdict: Verdict
     text: str
@@ -54,7 +55,7 @@ class State:
         """As `service status --json` prints it."""
         runner = self.seen.runner
         return {
-            "platform": self.platform.value,
+            "platform": self.platform.value if self.platform else None,
             "name": self.name,
             "verdict": _WORDS[self.verdict],
             "text": self.text,
@@ -102,7 +103,8 @@ def state_of(
     elif service.platform is Platform.CRON:
         verdict, text = _of_cron(seen, answer, clock.now())
     else:
-        verdict, text = _of_unit(seen, answer)
+        ours = answer.loaded is not None or service.proof.looks_ours(seen.pid)
+        verdict, text = _of_unit(seen, answer, ours=ours)
     return State(
         platform=service.platform,
         name=service.plan.name,
@@ -116,7 +118,25 @@ def state_of(
     )
 
 
-def _of_unit(seen: Seen, answer: Told) -> tuple[Verdict, str]:
+def untold(home: Home, platform: Platform | None, error: RunnerError) -> State:
+    """What can be said where nothing is known of a service: why, and who runs all the same."""
+    seen = look(home)
+    alive = seen.held or seen.refused
+    return State(
+        platform=platform,
+        name="",
+        verdict=Verdict.UNKNOWN,
+        text=f"{seen.text}, started by somebody else; {error}" if alive else str(error),
+        installed=None,
+        current=None,
+        supervisor=Told(loaded=None, text="it was not asked"),
+        seen=seen,
+        unit=None,
+    )
+
+
+def _of_unit(seen: Seen, answer: Told, *, ours: bool) -> tuple[Verdict, str]:
+    """`ours`: the supervisor answers, or the runner looks to be the service's without its word."""
     waits = {row.pid for row in seen.standing_by}
     if answer.pid is not None and answer.pid in waits:
         return Verdict.RUNNING, f"pid {answer.pid} stands by: {seen.text}, and was started by somebody else"
@@ -125,7 +145,8 @@ def _of_unit(seen: Seen, answer: Told) -> tuple[Verdict, str]:
             return Verdict.NOT_RUNNING, f"{seen.text}, but the service is pid {answer.pid} and says nothing yet"
         if answer.loaded is False or (answer.loaded and answer.pid is None):
             return Verdict.NOT_RUNNING, f"{seen.text}, started by somebody else; {answer.text}"
-        return Verdict.RUNNING, f"{seen.text}; {answer.text}"
+        verdict, by = (Verdict.RUNNING, "") if ours else (Verdict.UNKNOWN, ", started by somebody else")
+        return verdict, f"{seen.text}{by}; {answer.text}"
     if answer.loaded is None:
         return Verdict.UNKNOWN, f"no runner holds the home, and {answer.text}"
     return Verdict.NOT_RUNNING, f"no runner holds the home; {answer.text}"

@@ -82,14 +82,16 @@ class Systemd:
         self._must("restart", "--no-block", self._name)
 
     def drop(self) -> None:
-        self._call("disable", self._name)
+        with suppress(Refused):
+            self._call("disable", self._name)
         with suppress(FileNotFoundError):
             try:
                 self._file.unlink()
             except PermissionError as error:
                 raise Refused(f"{self._file} cannot be removed: {error.strerror}") from error
-        self._call("daemon-reload")
-        self._call("reset-failed", self._name)
+        with suppress(Refused):
+            self._call("daemon-reload")
+            self._call("reset-failed", self._name)
 
     def _call(self, *words: str, works_s: float = 0) -> Ran:
         if self.system:

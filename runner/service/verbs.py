@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
@@ -12,13 +13,14 @@ from runner.home import Home
 from runner.service import record
 from runner.service.choose import check_may, keeper_for, platform_for
 from runner.service.inspect import KEPT
-from runner.service.keeper import Keeper
+from runner.service.keeper import Keeper, Told
 from runner.service.launchctl import sessions
 from runner.service.machine import Machine, as_owner
 from runner.service.plan import File, Plan, Platform, make_plan
 from runner.service.proof import Proof
 from runner.service.render import only, read, render
-from runner.service.witness import Patience, look
+from runner.service.tools import NoSuchTool
+from runner.service.witness import Patience, Seen, look
 from runner.settings import SettingsError, load
 from runner.starts import Starts
 from runner.units import MicroUsd
@@ -51,6 +53,7 @@ class Service:
     plan: Plan = field(init=False)
     wanted: str = field(init=False)
     """The name its settings give it; what is installed may have another."""
+    proof: Proof = field(init=False)
 
     def __post_init__(self) -> None:
         told = record.read(self.home)
@@ -83,7 +86,10 @@ class Service:
     # --- verbs ----------------------------------------------------------------------------------------------------
 
     def install(self, *, start: bool = True) -> Done:
-        """Put the file where it belongs and start it; again: bring it up to date. Raises Refused or ConfigError."""
+        """Put the file where it belongs and start it; again: bring it up to date.
+
+        Raises Refused or ConfigError; where the supervisor did not take it, nothing of this try is left.
+        """
         self._check()
         told = record.read(self.home)
         if told is not None and told.platform is not self.platform:
@@ -96,6 +102,21 @@ class Service:
             self._adopt(sessions(self.machine) or "gui")
         file = self._file()
         there = self.keeper.there()
+        before = look(self.home)
+        try:
+            done = self._put_in_place(file, there, before, start=start)
+        except Refused as refused:
+            if told is not None and there == file.text:
+                raise
+            self._take_back(file, there, told)
+            raise Refused(f"{refused}; what was installed for it was taken back") from refused
+        if done is not None:
+            return done
+        where = self.keeper.unit or "the crontab"
+        return Done(changed=True, text=f"installed {where}: {self.proof.started(before)}", remarks=self._remarks())
+
+    def _put_in_place(self, file: File, there: str | None, before: Seen, *, start: bool) -> Done | None:
+        """All of an install but the proof; None where a runner must come up now."""
         changed = there != file.text
         if changed:
             self.keeper.put(file)
@@ -113,20 +134,29 @@ class Service:
         if not start:
             text = f"wrote {where}" if changed else f"{where} is as it was"
             return Done(changed=changed, text=f"{text}; nothing was started", remarks=self._remarks(started=False))
-        before = look(self.home)
         answer = self.keeper.ask()
-        if (
-            not changed
-            and answer.loaded
-            and (self.platform is Platform.CRON or self._proof.is_ours(before, answer.pid))
-        ):
+        if not changed and answer.loaded and (self.platform is Platform.CRON or self.proof.is_ours(before, answer.pid)):
             return Done(changed=False, text=f"{where} is as it was, {before.text}", remarks=self._remarks())
         self._forgive()
         if there is not None and answer.loaded is not False:
             self.keeper.again(changed=True)
         else:
             self.keeper.begin()
-        return Done(changed=True, text=f"installed {where}: {self._proof.started(before)}", remarks=self._remarks())
+        return None
+
+    def _take_back(self, file: File, there: str | None, told: record.Record | None) -> None:
+        """As it was before an install, as far as that can be had: what failed once may fail again."""
+        with suppress(Refused):
+            if there is None:
+                self.keeper.drop()
+            elif there != file.text:
+                self.keeper.put(replace(file, text=there))
+        with suppress(Refused):
+            if told is not None:
+                record.write(self.home, self.machine, told)
+                return
+        with as_owner(self.home):
+            record.forget(self.home)
 
     def start(self) -> Done:
         """Start what is installed. Raises Refused."""
@@ -135,11 +165,11 @@ class Service:
         before = look(self.home)
         answer = self.keeper.ask()
         cleared = self._forgive()
-        if answer.loaded and self._proof.is_ours(before, answer.pid):
+        if answer.loaded and self.proof.is_ours(before, answer.pid):
             tries = "; what crashed again and again may try again" if cleared else ""
             return Done(changed=cleared, text=f"it runs already: {before.text}{tries}")
         self.keeper.begin()
-        return Done(changed=True, text=self._proof.started(before))
+        return Done(changed=True, text=self.proof.started(before))
 
     def stop(self, *, persist: bool) -> Done:
         """End it; `persist`: it stays down over the next boot. Raises Refused when it did not end."""
@@ -148,7 +178,7 @@ class Service:
         before = look(self.home)
         answer = self.keeper.ask()
         self.keeper.end(persist=persist)
-        text = self._proof.ended(before, answer)
+        text = self.proof.ended(before, answer)
         if persist:
             return Done(changed=True, text=f"{text}; it stays down until `afk-runner service start`")
         comes = (
@@ -168,23 +198,46 @@ class Service:
         before = look(self.home)
         self._forgive()
         self.keeper.again(changed=changed)
-        return Done(changed=True, text=self._proof.started(before))
+        return Done(changed=True, text=self.proof.started(before))
 
     def uninstall(self) -> Done:
-        """Stop it and leave nothing of it; what the home holds is kept. Raises Refused."""
+        """Stop it and leave nothing of it; what the home holds is kept. Raises Refused.
+
+        A supervisor that gives no answer is not waited for, if no runner of the service lives.
+        """
         self._check()
-        if self.keeper.there() is None and self.keeper.ask().loaded is not True:
+        there, answer = self._known()
+        if there is None and answer.loaded is not True:
             with as_owner(self.home):
                 record.forget(self.home)
-            return Done(changed=False, text=f"nothing of {self.plan.name} is installed on {self.platform}")
+            remarks: tuple[str, ...] = (answer.text,) if answer.loaded is None else ()
+            text = f"nothing of {self.plan.name} is installed on {self.platform}"
+            return Done(changed=False, text=text, remarks=remarks)
         before = look(self.home)
-        answer = self.keeper.ask()
-        self.keeper.end(persist=False)
-        text = self._proof.ended(before, answer)
+        if answer.loaded is None and not self.proof.may_live(before):
+            text, remarks = before.text, (f"{answer.text}; what it still knows of it goes when it is started anew",)
+        else:
+            self.keeper.end(persist=False)
+            text, remarks = self.proof.ended(before, answer), ()
         self.keeper.drop()
         with as_owner(self.home):
             record.forget(self.home)
-        return Done(changed=True, text=f"removed {self.keeper.unit or 'the lines of the crontab'}: {text}")
+        removed = f"removed {self.keeper.unit or 'the lines of the crontab'}: {text}"
+        return Done(changed=True, text=removed, remarks=remarks)
+
+    def _known(self) -> tuple[str | None, Told]:
+        """What is installed, and what its supervisor says; a home that was moved may have lost even its programs."""
+        try:
+            return self.keeper.there(), self.keeper.ask()
+        except NoSuchTool as error:
+            told = record.read(self.home)
+            if told is None or told.platform is not self.platform:
+                raise
+            answer = Told(loaded=None, text=str(error))
+        try:
+            return self.keeper.there(), answer
+        except NoSuchTool:  # a crontab that nobody can read starts nothing
+            return None, answer
 
     def _forgive(self) -> bool:
         """A person starts it: what it crashed of before is taken to be mended. True where that made a difference."""
@@ -200,7 +253,7 @@ class Service:
         plan = make_plan(self.home, self.config, self.machine, session=session)
         self.plan = plan if name is None else replace(plan, name=name)
         self.keeper = keeper_for(self.platform, self.plan, self.machine, self.patience)
-        self._proof = Proof(
+        self.proof = Proof(
             home=self.home,
             platform=self.platform,
             plan=self.plan,

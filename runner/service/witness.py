@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from runner.errors import StoreError
@@ -95,6 +96,18 @@ def look(home: Home) -> Seen:
         last=last,
         refused=waits,
     )
+
+
+def in_unit(name: str, pid: int | None = None) -> bool:
+    """Whether the kernel counts a process to a unit: also what left the runner's tree stays in it (Linux).
+
+    `pid`: None for ourselves.
+    """
+    try:
+        groups = Path(f"/proc/{pid or 'self'}/cgroup").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return False
+    return any(f"/{name}.service" in line for line in groups.splitlines())
 
 
 @dataclass(frozen=True, slots=True)

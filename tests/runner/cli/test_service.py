@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from runner.errors import Refused
 from runner.home import Home
 from runner.lock import HomeLock
+from runner.service.choose import platform_for
 from runner.service.machine import Machine
+from runner.service.plan import Platform
 from tests.runner.cli.world import Afk
 
 
@@ -124,6 +127,44 @@ def test_a_machine_without_any_is_unknown(afk: Afk, monkeypatch: pytest.MonkeyPa
 
     assert said.code == 4
     assert "there is no crontab on this machine" in said.out + said.err
+
+
+def test_status_without_a_platform_is_json_and_tells_of_a_live_runner(
+    afk: Afk, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> Platform:
+        raise Refused("this machine has none")
+
+    monkeypatch.setattr("runner.service.verbs.platform_for", none)
+    lock = HomeLock(home.lock)
+    assert lock.take()
+
+    said, document = afk("service", "status"), afk("service", "status", "--json")
+
+    lock.close()
+    text = f"pid {os.getpid()} holds the home, started by somebody else; this machine has none"
+    assert (said.code, said.out) == (4, f"unknown: {text}\n")
+    assert document.code == 4
+    assert (document.json["platform"], document.json["verdict"], document.json["text"]) == (None, "unknown", text)
+    assert document.json["runner"]["pid"] == os.getpid()
+
+
+def test_a_machine_without_any_names_other_ways(
+    home: Home, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(Path, "is_dir", lambda _: False)
+
+    with pytest.raises(Refused, match=r"`afk-runner run` in tmux, or a container: `afk-runner service render"):
+        platform_for(home, machine, None)
+
+
+def test_render_makes_no_folders_above_the_one_that_was_named(afk: Afk, tmp_path: Path) -> None:
+    said = afk("service", "render", "--platform", "docker", "--to", str(tmp_path / "slip" / "x"))
+
+    assert said.code == 1
+    assert f"there is no folder {tmp_path / 'slip'}" in said.err
+    assert not (tmp_path / "slip").exists()
 
 
 @pytest.mark.parametrize("verb", ["install", "start", "stop", "restart", "uninstall"])

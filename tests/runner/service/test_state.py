@@ -12,6 +12,7 @@ import pytest
 
 from runner.heartbeat import HeartbeatFile
 from runner.home import Home
+from runner.service import proof
 from runner.service.inspect import installed
 from runner.service.machine import Machine
 from runner.service.plan import Platform
@@ -93,12 +94,18 @@ def test_without_a_runner_it_is_what_launchd_can_tell(  # type: ignore[no-untype
 
 
 def test_launchd_that_cannot_be_asked_takes_nothing_from_what_is_seen(  # type: ignore[no-untyped-def]
-    ask, make: Make, launchctl: Tool, stage: Stage
+    ask, make: Make, launchctl: Tool, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A child of launchd's is taken to be its; any other is somebody's."""
     make(AGENT).install(start=False)
     stage.enter()
     launchctl.answers({"print": 125})
 
+    by_hand = ask()
+    monkeypatch.setattr(proof, "ancestors", lambda _pid: [1])
+
+    assert by_hand.verdict is Verdict.UNKNOWN
+    assert "is running, started by somebody else; launchd has no session" in by_hand.text
     assert ask().verdict is Verdict.RUNNING
 
 
@@ -150,9 +157,9 @@ def test_settings_that_are_refused_hide_nothing(ask, make: Make, launchctl: Tool
     assert (state.verdict, state.current) == (Verdict.RUNNING, None)
 
 
-def test_cron_runs_as_long_as_runs_follow_each_other(
+def test_cron_runs_as_long_as_runs_follow_each_other(  # type: ignore[no-untyped-def]
     ask, make: Make, crontab: Crontab, home: Home, stage: Stage
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     make(Platform.CRON).install()
     assert ask().verdict is Verdict.NOT_RUNNING
 

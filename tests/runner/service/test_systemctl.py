@@ -11,10 +11,12 @@ import pytest
 
 from runner.errors import Refused
 from runner.home import Home
-from runner.service import tools
+from runner.service import record, tools
 from runner.service.machine import Machine
 from runner.service.plan import Platform
+from runner.service.state import Verdict, state_of
 from runner.service.witness import look
+from runner.units import SystemClock
 from tests.runner.service.conftest import Make
 from tests.runner.service.fakes import Answer, Slow, Stage, Tool
 
@@ -133,6 +135,82 @@ def test_a_manager_that_does_not_run_is_said_with_the_way_out(make: Make, system
         Refused, match=r"own manager does not run; log in as ada itself .*enable-linger ada.*systemd-system"
     ):
         make(USER).install()
+
+
+NOT_BOOTED: Answer = (
+    1,
+    "",
+    "System has not been booted with systemd as init system (PID 1). Can't operate.\nFailed to connect: Host is down\n",
+)
+
+
+def test_an_install_that_failed_leaves_nothing(make: Make, systemctl: Tool, home: Home, machine: Machine) -> None:
+    """Or nothing else could be installed for this home, and this not removed."""
+    systemctl.answers({"show": NOT_BOOTED, "daemon-reload": NOT_BOOTED})
+
+    with pytest.raises(Refused, match=r"`systemctl --user daemon-reload` failed: .*operate\.; Failed .* taken back"):
+        make(USER).install()
+
+    assert list((machine.user_home / ".config/systemd/user").iterdir()) == []
+    assert not record.place(home).exists()
+
+
+def test_an_update_that_failed_leaves_what_was_there(make: Make, systemctl: Tool, home: Home, machine: Machine) -> None:
+    make(USER).install(start=False)
+    before = unit(machine).read_text()
+    home.config.write_text(home.config.read_text() + "[runner]\nstop_grace = '30s'\n")
+    systemctl.answers({"show": NOT_BOOTED, "daemon-reload": NOT_BOOTED})
+
+    with pytest.raises(Refused, match="taken back"):
+        make(USER).install()
+
+    assert unit(machine).read_text() == before
+    assert record.read(home) is not None
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_uninstall_needs_no_systemd_where_nothing_of_it_lives(
+    gone: bool, make: Make, systemctl: Tool, home: Home, machine: Machine, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home that moved into a container; somebody runs it there by hand."""
+    make(USER).install(start=False)
+    pid = stage.enter()
+    systemctl.answers(dict.fromkeys(("show", "stop", "disable", "daemon-reload", "reset-failed"), NOT_BOOTED))
+    if gone:
+        monkeypatch.setattr("runner.service.tools.shutil.which", lambda _: None)
+
+    done = make(USER).uninstall()
+
+    assert done.changed
+    assert f"pid {pid} is running" in done.text
+    assert ("there is no systemctl" if gone else "systemd gave no answer") in done.remarks[0]
+    assert list((machine.user_home / ".config/systemd/user").iterdir()) == []
+    assert not record.place(home).exists()
+
+
+def test_what_lives_in_the_unit_is_neither_forgotten_nor_disowned(
+    make: Make, systemctl: Tool, home: Home, machine: Machine, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells whose it is where systemd does not."""
+    make(USER).install(start=False)
+    pid = stage.enter()
+    systemctl.answers({"show": NOT_BOOTED, "stop": NOT_BOOTED})
+    by_hand = state_of(home, USER, {}, clock=SystemClock(), machine=machine)
+    read = Path.read_text
+
+    def told(path: Path, *args: str, **kwargs: str) -> str:
+        if str(path) == f"/proc/{pid}/cgroup":
+            return f"0::/user.slice/{unit(machine).name}\n"
+        return read(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", told)
+
+    assert by_hand.verdict is Verdict.UNKNOWN
+    assert f"pid {pid} is running, started by somebody else" in by_hand.text
+    assert state_of(home, USER, {}, clock=SystemClock(), machine=machine).verdict is Verdict.RUNNING
+    with pytest.raises(Refused, match="stop"):
+        make(USER).uninstall()
+    assert unit(machine).exists()
 
 
 def test_no_heartbeat_says_what_systemd_knows(make: Make, systemctl: Tool) -> None:
