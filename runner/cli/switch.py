@@ -224,6 +224,8 @@ def _after_resume(seen: Vitals | None) -> str:
     row = seen.runner.row if seen else None
     if seen is None or row is None or seen.runner.health not in _ALIVE:
         return "no runner is live; `afk-runner run` starts one"
+    if seen.runner.health is Health.SILENT:  # what it wrote down last says nothing of now
+        return f"runner pid {row.pid} is silent (hung or frozen); `afk-runner kill --force` ends it"
     why = f" ({row.reason})" if row.reason else ""
     return f"runner pid {row.pid} is {row.state.value}{why}"
 

@@ -131,6 +131,20 @@ def test_kill_of_a_runner_that_does_not_act_names_the_way_out(
     assert "`afk-runner kill --force` ends it" in answer.out
 
 
+@pytest.mark.usefixtures("lock")
+def test_resume_says_that_a_runner_is_silent(afk: Afk, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It wrote down that it runs before it hung; the stop is lifted all the same."""
+    monkeypatch.setattr(switch, "REACTS_WITHIN_S", 0.0)
+    start_runner(db, heartbeat_at=SystemClock().now() - 60_000)
+    afk("kill")
+
+    answer = afk("resume")
+
+    assert answer.code == 0
+    assert "runner pid 4121 is silent (hung or frozen); `afk-runner kill --force` ends it" in answer.out
+    assert "is running" not in answer.out
+
+
 def test_resume_clears_every_source(afk: Afk, home: Home) -> None:
     afk("kill")
 
