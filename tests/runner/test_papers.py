@@ -23,7 +23,7 @@ from runner.work.loader import import_files
 
 ROOT = Path(__file__).parents[2]
 PAPERS = ("README.md", "RUNBOOK.md", "CHANGELOG.md")
-VERBS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+VERBS: dict[str, Any] = dict(typer.main.get_command(app()).commands)  # type: ignore[attr-defined]
 SECRETS = {
     "ANTHROPIC_API_KEY": "a key",
     "HOUSE_KEY": "another",

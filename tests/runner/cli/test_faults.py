@@ -11,14 +11,30 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
-from runner.cli import app, main, show
+from runner.cli import ROOMS, app, main, show
 from runner.errors import Exit
 from runner.home import Home
 from tests.runner.cli.world import Afk, queue
 
 PROGRAM = [sys.executable, "-c", "import sys; from runner.cli import main; sys.exit(main())"]
-VERBS = sorted(command.name or command.callback.__name__ for command in app.registered_commands if command.callback)
+
+
+def verbs(parser: typer.Typer) -> list[str]:
+    return [command.name or command.callback.__name__ for command in parser.registered_commands if command.callback]
+
+
+VERBS = sorted(verbs(app()))
+
+
+def test_the_room_of_a_verb_is_all_that_is_loaded_for_it() -> None:
+    def known(verb: str | None) -> set[str]:
+        return set(typer.main.get_command(app(verb)).commands)  # type: ignore[attr-defined]
+
+    for room, named in ROOMS.items():
+        assert [known(verb) for verb in named] == [set(named)] * len(named), room
+    assert known("no verb") == known(None) == {verb for named in ROOMS.values() for verb in named}
 
 
 @pytest.mark.parametrize("verb", VERBS)
