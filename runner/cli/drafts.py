@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from runner.cli.rows import parsed
-from runner.cli.shell import AsJson, HomeDir, Limit, example, reading, remark, say, say_json, say_table, stamp, writing
+from runner.cli.shell import (
+    AsJson,
+    HomeDir,
+    Limit,
+    example,
+    reading,
+    remark,
+    row_id,
+    say,
+    say_json,
+    say_table,
+    stamp,
+    writing,
+)
 from runner.errors import UsageError
 from runner.snapshot import Draft, DraftState
 from runner.units import iso
@@ -36,7 +49,7 @@ def drafts(  # noqa: PLR0917 - typer reads the flags from the signature
     word: Annotated[
         Word | None, typer.Argument(metavar="[show|approve|reject]", help="Absent: list those waiting.")
     ] = None,
-    id: Annotated[int | None, typer.Argument(metavar="[ID]", min=1, help="As the list has it.")] = None,
+    id: Annotated[int | None, typer.Argument(metavar="[ID]", parser=row_id, help="As the list has it.")] = None,
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; reject wants one.")] = None,
     every: Annotated[bool, typer.Option("--all", help="List those decided as well.")] = False,
     limit: Limit = 50,

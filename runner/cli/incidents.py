@@ -14,6 +14,7 @@ from runner.cli.shell import (
     example,
     reading,
     remark,
+    row_id,
     say,
     say_json,
     say_table,
@@ -48,7 +49,9 @@ def register(app: typer.Typer) -> None:
 
 def incidents(  # noqa: PLR0917 - typer reads the flags from the signature
     word: Annotated[Word | None, typer.Argument(help="Nothing: list them.", show_default=False)] = None,
-    id: Annotated[int | None, typer.Argument(metavar="ID", help="As the list shows it.", show_default=False)] = None,
+    id: Annotated[
+        int | None, typer.Argument(metavar="ID", parser=row_id, help="As the list shows it.", show_default=False)
+    ] = None,
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Of a note.", show_default=False)] = None,
     cause: Annotated[str | None, typer.Option("--cause", metavar="TEXT", help="Why; close wants it.")] = None,
     fix: Annotated[str | None, typer.Option("--fix", metavar="TEXT", help="What was done; close wants it.")] = None,
@@ -103,7 +106,7 @@ def _list(found: tuple[Incident, ...], *, as_json: bool) -> None:
         remark("no incidents")
         return
     say_table(
-        ("ID", "STATE", "LEVEL", "OPENED", "TOLD", "ABOUT", "WHAT"),
+        ("ID", "STATE", "LEVEL", "OPENED", "TIMES", "ABOUT", "WHAT"),
         [
             (
                 f"{each.id}",
@@ -127,11 +130,11 @@ def _show(one: Incident, notes: tuple[Note, ...], *, as_json: bool) -> None:
         journal = [{"at": iso(each.at), "by": each.by, "text": each.text} for each in notes]
         say_json({**incident_document(one), "notes": journal})
         return
-    told = f"{plural(one.alerts, 'time')}, the last {stamp(one.last_at)}"
+    came = f"{plural(one.alerts, 'time')}, the last {stamp(one.last_at)}"
     facts = [
         ("incident", f"{one.id} {_state(one)}, {one.level}, about {one.subject}"),
         ("opened", f"{stamp(one.opened_at)}: {one.text}"),
-        ("told", told if one.last_text == one.text else f"{told}: {one.last_text}"),
+        ("came", came if one.last_text == one.text else f"{came}: {one.last_text}"),
         ("over", f"since {stamp(one.settled_at)}" if one.settled_at is not None else "no, it still holds"),
     ]
     if one.closed_at is not None:

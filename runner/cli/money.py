@@ -15,6 +15,7 @@ from runner.cli.shell import (
     example,
     reading,
     remark,
+    row_id,
     say,
     say_bulk,
     say_json,
@@ -53,7 +54,10 @@ def spend(  # noqa: PLR0917 - typer reads the flags from the signature
     write_off: Annotated[
         list[int] | None,
         typer.Option(
-            "--write-off", metavar="ID", help="Free a hold whose cost nobody will ever know; may be repeated."
+            "--write-off",
+            metavar="ID",
+            parser=row_id,
+            help="Free a hold whose cost nobody will ever know; may be repeated.",
         ),
     ] = None,
     write_off_all: Annotated[

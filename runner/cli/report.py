@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from runner.cli.shell import AsJson, HomeDir, example, reading, say, say_json
-from runner.errors import UsageError
+from runner.errors import StoreError, UsageError
 from runner.units import SystemClock
 
 
@@ -37,6 +37,11 @@ def report(
 
     if sum((markdown, out is not None, as_json)) > 1:
         raise UsageError("report takes one of --markdown, --out and --json at a time")
+    place = Path(os.path.realpath(out)) if out is not None else Path()
+    if out is not None:
+        from runner.report.file import check_place  # noqa: PLC0415
+
+        check_place(place)
     with reading(home) as reader:
         found = reader.report(days=days, now=SystemClock().now())
     if as_json:
@@ -47,8 +52,10 @@ def report(
     elif out is not None:
         from runner.report.file import write  # noqa: PLC0415
 
-        place = Path(os.path.abspath(out))
-        write(place, paper.markdown(found))
+        try:
+            write(place, paper.markdown(found))
+        except OSError as error:
+            raise StoreError(f"{place} cannot be written: {error.strerror}") from error
         say(f"wrote {place}")
     else:
         for line in lines.lines(found):

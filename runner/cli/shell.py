@@ -39,6 +39,18 @@ HomeDir = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+LARGEST_ID = 2**63 - 1
+"""Of a row; SQLite takes no larger number."""
+
+
+def row_id(text: str) -> int:
+    """The number of a row, as a person types it. Raises BadParameter for what no row can have."""
+    digits = text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_ID))
+    if not digits or not 0 < int(text) <= LARGEST_ID:
+        raise typer.BadParameter(f"{text} is no ID; it is a number that the listing shows")
+    return int(text)
+
+
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, metavar="N", help="Print at most N.")]
 Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="As `afk-runner jobs` prints them.")]
 OneKey = Annotated[str, typer.Argument(metavar="KEY", help="As `afk-runner jobs` prints it.")]

@@ -5,10 +5,25 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
+from runner.errors import Refused
+
 DAILY = re.compile(r"\d{4}-\d{2}-\d{2}\.md")
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place that a file cannot take: no folder is there, or what stands there is a device, a pipe, a folder.
+
+    Raises Refused.
+    """
+    if not path.parent.is_dir():
+        raise Refused(f"there is no folder {path.parent}; make it first")
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise Refused(f"{path} is there already and is no regular file; name another one")
 
 
 def write(path: Path, text: str) -> None:

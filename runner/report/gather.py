@@ -42,6 +42,11 @@ STORY = (
 _VARIES = re.compile(r"(?<=@)\S*\d[^\s,;]*|\b\d[\w.:-]*")
 """Of a reason: the slot in a job's key, and whatever else is counted or timed."""
 
+FIRST = """
+SELECT (SELECT min(quarter) FROM (SELECT min(quarter) AS quarter FROM ended UNION ALL
+                                  SELECT min(quarter) FROM happenings)),
+       (SELECT min(day) FROM spend_totals)
+"""
 SPENT = """
 SELECT day, task, settled, held FROM spend_totals WHERE day >= ? AND day <= ? ORDER BY day, task
 """
@@ -86,6 +91,8 @@ def gather(
     zone = ZoneInfo(settings.get("timezone", "UTC"))
     today = date.fromisoformat(day_of(now, zone))
     dates = [today - timedelta(days=number) for number in range(min(max(days, 1), MOST_DAYS))]
+    first = _first_day(db, zone)
+    dates = [day for day in dates if day == today or (first is not None and day >= first)]
     since = start_of_day(dates[-1], zone)
     ended = outcomes.ended(db, since=since, until=now)
     happened = outcomes.happened(db, since=since, until=now)
@@ -116,6 +123,15 @@ def gather(
         drills=tuple(drills.all_of(db)),
         reckons=_rate(settings) is not None and bool(_hours(settings)),
     )
+
+
+def _first_day(db: sqlite3.Connection, zone: ZoneInfo) -> date | None:
+    """The first day of which anything is kept; None: of none."""
+    quarters, paid = db.execute(FIRST).fetchone()
+    days = [date.fromisoformat(paid)] if paid is not None else []
+    if quarters is not None:
+        days.append(date.fromisoformat(day_of(UnixMs(quarters * outcomes.QUARTER_MS), zone)))
+    return min(days, default=None)
 
 
 def _days(

@@ -135,9 +135,9 @@ def drills_line(drills: tuple[Drill, ...], *, now: UnixMs, zone: ZoneInfo) -> tu
 
 
 def incident_line(report: Report, incident: Incident) -> str:
-    """Of an open one: which, since when, whether it is over, and how often it was told. Not what was told."""
+    """Of an open one: which, since when, whether it is over, and how often it came. Not what was told."""
     over = "still holds" if incident.settled_at is None else f"over since {report.wall(incident.settled_at)}"
-    often = f", told {incident.alerts} times" if incident.alerts > 1 else ""
+    often = f", came {incident.alerts} times" if incident.alerts > 1 else ""
     return f"{incident.id} of {report.wall(incident.opened_at)}, {over}{often}"
 
 
