@@ -44,16 +44,23 @@ class Backup:
 
 
 def backup(
-    home: Home, dest: Path, *, force: bool, keep: int | None, now: UnixMs, version: str, progress: Progress
+    home: Home,
+    dest: Path,
+    *,
+    force: bool,
+    keep: int | None,
+    now: UnixMs,
+    version: str,
+    progress: Progress,
+    folder: bool = False,
 ) -> Backup:
     """Copy the database of a home, check the copy, and put it in place whole or not at all.
 
-    `dest`: a file, or a folder in which it gets a dated name. `keep`: how many dated ones that folder keeps.
+    `dest`: a file, or a folder in which it gets a dated name; one that is not there is made if `folder` or `keep` says
+    that it is one, or its name has no suffix. `keep`: how many dated ones that folder keeps.
     Raises Refused, StoreError; what stood at `dest` is then untouched.
     """
-    into_folder = dest.is_dir()
-    if keep is not None and not into_folder:
-        raise Refused(f"{dest} is no folder; --keep counts the dated backups of one")
+    into_folder = _folder(dest, meant=folder or keep is not None)
     path = dest / f"agent-{re.sub('[-:]', '', (iso(now) or '')[:19])}Z.db" if into_folder else dest
     _check_place(home, path, force=force)
     with closing(open_reader(home.db, older_too=True)) as source, _part(path) as (part, fd):
@@ -79,6 +86,25 @@ def backup(
         removed=_let_go(path.parent, keep) if keep is not None else (),
         same_volume=os.stat(path).st_dev == os.stat(home.root).st_dev,
     )
+
+
+def _folder(dest: Path, *, meant: bool) -> bool:
+    """Whether a dated backup goes into it; made where it is missing, but nothing above it: a disk may be away."""
+    if dest.is_dir():
+        return True
+    if os.path.lexists(dest):
+        if meant:
+            raise Refused(f"{dest} is no folder; --keep and a slash at the end want one")
+        return False
+    if not meant and dest.suffix:
+        return False
+    if not dest.parent.is_dir():
+        raise Refused(f"there is no folder {dest.parent}; make it first")
+    try:
+        dest.mkdir(0o700)
+    except OSError as error:
+        raise StoreError(f"{dest} cannot be made: {error.strerror}") from error
+    return True
 
 
 def _check_place(home: Home, path: Path, *, force: bool) -> None:

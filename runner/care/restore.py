@@ -137,10 +137,12 @@ def _exchange(
     progress: Progress,
 ) -> Restored:
     os.close(os.open(copied, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    with closing(_open_source(source)) as db:
-        copy(db, copied, progress=progress)
-    verify(copied)
-    Database.open(copied).close()  # brings its schema up to date, or refuses it
+    try:
+        _take_in(source, copied, progress=progress)
+    except StoreCorrupt as error:
+        why = str(error).removeprefix(str(copied)).removeprefix(str(source)).partition(";")[0].strip(" :")
+        why = f"it {why}" if why.startswith(("is ", "holds ", "cannot ")) else why
+        raise StoreCorrupt(f"{source} is no sound backup of a home ({why}); nothing was changed") from error
     there = home.db.exists()
     with _turn(home):
         with closing(sqlite3.connect(copied.absolute().as_uri(), uri=True, isolation_level=None)) as db:
@@ -174,6 +176,13 @@ def _exchange(
         held_days=told.held_days,
         carried=told.carried,
     )
+
+
+def _take_in(source: Path, copied: Path, *, progress: Progress) -> None:
+    with closing(_open_source(source)) as db:
+        copy(db, copied, progress=progress)
+    verify(copied)
+    Database.open(copied).close()  # brings its schema up to date, or refuses it
 
 
 def _open_source(source: Path) -> sqlite3.Connection:

@@ -41,7 +41,9 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="A file, or a folder in which it gets a dated name.")],
+    dest: Annotated[
+        str, typer.Argument(metavar="DEST", help="A file such as a.db, or a folder in which it gets a dated name.")
+    ],
     home: HomeDir = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     keep: Annotated[
@@ -52,13 +54,14 @@ def backup(
     """Copy the database, also of a live home, and check the copy.
 
     One file and a page beside it, DEST.json. Settings, .env, tasks, inputs and outputs are not in it: copy these as
-    files.
+    files. A DEST that is not there yet is a folder if it ends in a slash, has no suffix, or --keep stands beside it.
     """
     from runner.care.backup import backup as take  # noqa: PLC0415 - light verbs start fast
 
     done = take(
         find_home(home),
         Path(os.path.abspath(dest)),
+        folder=dest.endswith("/"),
         force=force,
         keep=keep,
         now=SystemClock().now(),

@@ -126,8 +126,24 @@ def test_the_database_itself_is_no_place(home: Home, name: str) -> None:
 def test_places_that_cannot_be_are_named(home: Home, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="there is no folder"):
         take(home, tmp_path / "nowhere" / "b.db")
+    (tmp_path / "b.db").touch()
     with pytest.raises(Refused, match="is no folder"):
         take(home, tmp_path / "b.db", keep=3)
+    with pytest.raises(Refused, match="there is no folder"):  # a disk that is away does not become a folder
+        take(home, tmp_path / "nowhere" / "backups", keep=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "wishes"),
+    [("backups", {}), ("backups", {"keep": 14}), ("on.disk", {"folder": True}), ("a.d", {"keep": 1})],
+)
+def test_a_folder_that_is_not_there_is_made(home: Home, tmp_path: Path, name: str, wishes: dict[str, Any]) -> None:
+    folder = tmp_path / name
+
+    done = take(home, folder, **wishes)
+
+    assert done.path.parent == folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_copy_that_is_not_sound_is_not_put_in_place(home: Home, db: sqlite3.Connection, tmp_path: Path) -> None:

@@ -590,6 +590,8 @@ def test_a_file_that_is_not_a_sound_backup_is_refused(home: Home, db: sqlite3.Co
     flipped = bytearray(source.read_bytes())
     flipped[-1] ^= 1
     source.write_bytes(flipped)
+    empty = tmp_path / "empty.db"
+    empty.touch()
     foreign = tmp_path / "bookmarks.db"
     with closing(sqlite3.connect(foreign)) as other:
         other.execute("CREATE TABLE bookmarks (url TEXT)")
@@ -600,7 +602,8 @@ def test_a_file_that_is_not_a_sound_backup_is_refused(home: Home, db: sqlite3.Co
 
     for bad, kind, says in (
         (source, StoreCorrupt, "is not the file that its page"),
-        (foreign, StoreCorrupt, "another program"),
+        (foreign, StoreCorrupt, "bookmarks.db is no sound backup of a home .*another program.*; nothing was changed"),
+        (empty, StoreCorrupt, "empty.db is no sound backup of a home .it holds no schema.; nothing was changed"),
         (newer, StoreNewer, "install the newer version"),
         (tmp_path / "nowhere", Refused, "there is no file"),
         (home.db, Refused, "is the database itself"),
