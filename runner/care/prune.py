@@ -11,12 +11,14 @@ from runner.care import files, retention
 from runner.care.retention import Batch
 from runner.config import RunnerConfig
 from runner.home import Home
-from runner.store import alerts, events, jobs, schedules
+from runner.store import alerts, events, incidents, jobs, outcomes, schedules
 from runner.store.db import Database, open_reader
 from runner.units import UnixMs
 
 ALERTS = "alerts that are over"
 SLOTS = "due times of schedules"
+INCIDENTS = "incidents closed long ago"
+OUTCOMES = "counters of old reports"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,10 @@ def would_prune(home: Home, settings: RunnerConfig, *, now: UnixMs) -> Pruned:
     """What `prune` would let go of; changes nothing. Raises StoreError."""
     with closing(open_reader(home.db)) as db:
         rows = {step.name: retention.count(step, db) for step in retention.steps(settings, now=now)}
+        rows[ALERTS] = alerts.too_old(db, now=now)
+        rows[SLOTS] = schedules.too_old(db, now=now)
+        rows[INCIDENTS] = incidents.too_old(db, now=now)
+        rows[OUTCOMES] = outcomes.too_old(db, now=now)
         gone = _too_many(home, settings, db, now=now)
     return Pruned(rows=rows, files=len(gone), bytes=sum(output.size for output in gone))
 
@@ -51,6 +57,8 @@ def prune(home: Home, settings: RunnerConfig, *, by: str, now: UnixMs) -> Pruned
         rows = {step.name: retention.walk(step, turn) for step in retention.steps(settings, now=now)}
         rows[ALERTS] = _again(database, lambda db: alerts.prune(db, now=now, batch=retention.BATCH))
         rows[SLOTS] = _again(database, lambda db: schedules.prune(db, now=now, batch=retention.BATCH))
+        rows[INCIDENTS] = _again(database, lambda db: incidents.prune(db, now=now, batch=retention.BATCH))
+        rows[OUTCOMES] = _again(database, lambda db: outcomes.prune(db, now=now, batch=retention.BATCH))
         gone = _too_many(home, settings, database.connection, now=now)
         deleted = files.delete(gone)
         said = ", ".join(f"{number:,} {name}" for name, number in rows.items() if number) or "no rows"

@@ -214,6 +214,12 @@ def prune(db: sqlite3.Connection, *, now: UnixMs, batch: int = 200) -> int:
     ).rowcount
 
 
+def too_old(db: sqlite3.Connection, *, now: UnixMs) -> int:
+    """How many `prune` would delete."""
+    found = db.execute("SELECT count(*) FROM alerts WHERE closed_at < ? AND owed = 0", (now - KEEP_MS,)).fetchone()
+    return int(found[0])
+
+
 def alert_of(
     row: tuple[int, str, str, str, int, int, int, int, int | None, str | None, str | None, int | None, int],
 ) -> Alert:

@@ -171,5 +171,13 @@ def prune(db: sqlite3.Connection, *, now: UnixMs, batch: int) -> int:
     ).rowcount
 
 
+def too_old(db: sqlite3.Connection, *, now: UnixMs) -> int:
+    """How many `prune` would forget."""
+    found = db.execute(
+        "SELECT count(*) FROM incidents WHERE opened_at < :before AND closed_at < :before", {"before": now - KEEP_MS}
+    ).fetchone()
+    return int(found[0])
+
+
 def _incident(row: tuple[object, ...]) -> Incident:
     return Incident(**dict(zip(Incident.__dataclass_fields__, row, strict=True)))  # type: ignore[arg-type]

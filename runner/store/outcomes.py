@@ -70,5 +70,16 @@ def prune(db: sqlite3.Connection, *, now: UnixMs, batch: int) -> int:
     return gone
 
 
+def too_old(db: sqlite3.Connection, *, now: UnixMs) -> int:
+    """How many `prune` would forget, until it finds no more."""
+    before = (now - KEEP_MS) // QUARTER_MS
+    found = db.execute(
+        "SELECT (SELECT count(*) FROM outcomes WHERE quarter < :before) + "
+        "(SELECT count(*) FROM happenings WHERE quarter < :before)",
+        {"before": before},
+    ).fetchone()
+    return int(found[0])
+
+
 def _quarters(since: UnixMs, until: UnixMs) -> tuple[int, int]:
     return since // QUARTER_MS, -(-until // QUARTER_MS)

@@ -185,6 +185,30 @@ def reopen(db: sqlite3.Connection) -> None:
     )
 
 
+_TOO_OLD = """
+  FROM slots WHERE schedule = :name AND due_at < min(
+    :recent,
+    coalesce((SELECT due_at FROM slots WHERE schedule = :name AND due_at <= :now
+               ORDER BY due_at DESC LIMIT 1 OFFSET :others), 0),
+    coalesce((SELECT max(due_at) FROM slots
+               WHERE schedule = :name AND due_at <= :now AND job_key IS NOT NULL), :now))
+   AND open = 0
+"""
+
+
+def too_old(db: sqlite3.Connection, *, now: UnixMs, keep: int = KEEP) -> int:
+    """How many slots `prune` would delete, until it finds no more."""
+    found = 0
+    name = _next_name(db, "")
+    while name is not None:
+        found += db.execute(
+            f"SELECT count(*) {_TOO_OLD}",
+            {"name": name, "recent": now - RECENT_MS, "now": now, "others": keep - 1},
+        ).fetchone()[0]
+        name = _next_name(db, name)
+    return found
+
+
 def prune(db: sqlite3.Connection, *, now: UnixMs, keep: int = KEEP, batch: int) -> int:
     """Delete the oldest slots beyond the newest `keep` of their schedule, at most `batch`; how many went.
 
@@ -195,17 +219,8 @@ def prune(db: sqlite3.Connection, *, now: UnixMs, keep: int = KEEP, batch: int) 
     name = _next_name(db, "")
     while name is not None and gone < batch:
         gone += db.execute(
-            """
-            DELETE FROM slots WHERE schedule = :name AND due_at IN (
-                SELECT due_at FROM slots WHERE schedule = :name AND due_at < min(
-                    :recent,
-                    coalesce((SELECT due_at FROM slots WHERE schedule = :name AND due_at <= :now
-                               ORDER BY due_at DESC LIMIT 1 OFFSET :others), 0),
-                    coalesce((SELECT max(due_at) FROM slots
-                               WHERE schedule = :name AND due_at <= :now AND job_key IS NOT NULL), :now))
-                   AND open = 0
-                 ORDER BY due_at LIMIT :most)
-            """,
+            f"DELETE FROM slots WHERE schedule = :name AND due_at IN (SELECT due_at {_TOO_OLD} "  # noqa: S608
+            "ORDER BY due_at LIMIT :most)",
             {"name": name, "recent": now - RECENT_MS, "now": now, "others": keep - 1, "most": batch - gone},
         ).rowcount
         name = _next_name(db, name)

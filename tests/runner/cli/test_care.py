@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from runner import telling
 from runner.home import Home
+from runner.units import UnixMs
 from tests.runner.cli.world import Afk, bury, queue
 
 
@@ -132,3 +134,27 @@ def test_pruning_says_first_what_would_go(afk: Afk, home: Home, db: sqlite3.Conn
     assert "gone: 1 finished jobs" in gone.out
     assert db.execute("SELECT key FROM jobs").fetchall() == [(dead,)]
     assert output.exists(), "it is a dead letter's"
+
+
+def test_a_dry_run_of_prune_counts_all_that_goes(afk: Afk, db: sqlite3.Connection) -> None:
+    """Alerts, incidents, slots and counters as well; then the same goes."""
+    long_ago = 1_000_000_000_000
+    for key in ("a", "b"):
+        telling.tell(db, key=key, level="warn", text="it was hot", now=UnixMs(long_ago))
+        telling.settled(db, key=key, text="it cooled down", now=UnixMs(long_ago))
+    db.execute("UPDATE alerts SET owed = 0")
+    db.execute("UPDATE incidents SET closed_at = opened_at, closed_by = 'me', cause = 'sun', fix = 'shade'")
+    db.execute("INSERT INTO outcomes VALUES (1, 'digest', 'done', 1, 0)")
+    db.execute("INSERT INTO happenings VALUES (1, 'stop.set', '', 1)")
+    db.executemany(
+        "INSERT INTO slots (schedule, due_at, at, skipped) VALUES ('digest', ?, 1, 'late')",
+        [(due,) for due in range(2_300)],
+    )
+
+    would = afk("prune", "--dry-run", "--json").json["rows"]
+    gone = afk("prune", "--json").json["rows"]
+
+    assert would == gone
+    assert would["alerts_that_are_over"] == would["incidents_closed_long_ago"] == 2
+    assert would["counters_of_old_reports"] >= 2
+    assert would["due_times_of_schedules"] == 300
