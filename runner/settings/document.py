@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from runner.config import BudgetConfig, Config
 from runner.errors import ConfigError
 from runner.settings import sections
-from runner.settings.lines import key_lines
+from runner.settings.lines import key_lines, line_of
 from runner.settings.report import read_report
 from runner.settings.secrets import Secrets, hidden_in, read_regular
 from runner.settings.service import read_service
@@ -43,6 +43,17 @@ def load(home: Path, *, environ: Mapping[str, str]) -> Config:
     if problems:
         raise SettingsError(problems)
     return config
+
+
+def task_lines(home: Path) -> Mapping[str, int]:
+    """The line on which each task of `afk.toml` begins, by name; empty where the file is not there or is refused."""
+    try:
+        text = _read(Path(os.path.abspath(home)) / "afk.toml")
+        tasks = _parse(Path(), text).get("tasks")
+    except ConfigError:
+        return {}
+    lines = key_lines(text)
+    return {name: line_of(lines, ("tasks", name)) for name in tasks} if isinstance(tasks, dict) else {}
 
 
 def _config(top: Table, home: Path, secrets: Secrets) -> Config:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from runner.config import TaskConfig
 from runner.errors import ConfigError
-from runner.settings import SettingsError, read_python_task
+from runner.settings import SettingsError, read_python_task, task_lines
 from runner.work.child import worker_environment
 
 LOAD_TIMEOUT_S = 30
@@ -48,7 +48,14 @@ def discover(folder: Path, *, zone: ZoneInfo) -> Mapping[str, TaskConfig]:
         raise ConfigError(f"{folder}: no process could be started to import it: {error.strerror}") from None
     problems = list(answer["problems"])
     tasks = {}
+    taken = task_lines(folder.parent)
     for found in answer["tasks"]:
+        if found["name"] in taken:
+            other = f"{folder.parent / 'afk.toml'}:{taken[found['name']]}"
+            problems.append(
+                f"{found['file']}:{found['line']}: task {found['name']!r} is declared at {other} as well; rename one"
+            )
+            continue
         try:
             tasks[found["name"]] = read_python_task(
                 found["name"], found["options"], file=Path(found["file"]), line=found["line"], zone=zone

@@ -6,6 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from runner.errors import ConfigError
+from runner.work.declared import discover
 
 
 def test_a_file_that_hangs_does_not_outlive_whoever_asked(tmp_path: Path) -> None:
@@ -20,3 +26,17 @@ def test_a_file_that_hangs_does_not_outlive_whoever_asked(tmp_path: Path) -> Non
     )
 
     assert done.returncode == -signal.SIGALRM
+
+
+def test_a_name_that_afk_toml_has_too_is_named_with_both_places(tmp_path: Path) -> None:
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    (folder / "mine.py").write_text("from runner import task\n\n\n@task('digest')\ndef digest(ctx):\n    pass\n")
+    (tmp_path / "afk.toml").write_text('timezone = "UTC"\n\n[tasks.digest]\nkind = "command"\n')
+
+    with pytest.raises(ConfigError) as refused:
+        discover(folder, zone=ZoneInfo("UTC"))
+
+    assert str(refused.value) == (
+        f"{folder}/mine.py:4: task 'digest' is declared at {tmp_path}/afk.toml:3 as well; rename one"
+    )
