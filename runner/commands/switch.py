@@ -116,7 +116,9 @@ class SwitchActs(Acts):
             except OSError as error:
                 remaining.append(f"crashes: {self.home.starts} cannot be removed ({error.strerror}); remove it by hand")
         try:
-            row_was_set, by_environment = self._transact(lambda db, at: self._clear_stop(db, at, whole=not remaining))
+            row_was_set, by_environment = self._transact(
+                lambda db, at: self._clear_stop(db, at, cleared=bool(cleared), whole=not remaining)
+            )
         except StoreError as error:
             if not cleared:
                 raise
@@ -128,12 +130,13 @@ class SwitchActs(Acts):
                 remaining.append("env: AFK_STOP is set in the runner's environment; unset it and restart the runner")
         return Resumed(cleared=tuple(cleared), remaining=tuple(remaining))
 
-    def _clear_stop(self, db: sqlite3.Connection, at: UnixMs, *, whole: bool) -> tuple[bool, bool]:
-        """`whole`: nothing outside the database goes on stopping it."""
+    def _clear_stop(self, db: sqlite3.Connection, at: UnixMs, *, cleared: bool, whole: bool) -> tuple[bool, bool]:
+        """`cleared`: a stop outside the database was lifted. `whole`: nothing outside it goes on stopping the home."""
         row = controls.stop_row(db)
         if row.is_set:
             controls.set_stop(db, controls.OFF, reason=None, by=self._by, now=at)
-        self._event(db, at, "stop.cleared", f"resumed by {self._by}")
+        if cleared or row.is_set:
+            self._event(db, at, "stop.cleared", f"resumed by {self._by}")
         by_environment = controls.settings(db).get("stop_env") == "1" and lock_is_held(self.home.lock)
         if whole and not by_environment:
             telling.settled(db, key=telling.STOP, text=f"resumed by {self._by}", now=at)

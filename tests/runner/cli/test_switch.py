@@ -156,6 +156,16 @@ def test_resume_clears_every_source(afk: Afk, home: Home) -> None:
     assert not home.stop_set()
 
 
+def test_a_resume_of_what_is_not_stopped_leaves_no_word(afk: Afk, db: sqlite3.Connection) -> None:
+    assert afk("resume").code == 0
+    assert db.execute("SELECT count(*) FROM events WHERE event = 'stop.cleared'").fetchone() == (0,)
+
+    afk("kill")
+    afk("resume")
+
+    assert db.execute("SELECT count(*) FROM events WHERE event = 'stop.cleared'").fetchone() == (1,)
+
+
 def test_resume_names_what_remains(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
     """A STOP directory with something in it was made by a person; nobody deletes that."""
     home.stop.mkdir()
