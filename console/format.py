@@ -58,11 +58,16 @@ def clock_s(at: int | None) -> str:
     return f"{text[11:19]}Z" if text else "-"
 
 
+FAR_MS = 300 * DAY_MS
+
+
 def when(at: int | None, now: int) -> str:
-    """A time of day, with its date when that is not within the day around now."""
+    """A time of day, with its date when that is not within the day around now; the date alone when it needs a year."""
     text = iso(at)
     if text is None or at is None:
         return "-"
+    if abs(now - at) >= FAR_MS:
+        return text[:10]
     return clock(at) if abs(now - at) < DAY_MS else f"{text[5:10]} {text[11:16]}Z"
 
 

@@ -248,4 +248,7 @@ class ScheduleView:
             return f"paused: {self.paused}"
         if self.schedule.waiting:
             return f"{plural(self.schedule.waiting, 'slot waits', 'slots wait')} for its job to end"
+        one = self.schedule
+        if one.next_at is None and (one.last_slot is None or one.last_slot < one.since):
+            return "never: its time was past before a runner knew of it"
         return f"last one skipped: {self.last_skipped}" if self.last_skipped is not None else None

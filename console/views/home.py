@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from console.format import age, clock, money, plural
+from console.format import age, clock, money, plural, when
 from console.line import Line, fit, line
 from console.look import Look, Role
 from console.seen import Seen
@@ -70,7 +70,7 @@ def next_line(schedules: Sequence[ScheduleView], now: int, width: int, look: Loo
     )
     if not ahead:
         return line((" NEXT  ", Role.DIM), ("no schedule", Role.DIM))
-    shown = "   ".join(f"{clock(at) if at > now else 'due now'} {name}" for at, name in ahead[:3])
+    shown = "   ".join(f"{when(at, now) if at > now else 'due now'} {name}" for at, name in ahead[:3])
     more = f"   +{len(ahead) - 3} more" if len(ahead) > 3 else ""
     return fit(line((" NEXT  ", Role.DIM), shown, (more, Role.DIM)), width, look)
 

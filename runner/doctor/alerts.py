@@ -28,7 +28,9 @@ def channel(look: Look) -> Iterator[Finding]:
     with suppress(StoreError, sqlite3.Error), closing(open_reader(look.home.db)) as db:
         undelivered, holding = alerts.counts(db)
         if holding:
-            text = f"{holding} told of something that still holds; {undelivered} reached nobody yet"
+            text = f"{plural(holding, 'alert holds', 'alerts hold')} still"
+            if undelivered:
+                text += f"; {undelivered:,} of all alerts reached nobody yet"
             yield warn("alerts", text, look.command("alerts"))
 
 

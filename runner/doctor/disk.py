@@ -15,6 +15,8 @@ from runner.units import plural
 SOON = 3
 """Less than so many times what parks the runner is worth a word today."""
 MUCH_BYTES = 5_000_000_000
+LITTLE_BYTES = 10_000_000
+"""Letting go of less makes no room to speak of, however full the disk is."""
 COUNT_S = 5.0
 
 
@@ -41,7 +43,7 @@ def disk(look: Look) -> Iterator[Finding]:
 
 def _ours(folder: Path, free: int) -> Iterator[Finding]:
     size, whole = _sum(folder, until=time.monotonic() + COUNT_S)
-    if size > MUCH_BYTES or size > free:
+    if size > MUCH_BYTES or size > max(free, LITTLE_BYTES):
         more = "" if whole else "at least "
         text = f"{folder} takes {more}{_size(size)}"
         yield warn("disk", text, "afk-runner prune --dry-run says what may go; move away what you want to keep")

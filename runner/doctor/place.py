@@ -60,7 +60,12 @@ def surroundings(look: Look) -> Iterator[Finding]:
     yield from _tasks(look, real)
     if is_temporary(real):
         text = f"{real} is in a folder for temporary files, which is emptied by itself"
-        yield warn("home", text, f"end the runner, mv {shlex.quote(str(real))} ~/.afk")
+        lasting = Path.home() / ".afk"
+        if is_temporary(Path(os.path.realpath(lasting))):
+            mend = "end the runner, and move it to a folder that stays"
+        else:
+            mend = f"end the runner, mv {shlex.quote(str(real))} ~/.afk"
+        yield warn("home", text, mend)
     synced = [part for part in real.parts if part in _SYNCED or part.startswith("OneDrive - ")]
     if synced or any((parent / ".stfolder").exists() for parent in (real, *real.parents)):
         text = f"{real} is in a folder that is synchronised; a copy of a database in use is a damaged one"

@@ -13,7 +13,7 @@ from runner.doctor.look import Look
 from runner.doctor.place import is_temporary
 
 NAME = "afk-runner"
-_INSTALL = "uv tool install afk-console, then `afk-runner service install`"
+_INSTALL = "`uv tool install .` in a checkout of this program, then `afk-runner service install`"
 
 
 def program(look: Look) -> Iterator[Finding]:

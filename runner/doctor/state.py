@@ -12,6 +12,13 @@ from runner.errors import StoreError
 from runner.snapshot import Health, Reader, RunnerView, RunState, Vitals
 from runner.units import duration
 
+PARKED = {
+    "breaker": "`afk-runner logs` says why it ended so often; mend that, then `afk-runner resume`",
+    "refused": "mend what is refused above or below; it goes on by itself",
+    "disk": "make room; it goes on by itself",
+}
+"""What lifts it, by the word a parked runner gives."""
+
 
 def state(look: Look) -> Iterator[Finding]:
     """What is observed of the runner, and what holds it back."""
@@ -40,7 +47,8 @@ def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one retu
     start = look.command("run")
     match view.health:
         case Health.LIVE if view.row is not None and view.row.state is RunState.PARKED and view.row.reason != "stop":
-            return warn("runner", f"pid {pid} is parked: {view.row.reason}")
+            mend = PARKED.get(view.row.reason or "", look.command("status"))
+            return warn("runner", f"pid {pid} is parked: {view.row.reason}", mend)
         case Health.LIVE if view.row is not None:
             why = f" ({view.row.reason})" if view.row.reason else ""
             return ok("runner", f"pid {pid} is {view.row.state}{why}")

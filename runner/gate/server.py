@@ -25,6 +25,7 @@ MOST_OF_ONE = 4
 """One attempt may have this part of them, so that none shuts out the others."""
 WISHED_FILES = 8192
 
+_NO_TOKEN = "no token was sent: the gate wants that of an attempt, as a bearer or as x-api-key"  # noqa: S105 - a sentence
 _NOT_GOOD = "this token is not good (any more): it belongs to one attempt and ends with it"
 
 
@@ -96,7 +97,7 @@ class Gate:
         if _is_free(request):
             return 0
         if self._passes.of(request.token) is None:
-            raise BadRequest(403, _NOT_GOOD)
+            raise BadRequest(403, _NOT_GOOD if request.token else _NO_TOKEN)
         if line.token != request.token:
             self._forget(line)
             if self._of[request.token] >= max(1, self._most // MOST_OF_ONE):

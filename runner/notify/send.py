@@ -22,6 +22,10 @@ MESSAGE_S = 30
 """An address that has not answered by then did not take the message."""
 
 
+class Unknown(Exception):
+    """The URL means nothing to the library. Nothing was sent."""
+
+
 class TooLong(BaseException):
     """It did not answer. No `except Exception` of a library is to swallow this."""
 
@@ -64,6 +68,8 @@ def _send(url: str, message: dict[str, str], heard: Heard) -> str | None:
         return None if _notify(url, message) else heard.last or "it was not taken, and nothing was said why"
     except TooLong:
         return f"it did not answer within {MESSAGE_S} s"
+    except Unknown as error:
+        return str(error)
     except Exception as error:  # a hundred plugins, each with faults of its own
         return f"{type(error).__name__}: {error}"
     finally:
@@ -78,7 +84,7 @@ def _notify(url: str, message: dict[str, str]) -> bool:
     )
     channel = apprise.Apprise(asset=asset)
     if not channel.add(url):
-        raise ValueError("this is no URL that apprise knows; https://appriseit.com lists them")
+        raise Unknown("this is no URL that apprise knows; https://appriseit.com lists them")
     if not message:
         return True  # only asked whether the URL is understood
     return bool(

@@ -41,6 +41,7 @@ def test_money_of_a_column_never_reads_as_nothing_when_it_is_something(amount: i
 def test_a_time_has_its_date_when_it_is_not_of_today() -> None:
     assert format.when(NOW - HOUR_MS, NOW) == "16:46Z"
     assert format.when(NOW - 2 * DAY_MS, NOW) == "03-15 17:46Z"
+    assert format.when(NOW + 3 * 366 * DAY_MS, NOW)[:2] == "20"
     assert format.when(None, NOW) == format.clock(2**62) == "-"
 
 

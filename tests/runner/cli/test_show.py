@@ -131,6 +131,18 @@ def test_every_time_in_json_is_utc_with_milliseconds(afk: Afk, home: Home, db: s
         assert MOMENT.fullmatch(moment)
 
 
+def test_a_time_that_was_past_from_the_start_is_said_to_never_come(afk: Afk, db: sqlite3.Connection) -> None:
+    past = UnixMs(1_000_000_000_000)
+    for name in ("late", "fired"):
+        schedules.declare(db, name=name, spec="at 2001-09-09", now=past)
+    schedules.take_slot(db, schedule="fired", due_at=past, now=past, job_key="fired@then")
+
+    rows = {line.split()[0]: line for line in afk("schedules").out.splitlines()}
+
+    assert "never: its time was past" in rows["late"]
+    assert "never" not in rows["fired"]
+
+
 @pytest.mark.parametrize("verb", ["jobs", "dead", "schedules", "breaker", "logs"])
 def test_an_empty_listing_is_an_empty_list(afk: Afk, verb: str) -> None:
     answer = afk(verb, "--json")

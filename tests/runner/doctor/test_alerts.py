@@ -32,13 +32,15 @@ def test_what_nobody_was_told_yet_is_told_here(look: Look) -> None:
     texts = [finding.text for finding in alerts.channel(look)]
 
     assert texts[0].startswith("[alerts] names no address")
-    assert texts[1] == "1 told of something that still holds; 1 reached nobody yet"
+    assert texts[1] == "1 alert holds still; 1 of all alerts reached nobody yet"
 
 
 def test_an_address_that_is_no_address_fails_without_its_secret(look: Look) -> None:
     (said,) = alerts.understood(look, "nosuch", "nosuch://token-0123456789")
 
     assert said.level.value == "fail"
+    assert "this is no URL that apprise knows" in said.text
+    assert "Error" not in said.text
     assert "token-0123456789" not in said.text
 
 

@@ -113,3 +113,15 @@ def test_the_volume_of_a_mac_is_asked_for(look: Look, tool: Tool, mount: str, sa
 
     assert len(texts) == (said is not None)
     assert said is None or said in texts[0]
+
+
+def test_a_home_in_its_lasting_place_is_not_moved_onto_itself(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where HOME itself is in a temporary folder."""
+    home = Home(look.home.root.parent / ".afk")
+    look.home.root.rename(home.root)
+    monkeypatch.setenv("HOME", str(home.root.parent))
+
+    (said,) = [each for each in surroundings(replace(look, home=home)) if "temporary" in each.text]
+
+    assert said.mend is not None
+    assert "mv " not in said.mend

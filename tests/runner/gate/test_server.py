@@ -143,6 +143,13 @@ async def test_what_could_be_read_two_ways_is_refused(
     assert gate.charges() == []
 
 
+async def test_who_sends_no_token_is_told_that_none_came(gate: House) -> None:
+    answer = await raw(gate, b"GET /v1/models HTTP/1.1\r\nhost: gate\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"no token was sent" in answer
+
+
 @pytest.mark.parametrize(
     "body",
     [
