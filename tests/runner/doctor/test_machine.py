@@ -159,6 +159,13 @@ def test_logs_that_grew_out_of_hand_are_told(look: Look, monkeypatch: pytest.Mon
     assert found.text.startswith(f"{look.home.logs} takes")
 
 
+def test_a_log_of_nothing_is_no_matter_on_a_full_disk(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "room", lambda _path: Room(size=500_000 * MB, free=0, files=None))
+    (look.home.logs / "runner.jsonl").write_bytes(b"x" * 100_000)
+
+    assert levels(list(disk.disk(look))) == ["fail"]
+
+
 @pytest.mark.parametrize(
     ("prefix", "said"),
     [
@@ -174,6 +181,8 @@ def test_an_interpreter_that_will_not_stay_is_told(prefix: str, said: str) -> No
 
     assert found.level is Level.WARN
     assert said in found.text
+    assert found.mend is not None
+    assert "uv tool install ." in found.mend, "no registry has this program"
 
 
 def test_a_venv_on_the_python_of_a_cellar_is_told(tmp_path: Path) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from runner import doctor
+from runner.doctor import state
 from runner.doctor.finding import Finding, Level, ok
 from runner.doctor.look import Look
 from runner.doctor.watched import watched
+from runner.store import runners
+from runner.store.runners import RunState
+from runner.views import Health, RunnerView
+from tests.factories import make_runner
 from tests.runner.cli.world import SETTINGS
 
 
@@ -81,3 +88,15 @@ def test_no_finding_repeats_a_secret(look: Look, monkeypatch: pytest.MonkeyPatch
 
     assert secret not in json.dumps([finding.document() for finding in found])
     assert any(finding.text == "it said [redacted]" for finding in found)
+
+
+@pytest.mark.parametrize("reason", ["breaker", "disk", "refused"])
+def test_every_way_to_park_has_its_mend(look: Look, reason: str) -> None:
+    with closing(sqlite3.connect(look.home.db, isolation_level=None)) as db:
+        make_runner(db, state=RunState.PARKED, reason=reason)
+        (row,) = runners.present(db)
+
+    found = state.health(look, RunnerView(health=Health.LIVE, row=row))
+
+    assert found.text == f"pid {row.pid} is parked: {reason}"
+    assert found.mend == state.PARKED[reason]
