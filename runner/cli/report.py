@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,7 @@ def report(
         check_place(place)
     with reading(home) as reader:
         found = reader.report(days=days, now=SystemClock().now())
+    found = replace(found, days=tuple(day for day in found.days if day.day >= found.known_from))
     if as_json:
         say_json(document.document(found))
     elif markdown:

@@ -91,8 +91,6 @@ def gather(
     zone = ZoneInfo(settings.get("timezone", "UTC"))
     today = date.fromisoformat(day_of(now, zone))
     dates = [today - timedelta(days=number) for number in range(min(max(days, 1), MOST_DAYS))]
-    first = _first_day(db, zone)
-    dates = [day for day in dates if day == today or (first is not None and day >= first)]
     since = start_of_day(dates[-1], zone)
     ended = outcomes.ended(db, since=since, until=now)
     happened = outcomes.happened(db, since=since, until=now)
@@ -121,6 +119,7 @@ def gather(
         waits=_waits(db, runner_lives=runner_lives),
         closed=tuple(incidents.closed_of(db, since=since, until=UnixMs(now + 1), limit=MOST_ROWS)),
         drills=tuple(drills.all_of(db)),
+        known_from=min(_first_day(db, zone) or today, today).isoformat(),
         reckons=_rate(settings) is not None and bool(_hours(settings)),
     )
 

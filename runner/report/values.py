@@ -175,6 +175,8 @@ class Report:
     closed: tuple[Incident, ...]
     """Incidents of these days that a person has closed."""
     drills: tuple[Drill, ...]
+    known_from: str = ""
+    """The first day of which anything is kept."""
     reckons: bool
     """It is configured what an hour is worth, and some task says how many it saves."""
 
