@@ -15,8 +15,8 @@ from console.seen import View
 from console.tui import ConsoleApp, Options
 from console.widgets.text import Text
 from runner.home import Home
-from runner.printed import MOST
 from runner.snapshot import JobStatus
+from runner.snapshot.printed import MOST
 from runner.store import drafts
 from runner.store.attempts import Outcome
 from runner.store.db import Database
