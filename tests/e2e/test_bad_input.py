@@ -174,7 +174,8 @@ def test_a_read_only_home_is_refused(afk: World, read: bool) -> None:
         with mounted("--bind", str(afk.home), at=afk.home):
             subprocess.run(["mount", "-o", "remount,bind,ro", str(afk.home)], check=True)
             for verb in verbs:
-                assert "agent.db" in refused(afk, *verb, code=74)
+                told = refused(afk, *verb, code=74)
+                assert "agent.db" in told or "runner.lock" in told  # whichever a verb opens first
     assert afk.counts() == {"pending": 1}
     afk.afk("run", "--once")
     assert afk.counts() == {"done": 1}
