@@ -52,6 +52,14 @@ class Terminal:
     def press(self, keys: bytes) -> None:
         os.write(self.master, keys)
 
+    def press_until(self, keys: bytes, text: bytes, *, seconds: float = 20.0) -> None:
+        """Press again until the text was drawn: a key that comes before its list is on the screen means nothing."""
+        deadline = time.monotonic() + seconds
+        while text not in self.output:
+            assert time.monotonic() < deadline, f"{text!r} was not drawn: {self.output[-2000:]!r}"
+            self.press(keys)
+            self.drain(0.5)
+
 
 @contextmanager
 def on_a_terminal(
