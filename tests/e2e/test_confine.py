@@ -134,7 +134,9 @@ def test_what_cannot_be_confined_waits_and_is_not_run(house: World, vendor: Fake
     house._runners.append(runner)
 
     job = eventually(lambda: (job := house.json("job", key))["waiting_gate"] == "confine" and job)
-    doctor = subprocess.run([*wrap, "doctor", "--json"], env=house.env, capture_output=True, text=True, check=False)
+    doctor = subprocess.run(
+        [*wrap, "doctor", "--offline", "--json"], env=house.env, capture_output=True, text=True, check=False
+    )
 
     assert "cannot be confined here" in job["why"]
     assert (job["status"], job["attempts"], vendor.requests) == ("pending", 0, [])
