@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from runner.report import rows
 from runner.report.values import STATUSES, Report
 from runner.report.words import (
     drills_line,
     gate_words,
     happened_words,
-    hours_words,
     incident_line,
     needs,
     runner_words,
@@ -34,39 +34,18 @@ def lines(report: Report) -> Iterator[str]:
     yield from _heading("DAYS")
     yield from table(
         ("DAY", "COST", "OF", "SETTLED", "HELD", "DONE", "FAILED"),
-        [
-            (
-                f"{day.day}",
-                usd(day.cost),
-                "-" if day.cap is None else f"{usd(day.cap)}{' raised' if day.raised else ''}",
-                usd(day.settled),
-                usd(day.held),
-                f"{day.done:,}",
-                f"{day.failed:,}",
-            )
-            for day in report.days
-        ],
+        rows.days(report),
     )
     yield from _heading("OUTCOMES")
     yield from table(
         ("OUTCOME", "JOBS", "COST", "EACH"),
-        [(row.status, f"{row.jobs:,}", usd(row.cost), usd(row.each) if row.jobs else "-") for row in report.outcomes],
+        rows.outcomes(report),
     )
     yield from _heading("TASKS")
     if report.tasks:
         yield from table(
             ("TASK", *(status.upper() for status in STATUSES), "RETRIES", "COST", "SAVED", "EARNED"),
-            [
-                (
-                    one_line(row.task, 64),
-                    *(f"{getattr(row, status):,}" for status in STATUSES),
-                    f"{row.retries:,}",
-                    usd(row.cost),
-                    hours_words(row.hours),
-                    "-" if row.earned is None else usd(row.earned),
-                )
-                for row in report.tasks
-            ],
+            rows.tasks(report, lambda name: one_line(name, 64)),
         )
     else:
         yield "nothing ran"

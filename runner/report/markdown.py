@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from runner.report import rows
 from runner.report.lines import WIDE
 from runner.report.values import STATUSES, Report
 from runner.report.words import (
     drill_words,
     gate_words,
     happened_words,
-    hours_words,
     incident_line,
     needs,
     runner_words,
@@ -53,39 +53,18 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _heading("Days")
     yield from _table(
         ("Day", "Cost", "Of", "Settled", "Held", "Done", "Failed"),
-        [
-            (
-                day.day,
-                usd(day.cost),
-                "-" if day.cap is None else f"{usd(day.cap)}{' raised' if day.raised else ''}",
-                usd(day.settled),
-                usd(day.held),
-                f"{day.done:,}",
-                f"{day.failed:,}",
-            )
-            for day in report.days
-        ],
+        rows.days(report),
     )
     yield from _heading("Outcomes")
     yield from _table(
         ("Outcome", "Jobs", "Cost", "Each"),
-        [(row.status, f"{row.jobs:,}", usd(row.cost), usd(row.each) if row.jobs else "-") for row in report.outcomes],
+        rows.outcomes(report),
     )
     yield from _heading("Tasks")
     if report.tasks:
         yield from _table(
             ("Task", *(status.capitalize() for status in STATUSES), "Retries", "Cost", "Saved", "Earned"),
-            [
-                (
-                    code(row.task),
-                    *(f"{getattr(row, status):,}" for status in STATUSES),
-                    f"{row.retries:,}",
-                    usd(row.cost),
-                    hours_words(row.hours),
-                    "-" if row.earned is None else usd(row.earned),
-                )
-                for row in report.tasks
-            ],
+            rows.tasks(report, code),
         )
     else:
         yield "Nothing ran."
