@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,24 +21,6 @@ from runner.store.writer import Writer
 from runner.units import DAY_MS, HOUR_MS, UnixMs
 from runner.views import Health, RunnerView, StopView
 from tests.factories import NOW, ManualClock, make_attempt, make_job, make_runner
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database.open(tmp_path / "agent.db", create=True)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def db(database: Database) -> sqlite3.Connection:
-    """Its connection: every statement a transaction of its own."""
-    return database.connection
 
 
 def suspect(db: sqlite3.Connection, key: str, *, rescues: int, due: int = NOW) -> Job:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,13 +16,6 @@ from tests.factories import NOW, make_running
 from tests.runner.gate.books import admit, at, held, make_call, make_policy, refused, settle
 
 MIDNIGHT = at("2030-03-18T00:00:00")
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database.open(tmp_path / "agent.db", create=True)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from runner.store.db import Database
-from tests.factories import ManualClock
 from tests.mailbox import Mailbox
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database.open(tmp_path / "agent.db", create=True)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def db(database: Database) -> sqlite3.Connection:
-    """Its connection: every statement a transaction of its own."""
-    return database.connection
 
 
 @pytest.fixture

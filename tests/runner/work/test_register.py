@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -24,13 +23,6 @@ from runner.work.register import Register
 from tests.factories import NOW, ManualClock, make_job, make_step
 
 SECRET = "sk-canary-0123456789"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database.open(tmp_path / "agent.db", create=True)
-    yield made
-    made.close()
 
 
 def register(clock: ManualClock, **fields: object) -> Register:

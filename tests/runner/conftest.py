@@ -1,4 +1,4 @@
-"""A real database of its own for each test, and a clock moved by hand."""
+"""What most tests of the runner start from: an empty database, and a clock that stands still."""
 
 from __future__ import annotations
 
