@@ -12,6 +12,10 @@ from runner.units import Clock, duration
 JUMP_MS = 15_000
 """Wall and monotonic clock further apart than a look before by this: the machine slept or the clock was set."""
 
+ONE_MOMENT_S = 0.02
+READS = 10
+"""A process that was put aside between two clocks reads them again, so often at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Jump:
@@ -34,12 +38,17 @@ class Jump:
 
     def __str__(self) -> str:
         if self.slept_ms is None and self.by_ms > 0:
-            return f"the machine slept, or its clock was set forward, by {duration(self.by_ms)}"
-        words = [f"the machine slept for {duration(self.slept_ms or 0)}"] if self.slept else []
+            return f"the machine slept, or its clock was set forward, by {_about(self.by_ms)}"
+        words = [f"the machine slept for {_about(self.slept_ms or 0)}"] if self.slept else []
         if not words or abs(self.set_by_ms) > JUMP_MS:
             way = "back" if self.set_by_ms < 0 else "forward"
-            words.append(f"the clock was set {way} by {duration(abs(self.set_by_ms))}")
+            words.append(f"the clock was set {way} by {_about(self.set_by_ms)}")
         return " and ".join(words)
+
+
+def _about(ms: int) -> str:
+    """To the nearest second: clocks are never read at quite the same moment."""
+    return duration(round(abs(ms), -3))
 
 
 class ClockWatch:
@@ -56,24 +65,30 @@ class ClockWatch:
         self._clock = clock
         self._monotonic = monotonic
         self._asleep = asleep or seconds_asleep
-        self._ahead = self._ahead_ms()
-        self._slept = self._asleep()
+        self._ahead, self._slept = self._read()
 
     def look(self) -> Jump | None:
         """What happened since the last look; None: nothing worth a word.
 
         Each look begins anew: two clocks drift apart by seconds a day, and that is no jump however long it goes on.
         """
-        ahead_before, self._ahead = self._ahead, self._ahead_ms()
-        before, self._slept = self._slept, self._asleep()
+        ahead_before, before = self._ahead, self._slept
+        self._ahead, self._slept = self._read()
         by_ms = self._ahead - ahead_before
         if abs(by_ms) <= JUMP_MS:
             return None
         slept_ms = None if before is None or self._slept is None else int((self._slept - before) * 1000)
         return Jump(by_ms, slept_ms)
 
-    def _ahead_ms(self) -> int:
-        return self._clock.now() - int(self._monotonic() * 1000)
+    def _read(self) -> tuple[int, float | None]:
+        """How far the wall clock is ahead, in ms, and seconds asleep: of one moment, or they would tell a false jump."""
+        for _ in range(READS):
+            began, slept = self._monotonic(), self._asleep()
+            now = self._clock.now()
+            still_slept, ended = self._asleep(), self._monotonic()
+            if ended - began < ONE_MOMENT_S and (still_slept or 0) - (slept or 0) < ONE_MOMENT_S:
+                break
+        return now - int(ended * 1000), still_slept
 
 
 def seconds_asleep() -> float | None:

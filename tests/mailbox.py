@@ -15,7 +15,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.status = 200
-        """Of every answer."""
+        """Of the answer to whatever comes from now on, however long it waits for that."""
         self.taken: list[dict[str, Any]] = []
         """Messages that were answered with 200, in order."""
         self.asked = 0
@@ -28,12 +28,13 @@ class Mailbox:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 message = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                status = mailbox.status
                 mailbox.asked += 1
                 mailbox.open.wait(60)
-                if mailbox.status == 200:
+                if status == 200:
                     mailbox.taken.append(message)
                 try:
-                    self.send_response(mailbox.status)
+                    self.send_response(status)
                     self.end_headers()
                 except OSError:
                     pass  # who asked has not waited

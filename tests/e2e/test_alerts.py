@@ -59,6 +59,7 @@ def couriers(runner_pid: int) -> list[int]:
 
 def test_nothing_waits_for_a_server_that_does_not_answer(home: World, mailbox: Mailbox) -> None:
     """While it holds the line jobs run, a kill parks the runner and a resume lets it go on; then each is told once."""
+    mailbox.status = 500  # whoever waits is refused in the end
     mailbox.open.clear()
     runner = home.start()
     home.afk("enqueue", "bad")
@@ -76,7 +77,6 @@ def test_nothing_waits_for_a_server_that_does_not_answer(home: World, mailbox: M
     eventually(lambda: home.counts().get("dead") == 2, what="it goes on")
     assert mailbox.taken == []
 
-    mailbox.status = 500  # whoever still waits is refused
     mailbox.open.set()
     eventually(lambda: home.sql("SELECT 1 FROM addresses WHERE failures > 0"), what="the failure is known")
     mailbox.status = 200
