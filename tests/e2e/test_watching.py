@@ -1,4 +1,4 @@
-"""Who watches the watchman: stalls, crash loops, refusals, a second runner, systemd's socket, pings; all for real."""
+"""Who watches the watchman: crash loops, refusals, a second runner, systemd's socket, pings; all for real."""
 
 from __future__ import annotations
 
@@ -25,38 +25,6 @@ def sit(ctx, payload):
     time.sleep(3600)
 """
 
-HANGING = '''
-"""The real runner; a file in its home makes its loop call what stands still."""
-import asyncio, re, sys, threading, time
-from pathlib import Path
-from runner import launch
-from runner.home import Home
-
-home = Path(sys.argv[1])
-
-def blocking_call():
-    time.sleep(3600)
-
-def greedy_expression():
-    re.match(r"(a+)+$", "a" * 60 + "b")
-
-def wait_for_it(loop):
-    while not (home / "work" / "hang").exists():
-        time.sleep(0.05)
-    loop.call_soon_threadsafe(globals()[(home / "work" / "hang").read_text()])
-
-run = asyncio.run
-
-def run_watched(main):
-    async def watched():
-        threading.Thread(target=wait_for_it, args=(asyncio.get_running_loop(),), daemon=True).start()
-        return await main
-    return run(watched())
-
-asyncio.run = run_watched
-sys.exit(launch.run(Home(home), once=False, supervisor=sys.argv[2]))
-'''
-
 
 def row(afk: World) -> tuple[str, str | None, int]:
     """State, reason and pid of the runner that has the home, as the database tells them."""
@@ -69,39 +37,6 @@ def check(afk: World) -> tuple[int, str]:
     done = afk.call("status", "--check")
     assert len(done.stdout.splitlines()) == 1
     return done.returncode, done.stdout
-
-
-@pytest.mark.parametrize("hang", ["blocking_call", "greedy_expression"])
-def test_a_stalled_loop_is_ended_with_all_it_started_and_the_next_runner_tells_where(afk: World, hang: str) -> None:
-    afk.init('[watch]\nstall = "5s"\n[runner]\nworkers = 1\n', tasks=TASKS)
-    key = afk.json("enqueue", "sit")["key"]
-    script = afk.home.parent / "hanging.py"
-    script.write_text(HANGING)
-    stalling = subprocess.Popen(
-        [sys.executable, str(script), str(afk.home), "systemd"], env=afk.env, cwd=Path(__file__).parents[2]
-    )
-    try:
-        eventually(lambda: afk.counts() == {"running": 1})
-
-        (afk.home / "work" / "hang").write_text(hang)
-
-        assert stalling.wait(timeout=120) == 1
-    finally:
-        stalling.kill()
-    eventually(lambda: not afk.processes(), what="no worker and no guard left")
-    code, line = check(afk)
-    assert code == 2
-    assert "went without a word" in line
-
-    if hang == "blocking_call":
-        return  # one next runner is enough
-    runner = afk.start("--supervisor", "systemd")
-    (told,) = afk.sql("SELECT text FROM alerts WHERE key = 'stall'")
-    assert f"it hung in {hang} (" in told[0] or f"< {hang} (" in told[0]
-    dump = Path(told[0].rpartition("; see ")[2])
-    assert hang in dump.read_text()
-    assert afk.one("SELECT attempts FROM jobs WHERE key = ?", key) == 0, "no attempt was burnt"
-    afk.kill9(runner)
 
 
 def test_the_sixth_of_a_crash_loop_parks_and_goes_on_when_a_person_says_so(afk: World) -> None:

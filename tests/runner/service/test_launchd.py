@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -26,6 +27,8 @@ from runner.starts import UNCLEAN, Starts
 from runner.store.runners import RunState
 from runner.units import SystemClock
 from runner.work.processes import start_time
+from tests.e2e import hanging
+from tests.e2e.world import World
 from tests.runner.service.launchd import Job, MiniLaunchd
 
 T = TypeVar("T")
@@ -110,6 +113,31 @@ def test_the_real_runner_is_kept_as_it_should_be(
     assert verbs().uninstall().changed
     assert (launchd.turned_off, look(home).held) == (set(), False)
     assert [path for path in (machine.user_home / "Library").rglob("*") if not path.is_dir()] == []
+
+
+def test_a_runner_whose_loop_stands_still_is_ended_and_begun_again(
+    launchd: MiniLaunchd, home: Home, machine: Machine, tmp_path: Path
+) -> None:
+    """By its own watchdog, for launchd has none; nothing of the old one is left."""
+    home.config.write_text(home.config.read_text() + '[watch]\nstall = "5s"\n')
+    program = tmp_path / "afk-runner"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, hanging.__file__])} "$@"\n')
+    program.chmod(0o755)
+    service = Service.find(home, Platform.LAUNCHD, {}, machine=machine, patience=Patience(poll_s=0.3, start_s=90))
+    service.install()
+    job = launchd.job(service.plan.label)
+    world = World(tmp_path)
+    old = set(world.processes())
+    assert len(old) >= 3, "a runner, its guard and its worker"
+
+    (home.work / hanging.NAME).write_text("blocking_call")
+
+    eventually(lambda: (seen := look(home)).works and seen.pid not in old)
+    assert (job.last_exit, len(job.starts)) == (1, 2)
+    eventually(lambda: not old.intersection(world.processes()))
+    (told,) = world.sql("SELECT text FROM alerts WHERE key = 'stall'")
+    assert "it hung in blocking_call (" in told[0]
+    assert service.uninstall().changed
 
 
 # --- the stand-in itself, with programs that cost nothing -------------------------------------------------------------
