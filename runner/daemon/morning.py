@@ -1,10 +1,13 @@
-"""The file of the morning: once a day, from a time of day on, the report becomes `reports/YYYY-MM-DD.md`."""
+"""The file of the morning: once a day, from a time of day on, the report becomes `reports/YYYY-MM-DD.md`.
+
+Where no runner lives then, as where cron starts one before that time, the next one writes it, be it the day after.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -32,11 +35,13 @@ class Morning:
         """The day whose file was written, was there, or could not be written."""
 
     async def look(self) -> None:
-        """Write the day's file if it is due. A day that cannot have one has an event that says why."""
+        """Write the newest file that is due. A day that cannot have one has an event that says why."""
         now = self._clock.now()
-        day = day_of(now, self._zone)
-        due = self._due(now)
-        if due is None or now < due or day == self._dealt_with:
+        if self._config.at is None:
+            return
+        due = self._due(now, self._config.at)
+        day = day_of(due, self._zone)
+        if day == self._dealt_with:
             return
         self._dealt_with = day
         path = self._home.reports / f"{day}.md"
@@ -49,14 +54,15 @@ class Morning:
         if written:
             await self._writer.write(lambda db: events.record(db, now=now, level=level, event=event, text=text))
 
-    def _due(self, now: UnixMs) -> UnixMs | None:
-        """When today's is due by the clock on the wall, also where that clock was put forward over the time."""
-        if self._config.at is None:
-            return None
-        wall = local(now, self._zone)
-        hour, minute = divmod(self._config.at, 60)
-        moment = datetime(wall.year, wall.month, wall.day, hour, minute, tzinfo=self._zone)
-        return UnixMs(int(moment.timestamp()) * 1000)
+    def _due(self, now: UnixMs, at: int) -> UnixMs:
+        """When one was due last by the clock on the wall, also where that clock was put forward over the time."""
+        today = local(now, self._zone).date()
+        for day in (today, today - timedelta(days=1)):
+            moment = datetime.combine(day, time(*divmod(at, 60)), tzinfo=self._zone)
+            due = UnixMs(int(moment.timestamp()) * 1000)
+            if due <= now:
+                break
+        return due
 
     def _write(self, path: Path, due: UnixMs, now: UnixMs) -> bool:
         """False: it is there already, or there is nothing to report, as nothing ran here before it was due."""

@@ -22,6 +22,8 @@ from runner.units import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.factories import NOW, ManualClock, make_runner, make_settings
 
 MIDNIGHT = NOW // DAY_MS * DAY_MS
+BEGAN = MIDNIGHT - 12 * HOUR_MS
+"""At noon of a day, and so after its report was due."""
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
@@ -36,7 +38,7 @@ def home(tmp_path: Path) -> Home:
     made.create()
     database = Database.open(made.db, create=True)
     make_settings(database.connection, timezone="Europe/Berlin")
-    make_runner(database.connection, started_at=MIDNIGHT - DAY_MS)
+    make_runner(database.connection, started_at=BEGAN)
     database.close()
     return made
 
@@ -94,6 +96,21 @@ async def test_a_machine_that_slept_writes_it_when_it_wakes(home: Home, writer: 
     await reports.look()
 
     assert files(home) == ["2030-03-17.md"]
+
+
+async def test_a_home_in_which_cron_runs_before_the_time_has_it_from_the_next_run(
+    home: Home, writer: Writer, clock: ManualClock
+) -> None:
+    """Each run is a life of its own, an hour before the day's file is due. It tells all that is known by then."""
+    seen = []
+    for _ in range(3):
+        clock.advance(4 * HOUR_MS + 30 * MINUTE_MS)
+        await morning(home, writer, clock).look()
+        seen.append(files(home))
+        clock.advance(DAY_MS - 4 * HOUR_MS - 30 * MINUTE_MS)
+
+    assert seen == [[], ["2030-03-17.md"], ["2030-03-17.md", "2030-03-18.md"]]
+    assert (home.reports / "2030-03-17.md").read_text("utf-8").startswith("# 2030-03-18: ")
 
 
 async def test_a_home_of_today_has_nothing_to_report_of_yesterday(
@@ -176,5 +193,5 @@ def test_the_oldest_runner_is_known(home: Home) -> None:
     database = Database.open(home.db)
     make_runner(database.connection, id="newer", started_at=NOW)
 
-    assert runners.first_started(database.connection) == MIDNIGHT - DAY_MS
+    assert runners.first_started(database.connection) == BEGAN
     database.close()
