@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -11,8 +12,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tests.e2e.typed import Shell
 
 T = TypeVar("T")
 
@@ -55,6 +59,14 @@ def _children(parent: int, module: bytes) -> list[int]:
     return found
 
 
+@cache
+def _shell() -> Shell:
+    """One for all worlds of this process."""
+    made = Shell()
+    atexit.register(made.close)
+    return made
+
+
 class World:
     """One home. Everything it starts is ended with it."""
 
@@ -89,17 +101,7 @@ class World:
         self, *words: str, stdin: str | None = None, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """The same with everything it gave."""
-        return subprocess.run(
-            [str(BIN / "afk-runner"), *words],
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            env={**self.env, **(env or {})},
-            cwd="/",
-            timeout=120,
-            check=False,
-        )
+        return _shell().run(words, stdin=stdin, env={**self.env, **(env or {})}, timeout=120)
 
     def json(self, *words: str, code: int | None = 0, stdin: str | None = None) -> Any:
         """Run a verb with `--json`; what it answered."""
