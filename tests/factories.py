@@ -16,7 +16,7 @@ from runner.store.breakers import BreakerState
 from runner.store.charges import NewCharge
 from runner.store.jobs import Job, JobStatus, Lease, NewJob
 from runner.store.runners import Runner, RunState
-from runner.units import DAY_MS, MicroUsd, UnixMs
+from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs
 
 NOW = UnixMs(1_900_000_000_000)
 """2030-03-17T17:46:40Z: far enough ahead that a forgotten wall clock is noticed."""
@@ -214,36 +214,38 @@ def make_breaker(
         db.execute("UPDATE breakers SET state = 'half_open', trial = 1, trial_until = ? WHERE name = ?", (NOW, name))
 
 
-def make_runner(
-    db: sqlite3.Connection,
+def a_runner(
     *,
     id: str = "runner-1",
     pid: int = 4121,
+    boot: str = "boot-1",
     state: RunState = RunState.RUNNING,
     reason: str | None = None,
     heartbeat_at: int = NOW,
-    started_at: int = NOW - 3_600_000,
+    started_at: int = NOW - HOUR_MS,
     stop_seq: int = 0,
     ended: str | None = None,
-) -> None:
-    """A runner's row. That it lives is told by the lock: see `hold_lock`."""
-    runners.announce(
-        db,
-        Runner(
-            id=id,
-            pid=pid,
-            pid_started="1",
-            boot="boot-1",
-            host="box",
-            version="0.1.0",
-            state=state,
-            reason=reason,
-            started_at=UnixMs(started_at),
-            heartbeat_at=UnixMs(heartbeat_at),
-            stop_seq=stop_seq,
-            ended=ended,
-        ),
+) -> Runner:
+    """What a runner says of itself."""
+    return Runner(
+        id=id,
+        pid=pid,
+        pid_started="1",
+        boot=boot,
+        host="box",
+        version="0.1.0",
+        state=state,
+        reason=reason,
+        started_at=UnixMs(started_at),
+        heartbeat_at=UnixMs(heartbeat_at),
+        stop_seq=stop_seq,
+        ended=ended,
     )
+
+
+def make_runner(db: sqlite3.Connection, **fields: Any) -> None:
+    """Its row. That it lives is told by the lock: see `hold_lock`."""
+    runners.announce(db, a_runner(**fields))
 
 
 def make_settings(

@@ -22,22 +22,9 @@ from runner.store import runners
 from runner.store.db import Database
 from runner.store.runners import Runner, RunState
 from runner.units import HOUR_MS, UnixMs
-from tests.factories import NOW, ManualClock, make_runner
+from tests.factories import NOW, ManualClock, a_runner, make_runner
 
-ME = Runner(
-    id="runner-2",
-    pid=5150,
-    pid_started="1",
-    boot="boot-1",
-    host="box",
-    version="0.1.0",
-    state=RunState.PARKED,
-    reason=None,
-    started_at=NOW,
-    heartbeat_at=NOW,
-    stop_seq=0,
-    ended=None,
-)
+ME = a_runner(id="runner-2", pid=5150, state=RunState.PARKED, started_at=NOW)
 
 
 class Ticking(ManualClock):

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
-
-import pytest
 
 from runner.config import BudgetConfig, Config
 from runner.daemon import records
 from runner.daemon.watchdog import Stall
 from runner.heartbeat import Beat
-from runner.store.db import Database
 from runner.store.runners import Runner, RunState
 from runner.units import HOUR_MS, SECOND_MS, MicroUsd, UnixMs
-from tests.factories import NOW, make_runner
+from tests.factories import NOW, a_runner, make_runner
 
-ME = Runner(
-    id="runner-2",
-    pid=5150,
-    pid_started="1",
-    boot="boot-1",
-    host="box",
-    version="0.1.0",
-    state=RunState.STARTING,
-    reason=None,
-    started_at=NOW,
-    heartbeat_at=NOW,
-    stop_seq=0,
-    ended=None,
-)
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    Database.open(tmp_path / "agent.db", create=True).close()
-    with closing(sqlite3.connect(tmp_path / "agent.db", isolation_level=None)) as connection:
-        yield connection
+ME = a_runner(id="runner-2", pid=5150, state=RunState.STARTING, started_at=NOW)
 
 
 def take_over(
@@ -83,7 +59,7 @@ def test_what_it_said_outside_the_database_counts(db: sqlite3.Connection) -> Non
 
 def test_a_machine_that_was_started_anew_is_named(db: sqlite3.Connection) -> None:
     make_runner(db, heartbeat_at=NOW - HOUR_MS)
-    other = Runner(**{**{name: getattr(ME, name) for name in Runner.__slots__}, "boot": "boot-2"})
+    other = replace(ME, boot="boot-2")
 
     ((_, text, _),) = take_over(db, me=other)[1]
 
