@@ -1,14 +1,16 @@
 """Schedules: when a task comes due, and one row for every due time, fired or skipped with its reason.
 
-`due` says when, `deal` settles what is owed, `timer` calls. APScheduler is only the timer: when it fires, `deal` looks
-at the clock and the table. Running it twice, late, or after the clock stepped therefore changes nothing.
+`due` says when, `deal` settles what is owed, `watch` tells of one that does not do its work, `timer` calls. APScheduler
+is only the timer: when it fires, `deal` looks at the clock and the table. Running it twice, late, or after the clock
+stepped therefore changes nothing.
 """
 
 from __future__ import annotations
 
-from runner.schedule.deal import MISSED, ON_TIME_MS, Dealt, alert_key, deal, declare, overdue, tell_overdue
+from runner.schedule.deal import MISSED, ON_TIME_MS, Dealt, deal, declare
 from runner.schedule.due import MOST_MISSED, due_after, next_due, owed
 from runner.schedule.timer import Timer
+from runner.schedule.watch import alert_key, overdue, tell_overdue
 
 __all__ = [
     "MISSED",

@@ -10,7 +10,8 @@ from runner import telling
 from runner.config import ScheduleConfig, TaskConfig
 from runner.enqueue import JobRequest, insert_jobs, new_job
 from runner.schedule.due import next_due, owed
-from runner.store import alerts, controls, events, jobs, schedules
+from runner.schedule.watch import alert_key, does_its_work, loses
+from runner.store import controls, events, jobs, schedules
 from runner.store.jobs import JobStatus
 from runner.store.schedules import Schedule
 from runner.units import MINUTE_MS, UnixMs, duration, iso, plural
@@ -32,11 +33,6 @@ class Dealt:
     """Slots that wait for an earlier one's job to end."""
 
 
-def alert_key(name: str) -> str:
-    """The edge of a schedule whose slots nobody deals with."""
-    return f"schedule:{name}"
-
-
 def deal(
     db: sqlite3.Connection, task: TaskConfig, *, tasks: Mapping[str, TaskConfig], max_attempts: int, now: UnixMs
 ) -> Dealt:
@@ -52,7 +48,8 @@ def deal(
     schedules.forget_ahead(db, name=task.name, now=now)
     due, older = owed(schedule, after=min(row.dealt_to, now), now=now)
     schedules.set_next(db, name=task.name, at=next_due(schedule, now))
-    telling.settled(db, key=alert_key(task.name), now=now)
+    if not row.skips_all(now):
+        telling.settled(db, key=alert_key(task.name), now=now)
     if not due:
         schedules.dealt(db, name=task.name, to=min(row.dealt_to, now), waiting=0)
         return Dealt()
@@ -66,6 +63,10 @@ def deal(
         fire, wait = look.latest(left, newest=due[-1]), []
     schedules.dealt(db, name=task.name, to=UnixMs(wait[0] - 1) if wait else due[-1], waiting=len(wait))
     added = sum(_fire(db, task, at, tasks=tasks, max_attempts=max_attempts, now=now) for at in fire)
+    if fire or look.is_paused:
+        does_its_work(db, task.name, now=now)
+    elif look.lost:
+        loses(db, task.name, look.lost, now=now)
     return Dealt(added, len(wait))
 
 
@@ -77,6 +78,9 @@ class _Look:
         self._name = task.name
         self._schedule = schedule
         self._now = now
+        self.lost: dict[UnixMs, str] = {}
+        """Slots that were skipped although nobody wanted it, and why."""
+        self.is_paused = False
 
     def tell_older(self, first: UnixMs, older: int | None) -> None:
         """One row for all before `first`, which are too many for a row each."""
@@ -130,6 +134,7 @@ class _Look:
 
     def _pause(self) -> str | None:
         pause = controls.paused(self._db, self._name)
+        self.is_paused = pause is not None
         return f"paused by {pause.by}: {pause.reason}" if pause is not None else None
 
     def _late(self, at: UnixMs) -> str | None:
@@ -153,14 +158,18 @@ class _Look:
         return f"{len(busy)} jobs of earlier slots are not over, {first} the first, and its overlap is {most}"
 
     def _skip(self, due_at: UnixMs, reason: str) -> None:
-        _skip(self._db, self._name, due_at, reason, now=self._now)
+        if _skip(self._db, self._name, due_at, reason, now=self._now):
+            self.lost[due_at] = reason
 
 
-def _skip(db: sqlite3.Connection, name: str, due_at: UnixMs, reason: str, *, now: UnixMs) -> None:
+def _skip(db: sqlite3.Connection, name: str, due_at: UnixMs, reason: str, *, now: UnixMs) -> bool:
+    """Write it down; whether that is something to tell."""
     taken = schedules.take_slot(db, schedule=name, due_at=due_at, now=now, skipped=reason)
-    if taken and not reason.startswith(_OUTSIDE):  # that is as its owner wrote it, night after night
-        text = f"slot {iso(due_at)} skipped: {reason}"
-        events.record(db, now=now, level=events.WARN, event="slot.skipped", text=text, task=name)
+    if not taken or reason.startswith(_OUTSIDE):  # that is as its owner wrote it, night after night
+        return False
+    text = f"slot {iso(due_at)} skipped: {reason}"
+    events.record(db, now=now, level=events.WARN, event="slot.skipped", text=text, task=name)
+    return True
 
 
 def _unfinished(db: sqlite3.Connection, name: str) -> list[jobs.Job]:
@@ -234,21 +243,3 @@ def _end(db: sqlite3.Connection, row: Schedule, *, became: str | None, now: Unix
         _skip(db, row.name, UnixMs(row.last_slot + 1), reason, now=now)
     if row.next_at is not None and row.next_at <= now:
         _skip(db, row.name, row.next_at, f"this and any later one were {_ALL_MISSED}, and then it {how}", now=now)
-
-
-def overdue(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
-    """Schedules with a slot that nobody dealt with."""
-    return [one for one in schedules.all_of(db, now=now) if one.overdue_ms(now)]
-
-
-def tell_overdue(db: sqlite3.Connection, *, now: UnixMs) -> None:
-    """Tell of each of them once, in the caller's transaction."""
-    told = set(alerts.open_keys(db, alert_key("")))
-    for one in overdue(db, now=now):
-        if alert_key(one.name) in told:
-            continue
-        text = (
-            f"schedule {one.name} does not fire: its slot of {iso(one.next_at)} is not dealt with; "
-            "`afk-runner logs` says what holds the runner"
-        )
-        telling.tell(db, key=alert_key(one.name), level=events.ERROR, text=text, now=now)

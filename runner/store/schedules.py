@@ -13,6 +13,8 @@ RECENT_MS = 2 * DAY_MS
 """Slots younger than this are all kept: a clock that is set back meets them again."""
 GRACE_MS = 2 * MINUTE_MS
 """A slot that nobody dealt with for so long is overdue."""
+SKIPS, SKIPS_MS = 3, DAY_MS
+"""A schedule of which so many slots in a row, over so long, were skipped does not do its work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,10 @@ class Schedule:
     """Slots before `next_at` that wait until an earlier one's job has ended."""
     last_slot: UnixMs | None
     """The newest due time up to now that was dealt with, fired or skipped."""
+    skips: int
+    """Slots in a row that were skipped although nobody wanted it, as a pause or the running hours would."""
+    skips_since: UnixMs | None
+    """When the first of them was due."""
     overlap: int
     """Jobs of its slots that may be unfinished at the same time."""
     priority: int
@@ -44,6 +50,10 @@ class Schedule:
         """How long a slot has been due that nobody dealt with; 0: there is none, or none to speak of yet."""
         late = now - self.next_at if self.next_at is not None else 0
         return late if late > GRACE_MS else 0
+
+    def skips_all(self, now: UnixMs) -> bool:
+        """Whether every slot has been skipped for so long that somebody should know."""
+        return self.skips >= SKIPS and self.skips_since is not None and now - self.skips_since >= SKIPS_MS
 
 
 def declare(
@@ -67,7 +77,7 @@ def declare(
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET since = iif(spec = excluded.spec, since, excluded.since), "
         "dealt_to = iif(spec = excluded.spec, dealt_to, excluded.dealt_to), "
-        "waiting = iif(spec = excluded.spec, waiting, 0), "
+        "waiting = iif(spec = excluded.spec, waiting, 0), skips = iif(spec = excluded.spec, skips, 0), "
         "next_at = iif(spec = excluded.spec, next_at, excluded.next_at), spec = excluded.spec, "
         "policy = excluded.policy, overlap = excluded.overlap, priority = excluded.priority, "
         "max_attempts = excluded.max_attempts",
@@ -94,6 +104,20 @@ def dealt(db: sqlite3.Connection, *, name: str, to: UnixMs, waiting: int) -> Non
     )
 
 
+def skipped(db: sqlite3.Connection, *, name: str, slots: int, first: UnixMs) -> None:
+    """Count slots that nobody wanted skipped, the first of them due then."""
+    db.execute(
+        "UPDATE schedules SET skips_since = iif(skips, min(skips_since, :first), :first), skips = skips + :slots "
+        "WHERE name = :name",
+        {"name": name, "slots": slots, "first": first},
+    )
+
+
+def forget_skips(db: sqlite3.Connection, *, name: str) -> None:
+    """Begin to count anew: it fired, or a person chose that it does not."""
+    db.execute("UPDATE schedules SET skips = 0 WHERE name = ? AND skips <> 0", (name,))
+
+
 def take_slot(
     db: sqlite3.Connection,
     *,
@@ -117,8 +141,8 @@ def all_of(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
     """Every declared schedule by name."""
     rows = db.execute(
         "SELECT name, spec, policy, since, dealt_to, next_at, waiting, "
-        "(SELECT max(due_at) FROM slots WHERE schedule = name AND due_at <= ?), overlap, priority, max_attempts "
-        "FROM schedules ORDER BY name",
+        "(SELECT max(due_at) FROM slots WHERE schedule = name AND due_at <= ?), overlap, priority, max_attempts, "
+        "skips, iif(skips, skips_since, NULL) FROM schedules ORDER BY name",
         (now,),
     )
     return [
@@ -134,6 +158,8 @@ def all_of(db: sqlite3.Connection, *, now: UnixMs) -> list[Schedule]:
             overlap=row[8],
             priority=row[9],
             max_attempts=row[10],
+            skips=row[11],
+            skips_since=row[12],
         )
         for row in rows
     ]
@@ -150,7 +176,8 @@ def forget_ahead(db: sqlite3.Connection, *, name: str, now: UnixMs) -> None:
     Slots that became a job stay, whenever they are due: they must not fire twice.
     """
     db.execute(
-        "UPDATE schedules SET since = min(since, :now), dealt_to = min(dealt_to, :now) "
+        "UPDATE schedules SET since = min(since, :now), dealt_to = min(dealt_to, :now), "
+        "skips = iif(skips_since > :now, 0, skips) "
         "WHERE name = :name AND max(since, dealt_to) > :now",
         {"name": name, "now": now},
     )

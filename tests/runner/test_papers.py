@@ -113,6 +113,7 @@ KEYS = {
     "key": ["cap:"],
     "reason.alert": ["crashloop", "refused"],
     "alert_key(one.name)": ["schedule:"],
+    "alert_key(name)": ["schedule:"],
     "undelivered_key(name)": ["undelivered:"],
     "f'{(_POISON if poison else _DEAD)}{task}'": ["dead:", "poison:"],
 }

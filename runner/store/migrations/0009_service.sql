@@ -165,6 +165,8 @@ ALTER TABLE schedules ADD COLUMN policy TEXT NOT NULL DEFAULT '';
 ALTER TABLE schedules ADD COLUMN overlap INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE schedules ADD COLUMN waiting INTEGER NOT NULL DEFAULT 0;  -- slots whose turn comes when a job ends
 ALTER TABLE schedules ADD COLUMN dealt_to INTEGER NOT NULL DEFAULT 0; -- no slot up to here is owed
+ALTER TABLE schedules ADD COLUMN skips INTEGER NOT NULL DEFAULT 0;    -- slots in a row that nobody wanted skipped
+ALTER TABLE schedules ADD COLUMN skips_since INTEGER;                 -- when the first of them was due
 UPDATE schedules SET dealt_to = max(since, coalesce((SELECT max(due_at) FROM slots WHERE schedule = name), 0));
 ALTER TABLE slots ADD COLUMN open INTEGER NOT NULL DEFAULT 0;         -- 1: its job was not over at the last look
 CREATE INDEX slots_open ON slots (schedule, due_at) WHERE open = 1;

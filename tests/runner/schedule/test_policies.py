@@ -222,6 +222,56 @@ def test_a_slot_nobody_deals_with_is_told_once_and_settled_by_dealing(db: Connec
     assert row(db, now=hour(2)).overdue_ms(UnixMs(hour(2))) == 0
 
 
+def test_a_schedule_of_which_every_slot_is_skipped_for_long_is_told_of_until_it_fires(db: Connection) -> None:
+    """One job holds all slots of a day and more back."""
+    hourly = declared(db, every(HOUR_MS))
+    deal(db, hourly, now=hour(1))
+    told = []
+    for number in range(2, 30):
+        deal(db, hourly, now=hour(number))
+        told.append(alerts.counts(db)[1])
+
+    assert told == [0] * 24 + [1] * 4, "24 hours after the first one that was skipped"
+    ((key, level, text),) = db.execute("SELECT key, level, text FROM alerts").fetchall()
+    assert (key, level) == ("schedule:digest", "warn")
+    assert "nothing since 2026-01-01T02:00:00.000Z: 25 slots in a row" in text
+    assert '"the job of an earlier slot, digest@2026-01-01T01:00:00.000Z, is still pending"' in text
+
+    end_all(db)
+    deal(db, hourly, now=hour(30))
+    assert alerts.counts(db)[1] == 0
+    assert (row(db, now=hour(30)).skips, row(db, now=hour(30)).skips_since) == (0, None)
+
+
+def test_two_slots_that_are_skipped_are_not_told_of_however_far_apart(db: Connection) -> None:
+    weekly = declared(db, every(7 * DAY_MS, catch_up="none"))
+    for number, counted in ((1, 0), (2, 0), (3, 1)):
+        deal(db, weekly, now=START + number * 7 * DAY_MS + HOUR_MS)
+        assert alerts.counts(db)[1] == counted
+
+
+def test_nobody_is_told_of_slots_that_their_owner_wants_skipped(db: Connection) -> None:
+    """Three days in which it is looked at by night alone."""
+    daytime = declared(db, every(HOUR_MS, hours=OFFICE))
+    for day in range(3):
+        for number in range(8):
+            deal(db, daytime, now=hour(24 * day + number))
+        schedules.dealt(db, name="digest", to=UnixMs(hour(24 * day + 23)), waiting=0)
+    assert row(db, now=hour(72)).skips == 0
+    assert alerts.counts(db)[1] == 0
+
+
+def test_a_pause_ends_what_was_told_of_skipped_slots(db: Connection) -> None:
+    late = declared(db, every(HOUR_MS, catch_up="none"))
+    for number in range(26):
+        deal(db, late, now=hour(number) + 30 * MINUTE_MS)
+    assert alerts.counts(db)[1] == 1
+
+    controls.pause(db, name="digest", reason="enough", by="ada", now=UnixMs(hour(26)))
+    deal(db, late, now=hour(27))
+    assert alerts.counts(db)[1] == 0
+
+
 def test_slots_that_wait_or_are_skipped_are_dealt_with(db: Connection) -> None:
     """A pause, an overlap and a turn to wait for are no fault of the runner."""
     waits = declared(db, every(HOUR_MS, catch_up="all"))
