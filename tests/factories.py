@@ -8,12 +8,16 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
+import tempfile
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from runner.store import attempts, breakers, charges, controls, events, jobs, runners, schedules
 from runner.store.attempts import Outcome
 from runner.store.breakers import BreakerState
 from runner.store.charges import NewCharge
+from runner.store.db import Database
 from runner.store.jobs import Job, JobStatus, Lease, NewJob
 from runner.store.runners import Runner, RunState
 from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs
@@ -37,6 +41,22 @@ class ManualClock:
     def advance(self, ms: int) -> None:
         """Let time pass."""
         self._now += ms
+
+
+def new_database(path: Path) -> Database:
+    """An empty database, as the migrations leave it; they run once a process, for 50 ms on a core."""
+    with path.open("xb") as file:
+        file.write(_migrated())
+    path.chmod(0o600)
+    return Database.open(path)
+
+
+@cache
+def _migrated() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "agent.db"
+        Database.open(path, create=True).close()
+        return path.read_bytes()
 
 
 def make_job(

@@ -14,7 +14,7 @@ import pytest
 from console.tui import ConsoleApp, Options
 from runner.home import Home
 from runner.store.db import Database
-from tests.factories import ManualClock, make_runner, make_settings
+from tests.factories import ManualClock, make_runner, make_settings, new_database
 
 
 class ManualMonotonic:
@@ -61,7 +61,8 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def database(home: Home) -> Iterator[Database]:
-    opened = Database.open(home.db, create=True)
+    opened = new_database(home.db)
+    opened.connection.execute("PRAGMA synchronous = OFF")  # no machine dies here
     yield opened
     opened.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.store.db import Database
-from tests.factories import ManualClock
+from tests.factories import ManualClock, new_database
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database.open(tmp_path / "agent.db", create=True)
+    made = new_database(tmp_path / "agent.db")
     yield made
     made.close()
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from runner.home import Home
-from runner.store.db import Database
+from tests.factories import new_database
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     place = Home(tmp_path / "home")
     place.create()
-    Database.open(place.db, create=True).close()
+    new_database(place.db).close()
     return place
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from runner.cli import main
 from runner.home import Home
-from runner.store.db import Database
+from tests.factories import new_database
 from tests.runner.cli.world import SETTINGS, Afk, Answer
 
 
@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Home:
     place = Home(tmp_path / "home")
     place.create()
     place.config.write_text(SETTINGS)
-    Database.open(place.db, create=True).close()
+    new_database(place.db).close()
     return place
 
 

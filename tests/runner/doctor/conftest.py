@@ -11,8 +11,8 @@ from runner.doctor.finding import Finding
 from runner.doctor.look import Look
 from runner.home import Home
 from runner.settings import load
-from runner.store.db import Database
 from runner.units import SystemClock
+from tests.factories import new_database
 from tests.runner.cli.world import SETTINGS
 
 Tool = Callable[[str, str], None]
@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Home:
     place = Home(tmp_path / "home")
     place.create()
     place.config.write_text(SETTINGS)
-    Database.open(place.db, create=True).close()
+    new_database(place.db).close()
     return place
 
 

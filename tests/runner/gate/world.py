@@ -29,11 +29,10 @@ from runner.gate.server import Gate
 from runner.gate.upstreams import Upstreams
 from runner.redact import Redactor
 from runner.store.breakers import CoolDown
-from runner.store.db import Database
 from runner.store.jobs import Job
 from runner.store.writer import Writer
 from runner.units import MicroUsd
-from tests.factories import ManualClock, make_running
+from tests.factories import ManualClock, make_running, new_database
 from tests.upstream import PATIENCE_S
 
 NO_ROOTS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -142,7 +141,7 @@ async def house(
 ) -> AsyncIterator[House]:
     """A gate for the block. `upstream`: fields of the vendor's configuration."""
     path = folder / "agent.db"
-    database = Database.open(path, create=True)
+    database = new_database(path)
     with database.write() as db:
         job = make_running(db)
     writer, clock, passes, stop = Writer(database), ManualClock(), Passes(), dict[str, str]()

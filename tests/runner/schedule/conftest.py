@@ -8,11 +8,11 @@ from sqlite3 import Connection
 
 import pytest
 
-from runner.store.db import Database
+from tests.factories import new_database
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Connection]:
-    made = Database.open(tmp_path / "agent.db", create=True)
+    made = new_database(tmp_path / "agent.db")
     yield made.connection
     made.close()

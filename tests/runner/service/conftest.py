@@ -13,7 +13,7 @@ from runner.service.machine import Machine
 from runner.service.plan import Platform
 from runner.service.verbs import Service
 from runner.service.witness import Patience
-from runner.store.db import Database
+from tests.factories import new_database
 from tests.runner.service.fakes import Crontab, Slow, Stage, Tool
 from tests.runner.service.world import SETTINGS
 
@@ -25,7 +25,7 @@ def home(tmp_path: Path) -> Home:
     place = Home(tmp_path / "home")
     place.create()
     place.config.write_text(SETTINGS)
-    Database.open(place.db, create=True).close()
+    new_database(place.db).close()
     return place
 
 
