@@ -137,7 +137,7 @@ def _note(job: Job, *, now: int) -> str:
         return f"{job.waiting_on or 'asked for later'}, until {stamp(job.not_before)}"
     if job.status is JobStatus.RUNNING and job.cancel:
         return "is being cancelled"
-    return first_line(job.error) if job.status is not JobStatus.DONE else ""
+    return first_line(job.error)
 
 
 def _say_detail(detail: JobDetail) -> None:

@@ -37,8 +37,13 @@ class Calls:
 
     async def serve(self, endpoint: Endpoint, request: Request, responder: Responder, granted: Pass) -> None:
         """One call of one attempt."""
-        body = json_object(request.body)
-        flight = await self._admit(endpoint, request, responder, granted, body)
+        granted.asked += 1
+        try:
+            body = json_object(request.body)
+            flight = await self._admit(endpoint, request, responder, granted, body)
+        except BadRequest as error:
+            granted.turned_down = str(error)
+            raise
         if isinstance(flight, Refusal):
             await refuse(flight, responder, granted)
             return

@@ -145,6 +145,7 @@ class Flight:
             hold_overloaded=self._outgoing.upstream.hold_overloaded,
         )
         await self._end(verdict)
+        self._granted.turned_down = self._fault(verdict)
         if not 400 <= answer.status <= 599:
             await self._say_fault(verdict)  # a redirect above all: a key is not carried along
             return
@@ -178,6 +179,7 @@ class Flight:
             self._granted.answered()
             await self._end(held("the answer told no complete usage", blow=Blow.FAILURE))
         if isinstance(parsed, dict):
+            self._granted.served += 1
             await self._say(answer.status, body, down(answer.headers))
         else:
             kind = answer.headers.get("content-type", "")[:60] or "no named type"
@@ -192,6 +194,7 @@ class Flight:
         tools = StreamedCalls() if self._granted.max_tool_calls is not None else None
         keyless = Passing(self._outgoing.redact)
         await self._responder.begin(answer.status, down(answer.headers))
+        self._granted.served += 1
         async for chunk in answer.chunks():
             meter.feed(chunk)
             if tools is not None:
@@ -238,7 +241,11 @@ class Flight:
 
     async def _say_fault(self, verdict: Verdict) -> None:
         """What came from the upstream cannot be passed on; a client gets a sentence instead."""
-        await self._say(502, admission.error_body("api_error", f"{self._call.upstream}: {verdict.note}"))
+        self._granted.turned_down = self._fault(verdict)
+        await self._say(502, admission.error_body("api_error", self._fault(verdict)))
+
+    def _fault(self, verdict: Verdict) -> str:
+        return f"{self._call.upstream}: {verdict.note}"
 
     async def _say(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         if not self._responder.begun:

@@ -36,6 +36,12 @@ class Pass:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     refusal: Refusal | None = None
     """Why a model call got no answer from a model: what the job waits for if the attempt fails. None: nothing."""
+    asked: int = 0
+    """Model calls that came."""
+    served: int = 0
+    """Those of them whose client got an answer of a model, or the beginning of one."""
+    turned_down: str = "nobody waited for it"
+    """Why the last of the others got none."""
     wait_until: UnixMs | None = None
     """An upstream that failed asked for no call before then."""
     revoked: bool = False
@@ -71,6 +77,16 @@ class Pass:
     def refused(self, refusal: Refusal) -> None:
         """A call of the attempt was refused."""
         self.refusal = refusal
+        self.turned_down = refusal.message.removeprefix("not sent: ")
+
+    @property
+    def unanswered(self) -> str | None:
+        """That no model answered any of its calls, and why; None: one did, or none was asked."""
+        if not self.asked or self.served:
+            return None
+        if self.asked == 1:
+            return f"its one model call got no answer: {self.turned_down}"
+        return f"none of its {self.asked} model calls got an answer, the last one: {self.turned_down}"
 
     def over_its_tools(self) -> Refusal | None:
         """Why no more calls may go, once models asked for more tools than the job may use."""

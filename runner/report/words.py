@@ -27,6 +27,7 @@ HAPPENED = {
     "hold.orphan": ("call lost in flight", "calls lost in flight"),
     "job.retry": ("retry", "retries"),
     "job.rescued": ("rescue", "rescues"),
+    "job.unanswered": ("job done without an answer of a model", "jobs done without an answer of a model"),
     "job.lease_lost": ("lease lost", "leases lost"),
     "slot.skipped": ("slot skipped", "slots skipped"),
     "clock.jump": ("sleep or clock jump", "sleeps or clock jumps"),

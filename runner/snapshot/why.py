@@ -20,12 +20,7 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
     if job.status is JobStatus.RUNNING:
         return f"{job.key} is running now."
     if job.status is not JobStatus.PENDING:
-        ended = f"{job.key} is {job.status} since {iso(job.finished_at)}"
-        if job.status is JobStatus.DEAD:
-            return f"{ended}: {_first_line(job.error)}; `afk-runner replay {job.key}` gives it a new life."
-        if job.status is JobStatus.HALTED:
-            return f"{ended}: {_first_line(job.error)}; {job.way_on}."
-        return f"{ended}{': ' + _first_line(job.error) if job.error else ''}."
+        return _over(job)
     holds = []
     if stop.set:
         by = f" by {stop.by}" if stop.by else ""
@@ -51,6 +46,19 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
         most = "at least " if ahead >= MOST_AHEAD else ""
         holds.append(f"it is due and {most}{plural(ahead, 'job is', 'jobs are')} ahead of it")
     return f"{job.key} waits: {'; '.join(holds)}."
+
+
+def _over(job: Job) -> str:
+    """The sentence for a job that ended."""
+    ended = f"{job.key} is {job.status} since {iso(job.finished_at)}"
+    if job.status is JobStatus.DEAD:
+        return f"{ended}: {_first_line(job.error)}; `afk-runner replay {job.key}` gives it a new life."
+    if job.status is JobStatus.HALTED:
+        return f"{ended}: {_first_line(job.error)}; {job.way_on}."
+    if job.status is JobStatus.DONE and job.error:
+        again = f"if its work is not done, `afk-runner enqueue {job.task} PAYLOAD --again` queues it anew"
+        return f"{ended}, but {_first_line(job.error)}; {again}."
+    return f"{ended}{': ' + _first_line(job.error) if job.error else ''}."
 
 
 def _paused(db: sqlite3.Connection, gate: str | None, *, now: UnixMs) -> str | None:

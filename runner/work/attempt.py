@@ -101,6 +101,7 @@ class Live:
             after_ms=max(0, min(max(asked, upstream), FAR_MS)),
             cut=self.cut,
             refusal=refusal,
+            unanswered=self.granted.unanswered,
         )
 
 

@@ -48,6 +48,8 @@ class Ending:
     """The runner ended it."""
     refusal: Refusal | None = None
     """The last model call of the attempt was refused by the gate, or paused by the upstream."""
+    unanswered: str | None = None
+    """It made model calls, and no model answered any of them: how many, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +78,8 @@ def decide(  # noqa: PLR0911 - one return a row of the table
     rng: random.Random,
 ) -> Decision:
     """The decision. `attempts`: counted before this one. `limit`: the time limit in words."""
-    if ending.outcome == "done":
-        return Decision(outcome=Outcome.DONE, counted=True, status=JobStatus.DONE)
+    if ending.outcome == "done":  # it may have managed without a model: to work again could do twice what was done
+        return Decision(outcome=Outcome.DONE, counted=True, status=JobStatus.DONE, error=ending.unanswered)
     if ending.cut is Cut.CANCEL:
         return Decision(
             outcome=Outcome.CANCELLED, counted=False, status=JobStatus.CANCELLED, error="cancelled by a person"

@@ -181,6 +181,8 @@ class Register:
         if decision.status is JobStatus.DEAD:
             telling.dead(db, task=job.task, job=job.key, error=error, now=now)
         self._event(db, job, level, word, text, now=now)
+        if decision.status is JobStatus.DONE and error:
+            self._event(db, job, events.WARN, "job.unanswered", f"it is done, but {error}", now=now)
 
     def _raised_meanwhile(self, db: sqlite3.Connection, job: Job, decision: Decision) -> bool:
         """Whether the day's cap was raised while it ran: that woke those that waited, and this one did not wait yet."""

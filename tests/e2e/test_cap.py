@@ -206,7 +206,7 @@ def test_a_stream_that_breaks_off_keeps_its_hold(afk: World, vendor: FakeAnthrop
 
 @pytest.mark.parametrize("retries", [0, 2])
 def test_the_sdk_meets_a_refusal_as_402_and_stops(afk: World, vendor: FakeAnthropic, retries: int) -> None:
-    """Also where it would have tried again by itself."""
+    """Also where it would have tried again by itself. A job that is done all the same says that no model answered."""
     house(afk, vendor, workers=1, daily="0.05")
     afk.json("enqueue", "sdk", f'{{"max_retries": {retries}}}', "--key", "sdk")
     afk.start()
@@ -216,6 +216,12 @@ def test_the_sdk_meets_a_refusal_as_402_and_stops(afk: World, vendor: FakeAnthro
     assert job["result"] == {"status": 402, "type": "billing_error", "code": "afk_daily_cap"}
     assert afk.one("SELECT count(*) FROM events WHERE event = 'call.refused'") == 1
     assert vendor.requests == []
+    said = "its one model call got no answer: today's cap of $0.05 holds"
+    assert job["error"].startswith(said)
+    assert job["attempts_log"][0]["error"] == job["error"]
+    assert f"is done since {job['finished_at']}, but {said}" in job["why"]
+    assert "--again` queues it anew" in job["why"]
+    assert afk.one("SELECT text FROM events WHERE event = 'job.unanswered'").startswith(f"it is done, but {said}")
 
 
 def test_the_vendors_key_is_seen_by_the_vendor_alone(afk: World, vendor: FakeAnthropic) -> None:

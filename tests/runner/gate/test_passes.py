@@ -53,6 +53,22 @@ def test_what_ends_a_job_is_forgotten_when_it_was_got_round(granted: Pass, refus
     assert granted.refusal is None
 
 
+def test_an_attempt_none_of_whose_calls_was_answered_says_so(granted: Pass) -> None:
+    """One that made none, or got a single answer, has nothing to say."""
+    assert granted.unanswered is None
+
+    granted.asked = 1
+    granted.refused(capped("day"))
+    alone = granted.unanswered
+    granted.asked = 2
+    together = granted.unanswered
+    granted.served = 1
+
+    assert (alone or "").startswith("its one model call got no answer: today's cap of $0.00 holds")
+    assert (together or "").startswith("none of its 2 model calls got an answer, the last one: today")
+    assert granted.unanswered is None
+
+
 async def test_a_pass_is_good_until_it_is_revoked_and_its_calls_are_cut_once(granted: Pass) -> None:
     """A second cancel would break into the closing of a connection that the first one began."""
     passes, closing, closed = Passes(), asyncio.Event(), asyncio.Event()

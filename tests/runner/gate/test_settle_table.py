@@ -220,6 +220,7 @@ async def test_what_a_vendor_does_has_one_meaning(tmp_path: Path, vendor: FakeAn
         assert counted == (way.hold if state == HELD else 0 if state == RELEASED else each.ledger)
         assert breaker(gate) == (each.breaker if each.breaker in (FAILURE, TRIPPED) else "")
         assert client == each.client
+        assert (gate.granted.unanswered is None) == (client in (200, CUT)), "what began to come is an answer"
         assert b"Error:" not in read
         assert b"JSONDecode" not in read
 

@@ -48,8 +48,9 @@ def refusal(gate: str, *, lifts_at: int | None = None) -> Refusal:
 def test_done_is_done_whatever_else_happened() -> None:
     """The work is finished: neither a cut that came too late nor an earlier refusal undoes it."""
     for cut in (None, *Cut):
-        made = decision(Ending(outcome="done", result="1", cut=cut, refusal=refusal("cap:day")))
+        made = decision(Ending(outcome="done", cut=cut, refusal=refusal("cap:day"), unanswered="no model answered"))
         assert (made.status, made.outcome, made.counted) == (JobStatus.DONE, Outcome.DONE, True)
+        assert made.error == "no model answered", "what it had to do without is not kept silent"
 
 
 @pytest.mark.parametrize("said", ["retry", "dead", "died"])
