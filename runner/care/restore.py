@@ -7,30 +7,41 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from runner.care.backup import page_of
 from runner.care.carry import NOTHING, Carried, attach, carry, hold_unknown, last_sign, told_cap, vouches
-from runner.care.copying import SIDES, Progress, copy, digest, forget, sync_file, sync_folder, verify
+from runner.care.copying import SIDES, Progress, copy, digest, sync_file, sync_folder, verify
+from runner.care.exchange import forget_all, swap, turn
 from runner.errors import Refused, StoreCorrupt, StoreError
 from runner.home import Home
 from runner.lock import HomeLock
 from runner.store import controls, events, runners
-from runner.store.db import Database, open_reader, translate
+from runner.store.db import Database, open_reader
 from runner.store.runners import RunState
-from runner.store.turnstile import Turnstile
 from runner.units import MicroUsd, UnixMs, iso, plural, usd
 
-READERS_WAIT_MS = 5_000
-"""How long somebody who reads the replaced database is waited for."""
-TURN_S = 5.0
 STANDBY_MS = 10_000
 """A second runner that was seen so lately stands by still."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a person, the settings and the clock say to it."""
+
+    cap: tuple[MicroUsd, ZoneInfo] | None
+    """The day's cap and its zone as configured now; None: the settings cannot be read."""
+    spent: MicroUsd | None
+    """What was spent since the backup, for a replaced database that cannot say it; None: nobody knows."""
+    irreversible: Collection[str] | None
+    """The tasks that do what cannot be undone; None: they cannot be read."""
+    by: str
+    now: UnixMs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +54,7 @@ class Restored:
     kept: Path | None
     """Where the replaced database is now; None: there was none."""
     again: Path | None = None
-    """A file with the keys of all jobs that would be done again, a line each; None: there are none, or no file."""
+    """A file with the keys of all jobs that would be done again, a NUL after each; None: there are none, or no file."""
     vouched: bool
     """The replaced database is sound and of the same home, so all that was spent since is known."""
     held: MicroUsd = NOTHING
@@ -52,23 +63,8 @@ class Restored:
     carried: Carried = field(default_factory=Carried)
 
 
-def restore(
-    home: Home,
-    source: Path,
-    *,
-    cap: tuple[MicroUsd, ZoneInfo] | None,
-    spent: MicroUsd | None,
-    irreversible: Collection[str] | None,
-    by: str,
-    now: UnixMs,
-    progress: Progress,
-) -> Restored:
-    """Put a backup in the place of a home's database. Raises Refused, StoreError; then nothing was exchanged.
-
-    `cap`: the day's cap and its zone as configured now; None: the settings cannot be read. `spent`: what a person says
-    was spent since the backup, where the replaced database cannot say it. `irreversible`: the tasks that do what cannot
-    be undone; None: they cannot be read.
-    """
+def restore(home: Home, source: Path, terms: Terms, *, progress: Progress) -> Restored:
+    """Put a backup in the place of a home's database. Raises Refused, StoreError; then nothing was exchanged."""
     home.check()
     made_at = _check_source(home, source)
     lock = HomeLock(home.lock)
@@ -79,22 +75,11 @@ def restore(
             )
         _check_standby(home)
         copied = home.db.with_name(home.db.name + ".restoring")
-        _forget_all(copied)
+        forget_all(copied)
         try:
-            return _exchange(
-                home,
-                source,
-                copied,
-                made_at=made_at,
-                cap=cap,
-                spent=spent,
-                irreversible=irreversible,
-                by=by,
-                now=now,
-                progress=progress,
-            )
+            return _exchange(home, source, copied, terms, made_at=made_at, progress=progress)
         finally:
-            _forget_all(copied)
+            forget_all(copied)
     finally:
         lock.close()
 
@@ -124,17 +109,7 @@ def _check_standby(home: Home) -> None:
 
 
 def _exchange(
-    home: Home,
-    source: Path,
-    copied: Path,
-    *,
-    made_at: UnixMs | None,
-    cap: tuple[MicroUsd, ZoneInfo] | None,
-    spent: MicroUsd | None,
-    irreversible: Collection[str] | None,
-    by: str,
-    now: UnixMs,
-    progress: Progress,
+    home: Home, source: Path, copied: Path, terms: Terms, *, made_at: UnixMs | None, progress: Progress
 ) -> Restored:
     os.close(os.open(copied, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
@@ -144,38 +119,18 @@ def _exchange(
         why = f"it {why}" if why.startswith(("is ", "holds ", "cannot ")) else why
         raise StoreCorrupt(f"{source} is no sound backup of a home ({why}); nothing was changed") from error
     there = home.db.exists()
-    with _turn(home):
+    with turn(home):
         with closing(sqlite3.connect(copied.absolute().as_uri(), uri=True, isolation_level=None)) as db:
-            told = _prepare(
-                db,
-                home,
-                source,
-                there=there,
-                made_at=made_at,
-                cap=cap,
-                spent=spent,
-                irreversible=irreversible,
-                by=by,
-                now=now,
-            )
+            told = _prepare(db, home if there else None, source, terms, made_at=made_at)
             db.execute("PRAGMA main.wal_checkpoint(TRUNCATE)")
         verify(copied)
         sync_file(copied)
-        kept = _swap(home, copied, there=there, sound=told.vouched, now=now)
+        kept = swap(home, copied, there=there, sound=told.vouched, now=terms.now)
         again = _write_keys(kept, told.carried.again)
         sync_folder(home.root)
     with suppress(OSError):  # the row of the database holds by itself
-        home.write_stop(f"{_reason(told)}\nby {by}\n")
-    return Restored(
-        source=source,
-        as_of=told.as_of,
-        kept=kept if there else None,
-        again=again,
-        vouched=told.vouched,
-        held=told.held,
-        held_days=told.held_days,
-        carried=told.carried,
-    )
+        home.write_stop(f"{_reason(told)}\nby {terms.by}\n")
+    return replace(told, kept=kept if there else None, again=again)
 
 
 def _take_in(source: Path, copied: Path, *, progress: Progress) -> None:
@@ -197,46 +152,36 @@ def _open_source(source: Path) -> sqlite3.Connection:
 
 
 def _prepare(
-    db: sqlite3.Connection,
-    home: Home,
-    source: Path,
-    *,
-    there: bool,
-    made_at: UnixMs | None,
-    cap: tuple[MicroUsd, ZoneInfo] | None,
-    spent: MicroUsd | None,
-    irreversible: Collection[str] | None,
-    by: str,
-    now: UnixMs,
+    db: sqlite3.Connection, replaces: Home | None, source: Path, terms: Terms, *, made_at: UnixMs | None
 ) -> Restored:
     """Bring everything along that must not be forgotten, and stop what is restored: one transaction."""
     as_of = made_at or last_sign(db)
-    sound = there and attach(db, home.db)
+    sound = replaces is not None and attach(db, replaces.db)
     db.execute("BEGIN IMMEDIATE")
-    vouched, carried = _carried(db, irreversible, now=now) if sound else (False, Carried())
+    vouched, carried = _carried(db, terms) if sound else (False, Carried())
     held, days = NOTHING, 0
     if not vouched:
-        known = cap or told_cap(db)
-        if known is None and spent is None:
+        known = terms.cap or told_cap(db)
+        if known is None and terms.spent is None:
             raise Refused("what was spent since the backup is not known, and neither is the cap: mend afk.toml first")
         limit, zone = known or (MicroUsd(0), ZoneInfo("UTC"))
-        held, days = hold_unknown(db, cap=limit, zone=zone, since=as_of, now=now, spent=spent)
+        held, days = hold_unknown(db, cap=limit, zone=zone, since=as_of, now=terms.now, spent=terms.spent)
     told = Restored(source=source, as_of=as_of, kept=None, vouched=vouched, held=held, held_days=days, carried=carried)
-    controls.set_stop(db, controls.STOP, reason=_reason(told), by=by, now=now)
-    text = f"restored by {by} from {source}; {plural(carried.calls, 'call')} of {usd(carried.cost)} carried over"
+    controls.set_stop(db, controls.STOP, reason=_reason(told), by=terms.by, now=terms.now)
+    text = f"restored by {terms.by} from {source}; {plural(carried.calls, 'call')} of {usd(carried.cost)} carried over"
     if held:
         text += f"; {usd(held)} held for what may have been spent since"
-    events.record(db, now=now, level=events.WARN, event="home.restored", text=text)
+    events.record(db, now=terms.now, level=events.WARN, event="home.restored", text=text)
     db.execute("COMMIT")
     return told
 
 
-def _carried(db: sqlite3.Connection, irreversible: Collection[str] | None, *, now: UnixMs) -> tuple[bool, Carried]:
+def _carried(db: sqlite3.Connection, terms: Terms) -> tuple[bool, Carried]:
     """Whether the replaced database vouches for what was spent, and what came along from it."""
     db.execute("SAVEPOINT carry")
     try:
         vouched = vouches(db)
-        carried = carry(db, same=vouched, irreversible=irreversible, now=now)
+        carried = carry(db, same=vouched, irreversible=terms.irreversible, now=terms.now)
     except sqlite3.Error:  # of another version, or broken where nobody looked
         db.execute("ROLLBACK TO carry")
         return False, Carried()
@@ -250,72 +195,16 @@ def _reason(told: Restored) -> str:
     return f"restored from {told.source.name}, which is as of {as_of}Z: what was done since would be done again"
 
 
-@contextmanager
-def _turn(home: Home) -> Iterator[None]:
-    """Nobody writes to the replaced database from here on."""
-    name = home.db.name
-    turnstile = Turnstile(home.db.with_name(f"{name}-turn-a"), home.db.with_name(f"{name}-turn-b"))
-    try:
-        with turnstile.turn(TURN_S):
-            yield
-    finally:
-        turnstile.close()
-
-
-def _swap(home: Home, copied: Path, *, there: bool, sound: bool, now: UnixMs) -> Path:
-    """Put the copy in place; where the replaced database is from then on.
-
-    Its log must not lie beside the new one: SQLite would take it for that one's, also if nothing but the log is there.
-    """
-    stamp = (iso(now) or "")[:19].replace("-", "").replace(":", "")
-    kept = home.db.with_name(f"{home.db.name}.before-restore-{stamp}Z")
-    if os.path.lexists(kept):
-        raise Refused(f"{kept} is in the way; move it and try again")
-    empty = there and _empty_log(home.db, sound=sound)
-    if there:
-        try:
-            os.link(home.db, kept)  # unlike a rename it leaves no moment without a database
-        except OSError:
-            os.rename(home.db, kept)
-    for side in SIDES:
-        beside = home.db.with_name(home.db.name + side)
-        with suppress(FileNotFoundError):
-            if empty or side == "-shm":
-                beside.unlink()
-            else:
-                os.rename(beside, kept.with_name(kept.name + side))
-    os.replace(copied, home.db)
-    return kept
-
-
 def _write_keys(kept: Path, keys: tuple[str, ...]) -> Path | None:
-    """The list of them beside the kept database."""
+    """The list of them beside the kept database, for `xargs -0`: any other sign may be part of a key."""
     if not keys:
         return None
     path = kept.with_name(kept.name + ".again")
     try:
-        path.write_text("".join(f"{key}\n" for key in keys), "utf-8")
+        path.write_bytes(b"".join(key.encode() + b"\0" for key in keys))
     except OSError:  # it is only a list, and the exchange is made
         return None
     return path
-
-
-def _empty_log(database: Path, *, sound: bool) -> bool:
-    """Move the log of a database into it; False for one that is not sound, whose log goes where it goes.
-
-    Raises Refused while somebody reads in it: then it cannot be emptied.
-    """
-    try:
-        with closing(sqlite3.connect(database, isolation_level=None)) as db:
-            db.execute(f"PRAGMA busy_timeout = {READERS_WAIT_MS}")
-            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    except sqlite3.Error as error:
-        if sound:
-            raise translate(error, database) from error
-        return False
-    if busy:
-        raise Refused(f"another program keeps reading {database}; `fuser {database}` names it")
-    return True
 
 
 def _lives(pid: int) -> bool:
@@ -326,10 +215,3 @@ def _lives(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _forget_all(copied: Path) -> None:
-    forget(copied)
-    for lock in ("-turn-a", "-turn-b"):
-        with suppress(OSError):
-            copied.with_name(copied.name + lock).unlink()

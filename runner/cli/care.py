@@ -102,6 +102,7 @@ def restore(
     Refused while a runner lives. What was spent since the backup goes on counting. Jobs that ended since would be done
     again, but for those of irreversible tasks, so look at them before you resume.
     """
+    from runner.care.restore import Terms  # noqa: PLC0415
     from runner.care.restore import restore as go_back  # noqa: PLC0415
 
     place = find_home(home)
@@ -109,11 +110,13 @@ def restore(
     done = go_back(
         place,
         Path(os.path.abspath(source)),
-        cap=cap,
-        spent=_amount(spent_since),
-        irreversible=irreversible,
-        by=who("cli"),
-        now=SystemClock().now(),
+        Terms(
+            cap=cap,
+            spent=_amount(spent_since),
+            irreversible=irreversible,
+            by=who("cli"),
+            now=SystemClock().now(),
+        ),
         progress=_progress("copied"),
     )
     if as_json:
@@ -175,7 +178,7 @@ def _say_work(done: Restored) -> None:
         text = f"{_some(done.carried.again)} ended since and would be done again; `afk-runner cancel KEY` prevents it"
         if done.again is not None:
             file, home = (shlex.quote(str(path)) for path in (done.again, done.again.parent))
-            text += f", for all of them `tr '\\n' '\\0' < {file} | xargs -0 afk-runner cancel --home {home} --`"
+            text += f", for all of them `xargs -0 afk-runner cancel --home {home} -- < {file}`"
         remark(text)
     if done.carried.lost:
         remark(f"{_some(done.carried.lost)} queued since and not ended: not in the backup, so enqueue it again")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from runner.care.backup import backup
 from runner.care.check import Verdict, check
-from runner.care.restore import Restored, restore
+from runner.care.restore import Restored, Terms, restore
 from runner.errors import Refused, StoreCorrupt, StoreNewer
 from runner.home import Home
 from runner.lock import HomeLock
@@ -52,7 +52,7 @@ def take(home: Home, name: str = "b.db") -> Path:
 
 def go_back(home: Home, source: Path, **wishes: Any) -> Restored:
     given = {"cap": (MicroUsd(CAP), ZoneInfo("UTC")), "spent": None, "irreversible": {"post"}, "by": "ada@cli"}
-    return restore(home, source, **{**given, "now": UnixMs(NOW), "progress": lambda _, __: None, **wishes})
+    return restore(home, source, Terms(**{**given, "now": UnixMs(NOW), **wishes}), progress=lambda _, __: None)
 
 
 def rows(path: Path, sql: str) -> list[Any]:
@@ -117,7 +117,7 @@ def test_it_stays_stopped_until_a_person_resumes(home: Home, db: sqlite3.Connect
 
 def test_what_would_be_done_again_and_what_is_lost_are_named(home: Home, db: sqlite3.Connection) -> None:
     make_settings(db)
-    for key in ("waits", "ended", "pruned"):
+    for key in ("waits", "ended\nby\r\nhand", "pruned"):
         make_job(db, key=key)
     at_work = make_running(db, key="at work")
     draft = NewDraft(job_id=at_work.id, job="at work", task="digest", n=1, name="send", performs="post", payload="{}",
@@ -126,7 +126,7 @@ def test_what_would_be_done_again_and_what_is_lost_are_named(home: Home, db: sql
     source = take(home)
     finish(db, at_work)
     drafts.approve(db, made.id, became="draft-1", by="ada", now=UnixMs(NOW))
-    for key in ("ended", "pruned"):
+    for key in ("ended\nby\r\nhand", "pruned"):
         db.execute("UPDATE jobs SET status = 'cancelled', finished_at = 1 WHERE key = ?", (key,))
     db.execute("DELETE FROM jobs WHERE key = 'pruned'")
     make_job(db, key="queued since")
@@ -135,9 +135,9 @@ def test_what_would_be_done_again_and_what_is_lost_are_named(home: Home, db: sql
 
     done = go_back(home, source)
 
-    assert done.carried.again == ("ended", "pruned", "at work")
+    assert done.carried.again == ("ended\nby\r\nhand", "pruned", "at work")
     assert done.again is not None
-    assert done.again.read_text() == "ended\npruned\nat work\n"
+    assert done.again.read_bytes() == b"ended\nby\r\nhand\0pruned\0at work\0"
     assert done.carried.lost == ("queued since",)
     assert done.carried.drafts == 1
 
@@ -569,7 +569,7 @@ def test_a_runner_that_stands_by_is_in_the_way(home: Home, db: sqlite3.Connectio
 
 def test_who_keeps_reading_is_in_the_way(home: Home, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in the log could not be kept; the home is left as it was."""
-    monkeypatch.setattr("runner.care.restore.READERS_WAIT_MS", 50)
+    monkeypatch.setattr("runner.care.exchange.READERS_WAIT_MS", 50)
     source = take(home)
     make_job(db, key="after")
     db.execute("BEGIN")
