@@ -23,6 +23,7 @@ CHAT = {"id": "c", "type": "function", "function": {"name": "x", "arguments": ""
         ({"content": [TEXT, USE, USE]}, 2),
         ({"content": [{**USE, "type": "server_tool_use"}]}, 0),
         ({"choices": [{"message": {"tool_calls": [CHAT, CHAT, CHAT]}}, {"message": {"tool_calls": None}}]}, 3),
+        ({"choices": [{"message": {"function_call": {"name": "x"}}}, {"message": {"function_call": None}}]}, 1),
         ({"output": [{"type": "function_call"}, {"type": "message"}, {"type": "custom_tool_call"}]}, 2),
         ({"content": "tool_use"}, 0),
         ({"content": [1, None], "choices": [{"message": 1}, 2], "output": {}}, 0),
@@ -58,6 +59,30 @@ CHATS = b"".join(
         b"data: [DONE]\n\n",
     ]
 )
+
+
+def chat(*pieces: dict[str, Any], choice: int = 0) -> bytes:
+    return event(None, choices=[{"index": choice, "delta": {"tool_calls": list(pieces)}}])
+
+
+NAMED = {"name": "x", "arguments": ""}
+REST = {"function": {"arguments": "{}"}}
+OTHER_CHATS = {
+    "places alone": chat({"index": 0, "function": NAMED}) + chat({"index": 0, **REST}) + chat({"index": 1, **REST}),
+    "ids alone": chat({"id": "a", "function": NAMED}) + chat(REST) + chat({"id": "b", "function": NAMED}) + chat(REST),
+    "neither": chat({"function": NAMED}) + chat(REST) + chat({"function": NAMED}, REST),
+    "one place": chat({"index": 0, "id": "a", **REST}) + chat({"index": 0, "id": "b", **REST}),
+    "ids repeated": b"".join(chat({"index": place, "id": f"{place}", **REST}) for place in (0, 0, 1, 1)),
+    "ids late": chat({"index": 0, **REST}) + chat({"index": 0, "id": "a", **REST}) + chat({"index": 1, **REST}),
+    "ids empty": b"".join(chat({"index": place, "id": "", **REST}) for place in (0, 0, 1, 1)),
+    "two choices": chat({"index": 0, **REST}) + chat({"index": 0, **REST}, choice=1) + chat({"index": 0, **REST}),
+    "one function": b"".join(
+        event(None, choices=[{"index": choice, "delta": {"function_call": function}}])
+        for choice in (0, 1)
+        for function in (NAMED, {"arguments": "{}"})
+    ),
+}
+"""Of vendors that tell where a call begins in their own ways."""
 RESPONSES = b"".join(
     [
         event("response.output_item.added", type="response.output_item.added", item={"type": "function_call"}),
@@ -68,7 +93,21 @@ RESPONSES = b"".join(
 )
 
 
-@given(st.sampled_from([MESSAGES, CHATS, RESPONSES]), st.lists(st.integers(0, 2_000), max_size=6))
+@pytest.mark.parametrize("stream", OTHER_CHATS.values(), ids=OTHER_CHATS)
+def test_a_call_is_one_however_its_pieces_are_told_apart(stream: bytes) -> None:
+    assert StreamedCalls().feed(stream) == 2
+
+
+def test_an_answer_of_places_without_end_is_counted_and_not_kept() -> None:
+    counter = StreamedCalls()
+
+    assert counter.feed(chat(*({"index": place, **REST} for place in range(20_000)))) > 15_000
+    assert sum(map(len, (map(str, counter._begun)))) < 1_000_000
+
+
+@given(
+    st.sampled_from([MESSAGES, CHATS, RESPONSES, *OTHER_CHATS.values()]), st.lists(st.integers(0, 2_000), max_size=6)
+)
 def test_a_stream_is_counted_wherever_it_is_cut(stream: bytes, cuts: list[int]) -> None:
     counter, places = StreamedCalls(), [0, *sorted(cuts), len(stream)]
     pieces = [stream[start:end] for start, end in pairwise(places)]
