@@ -98,13 +98,6 @@ def test_a_call_is_one_however_its_pieces_are_told_apart(stream: bytes) -> None:
     assert StreamedCalls().feed(stream) == 2
 
 
-def test_an_answer_of_places_without_end_is_counted_and_not_kept() -> None:
-    counter = StreamedCalls()
-
-    assert counter.feed(chat(*({"index": place, **REST} for place in range(20_000)))) > 15_000
-    assert sum(map(len, (map(str, counter._begun)))) < 1_000_000
-
-
 @given(
     st.sampled_from([MESSAGES, CHATS, RESPONSES, *OTHER_CHATS.values()]), st.lists(st.integers(0, 2_000), max_size=6)
 )
