@@ -11,18 +11,28 @@ from runner.gate.http import BadRequest
 
 MOST_PARTS = 1_000_000
 """Braces, brackets, commas and colons of a body, those inside its texts too. Each costs a microsecond or two, here and
-where it is bounded, in which nothing else happens; no model reads a text that has as many."""
+where it is bounded; no model reads a text that has as many."""
+MOST_ESCAPES = 2_000_000
+"""Backslashes of a body: a character that is escaped takes ten times as long to read as one that is not."""
+MOST_SIGNS = 8 * 1024 * 1024
+"""Bytes of a body that base64 has no use for. What is left of the vendor's limit is for pictures and documents."""
+MOST_DIGITS = 100
+"""Of one number: the time to read it grows with its square."""
 
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
     """The JSON object of a body. Raises BadRequest for anything else, a repeated key included."""
-    if sum(map(body.count, (b"{", b"[", b",", b":"))) > MOST_PARTS:
-        raise BadRequest(413, f"the body has more than {MOST_PARTS:,} braces, brackets, commas and colons")
+    _check_length(body)
     try:
         value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+            body.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_short,
         )
     except (ValueError, RecursionError) as error:
         raise BadRequest(400, f"the body is not one plain JSON object: {_why(error)}") from None
@@ -34,6 +44,21 @@ def json_object(body: bytes) -> dict[str, Any]:
         except UnicodeEncodeError:
             raise BadRequest(400, "the body holds half a surrogate pair, which is not text") from None
     return value
+
+
+def parts_of(body: bytes) -> int:
+    """Its braces, brackets, commas and colons: no object has more members than that, no list more items."""
+    return sum(map(body.count, (b"{", b"[", b",", b":")))
+
+
+def _check_length(body: bytes) -> None:
+    """Refuses unread what would take long to read and is longer than any model reads. Raises BadRequest."""
+    if parts_of(body) > MOST_PARTS:
+        raise BadRequest(413, f"the body has more than {MOST_PARTS:,} braces, brackets, commas and colons")
+    if body.count(b"\\") > MOST_ESCAPES:
+        raise BadRequest(413, f"the body has more than {MOST_ESCAPES:,} escapes")
+    if len(body) > MOST_SIGNS and len(body.translate(None, _BASE64)) > MOST_SIGNS:
+        raise BadRequest(413, f"the body has more than {MOST_SIGNS:,} bytes that are neither letters nor digits")
 
 
 def _why(error: Exception) -> str:
@@ -54,6 +79,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(word: str) -> object:
     raise ValueError(f"{word} is not JSON")
+
+
+def _short(word: str) -> int:
+    if len(word) > MOST_DIGITS:
+        raise ValueError(f"{word[:40]} and so on has more than {MOST_DIGITS} digits")
+    return int(word)
 
 
 def _finite(word: str) -> float:

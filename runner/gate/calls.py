@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from runner.config import UpstreamConfig
 from runner.gate import admission
 from runner.gate.admission import Refusal
+from runner.gate.aside import beside
 from runner.gate.body import json_object
 from runner.gate.book import Barred, Book
 from runner.gate.endpoints import Endpoint, Question
-from runner.gate.estimate import Unbounded
+from runner.gate.estimate import Bound, Unbounded
 from runner.gate.flight import Flight
 from runner.gate.http import BadRequest, Request, Responder
 from runner.gate.passes import Pass
 from runner.gate.rates import Price
-from runner.gate.upstreams import OFFLINE, Upstreams
+from runner.gate.upstreams import OFFLINE, Outgoing, Upstreams
 
 MAX_MODEL_CHARS = 200
 _WIRES = {
@@ -39,7 +41,7 @@ class Calls:
         """One call of one attempt."""
         granted.asked += 1
         try:
-            body = json_object(request.body)
+            body = await beside(granted, request.body, lambda: json_object(request.body))
             flight = await self._admit(endpoint, request, responder, granted, body)
         except BadRequest as error:
             granted.turned_down = str(error)
@@ -69,27 +71,24 @@ class Calls:
         price = await self._price(upstream, model, granted)
         if isinstance(price, Refusal):
             return price
-        limit = endpoint.bound(
-            Question(
-                body=body,
-                headers=request.headers,
-                price=price,
-                upstream=upstream,
-                max_output_tokens=granted.max_output_tokens,
-                server_tools=granted.server_tools,
-                price_of=lambda other: self._price_beside(upstream, other),
-            )
+        asked = Question(
+            body=body,
+            headers=request.headers,
+            price=price,
+            upstream=upstream,
+            max_output_tokens=granted.max_output_tokens,
+            server_tools=granted.server_tools,
+            price_of=lambda other: self._price_beside(upstream, other),
         )
-        if isinstance(limit, Unbounded):
-            return admission.unbounded(limit.reason)
-        outgoing = self._upstreams.prepare(
-            upstream, endpoint.path, limit.body, headers=request.headers, query=request.query
-        )
+        ready = await beside(granted, request.body, lambda: self._ready(endpoint, request, asked))
+        if isinstance(ready, Refusal):
+            return ready
+        limit, outgoing, question = ready
         call = granted.call(
             upstream=upstream.name,
             model=model,
             hold=limit.hold,
-            request_hash=_hash(body),
+            request_hash=question,
             tokens=limit.input_tokens + limit.output_tokens,
         )
         held = await self._book.hold(call)
@@ -108,6 +107,16 @@ class Calls:
             outgoing=outgoing,
             passer=endpoint.passer(body),
         )
+
+    def _ready(self, endpoint: Endpoint, request: Request, asked: Question) -> tuple[Bound, Outgoing, str] | Refusal:
+        """The bound of a call, the request as it may leave, and the hash of its question. Raises BadRequest."""
+        limit = endpoint.bound(asked)
+        if isinstance(limit, Unbounded):
+            return admission.unbounded(limit.reason)
+        outgoing = self._upstreams.prepare(
+            asked.upstream, endpoint.path, limit.body, headers=request.headers, query=request.query
+        )
+        return limit, outgoing, _hash(asked.body)
 
     async def _price(self, upstream: UpstreamConfig, model: str, granted: Pass) -> Price | Refusal:
         if upstream.local and upstream is not OFFLINE:
@@ -154,7 +163,7 @@ def routed(upstreams: Upstreams, model: str, wire: str) -> UpstreamConfig | Refu
     return upstream
 
 
-def _hash(body: dict[str, Any]) -> str:
+def _hash(body: Mapping[str, Any]) -> str:
     """Of the question alone: the same one asked whole or streamed is the same."""
     asked = {key: value for key, value in body.items() if key not in _SAME_QUESTION}
     return hashlib.sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -9,6 +9,7 @@ import httpx
 
 from runner.gate import admission, offline
 from runner.gate.admission import Refusal
+from runner.gate.aside import beside
 from runner.gate.body import json_object
 from runner.gate.book import Barred, Book
 from runner.gate.calls import model_of, refuse, routed
@@ -29,7 +30,7 @@ class Counts:
 
     async def serve(self, request: Request, responder: Responder, granted: Pass) -> None:
         """One count for one attempt."""
-        body = json_object(request.body)
+        body = await beside(granted, request.body, lambda: json_object(request.body))
         model = model_of(body)
         upstream = routed(self._upstreams, model, "anthropic")
         if isinstance(upstream, Refusal):
@@ -40,10 +41,12 @@ class Counts:
             await refuse(refusal, responder, granted)
             return
         if upstream is OFFLINE:
-            await responder.send(200, json.dumps({"input_tokens": offline.count(body)}).encode())
+            tokens = await beside(granted, request.body, lambda: offline.count(body))
+            await responder.send(200, json.dumps({"input_tokens": tokens}).encode())
             return
-        outgoing = self._upstreams.prepare(
-            upstream, "/messages/count_tokens", body, headers=request.headers, query=request.query
+        path, headers, query = "/messages/count_tokens", request.headers, request.query
+        outgoing = await beside(
+            granted, request.body, lambda: self._upstreams.prepare(upstream, path, body, headers=headers, query=query)
         )
         task = granted.launch(self._ask(outgoing, responder, granted))
         try:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from runner.config import TaskConfig
 from runner.enqueue import Enqueued, JobRequest, insert_jobs, new_job
 from runner.errors import Refused
+from runner.gate.aside import beside
 from runner.gate.body import json_object
 from runner.gate.http import BadRequest, Request
 from runner.gate.passes import Pass
@@ -51,7 +52,7 @@ class JobApi:
 
     async def serve(self, request: Request, granted: Pass) -> dict[str, Any]:
         """The answer to one request. Raises BadRequest, RunnerError."""
-        body = json_object(request.body)
+        body = await beside(granted, request.body, lambda: json_object(request.body))
         where = (request.method, request.path)
         if request.path.startswith("/afk/v1/steps/") and request.method == "PUT":
             return await self._step(granted, unquote(request.path.removeprefix("/afk/v1/steps/")), body)

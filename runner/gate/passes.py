@@ -48,6 +48,8 @@ class Pass:
     """The attempt is over: what was admitted and not yet sent must not be."""
     calls: set[asyncio.Task[None]] = field(default_factory=set)
     """Calls in flight at an upstream."""
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a large body of the attempt is worked on."""
 
     def call(self, *, upstream: str, model: str, hold: MicroUsd, request_hash: str = "", tokens: int = 0) -> Call:
         """A call of this attempt for the ledger. `tokens`: the most it may take in and put out."""

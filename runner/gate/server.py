@@ -24,6 +24,8 @@ MOST_CONNECTIONS = 512
 MOST_OF_ONE = 4
 """One attempt may have this part of them, so that none shuts out the others."""
 WISHED_FILES = 8192
+MAX_JOB_BYTES = 8 * 1024 * 1024
+"""Of a request to the job API: a step's result or a payload of a megabyte, however it is escaped."""
 
 _NO_TOKEN = "no token was sent: the gate wants that of an attempt, as a bearer or as x-api-key"  # noqa: S105 - a sentence
 _NOT_GOOD = "this token is not good (any more): it belongs to one attempt and ends with it"
@@ -105,7 +107,7 @@ class Gate:
             self._strangers.pop(line, None)
             line.token = request.token
             self._of[line.token] += 1
-        return http.MAX_BODY_BYTES
+        return MAX_JOB_BYTES if request.path.startswith("/afk/v1/") else http.MAX_BODY_BYTES
 
     def _forget(self, line: _Line) -> None:
         if line.token:

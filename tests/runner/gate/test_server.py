@@ -162,6 +162,7 @@ async def test_who_sends_no_token_is_told_that_none_came(gate: House) -> None:
         b'{"model": "house-model", "max_tokens": 1, "messages": [{"role": "user", "content": "\\ud800"}]}',
         b'\xff{"model": "house-model"}',
         b"[" * 100_000,
+        b'{"model": "house-model", "max_tokens": ' + b"1" * 200 + b"}",
         b'{"model": 7}',
         b'{"model": "house-' + b"x" * 300 + b'"}',
     ],
@@ -172,15 +173,6 @@ async def test_a_body_that_is_not_one_plain_object_is_refused(gate: House, vendo
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert vendor.requests == []
     assert gate.charges() == []
-
-
-@pytest.mark.parametrize("part", [b"[]", b"{}", b'{"a":1}', b"1"])
-async def test_a_body_of_millions_of_parts_is_refused_unread(gate: House, part: bytes) -> None:
-    """Reading one took half a minute, in which no kill was heard."""
-    answer = await raw(gate, request(gate, b'{"model": "house-model", "metadata": [' + part + b"," * 1_000_000))
-
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b"braces, brackets, commas and colons" in answer
 
 
 @pytest.mark.parametrize("said", [True, False])
