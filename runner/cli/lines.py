@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
@@ -120,8 +120,7 @@ def _request(data: bytes, defaults: JobRequest, when: When) -> JobRequest | None
     limit = fields.get("max_seconds")
     span = str(limit) if isinstance(limit, int) and not isinstance(limit, bool) else _text(fields, "max_seconds", "5m")
     usd = _text(fields, "max_usd", "0.10")
-    return replace(
-        defaults,
+    return defaults._replace(
         task=task,
         payload=fields.get("payload", defaults.payload),
         key=_text(fields, "key"),

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -91,9 +90,9 @@ def _fill(home: Home, texts: Sequence[Document], found: Sequence[Section], *, pa
     pause_s = COUNT_S if pace_ms else 0
     for place, text in enumerate(texts, start=1):
         count = JobRequest(task="word_count", payload={"file": text.name, "pause_s": pause_s})
-        wanted.append(replace(count, not_before=UnixMs(start + 2 * place * pause_s * SECOND_MS)))
+        wanted.append(count._replace(not_before=UnixMs(start + 2 * place * pause_s * SECOND_MS)))
     digests = [JobRequest(task="digest", payload=part.payload) for part in found]
-    wanted += [replace(each, not_before=UnixMs(start + place * pace_ms)) for place, each in enumerate(digests)]
+    wanted += [each._replace(not_before=UnixMs(start + place * pace_ms)) for place, each in enumerate(digests)]
     door = Door(home)
     try:
         door.enqueue(tasks, wanted, max_attempts=config.retry.max_attempts)

@@ -78,7 +78,9 @@ class Database:
         """How long SQLite itself waits for a writer that passed no turnstile."""
         self._inode = os.stat(path).st_ino
         self._file = os.fspath(path)
-        self._poke = os.fspath(path.parent / "runner.fifo")
+        self._fifo = os.fspath(path.parent / "runner.fifo")
+        self._ear: int | None = None
+        """Our end of the pipe by which the runner is woken, while one listens."""
 
     @classmethod
     def open(cls, path: Path, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> Database:
@@ -203,16 +205,24 @@ class Database:
 
     def poke(self) -> None:
         """Wake the runner of this home, if one listens. Never waits, never fails."""
-        try:
-            fd = os.open(self._poke, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return  # nobody listens
-        try:
-            os.write(fd, b".")
-        except OSError:
-            pass  # it has enough to read
-        finally:
-            os.close(fd)
+        for _ in range(2):
+            try:
+                if self._ear is None:
+                    self._ear = os.open(self._fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                os.write(self._ear, b".")
+            except BlockingIOError:
+                return  # it has enough to read
+            except OSError:
+                if self._ear is None:
+                    return  # nobody listens
+                self._hang_up()  # that runner has gone; another one may listen at a new pipe
+            else:
+                return
+
+    def _hang_up(self) -> None:
+        if self._ear is not None:
+            os.close(self._ear)
+            self._ear = None
 
     def checkpoint(self, *, truncate: bool) -> None:
         """Move the log into the file, in its turn. Does what it can; a reader in the way only leaves work for later.
@@ -229,6 +239,7 @@ class Database:
 
     def close(self) -> None:
         """Let go of the file and the turnstile."""
+        self._hang_up()
         with suppress(sqlite3.Error):
             self.connection.close()
         if self._turnstile is not None:

@@ -57,10 +57,10 @@ class Store:
     def fill(self, count: int) -> None:
         """Add due jobs, in one transaction."""
         now = CLOCK.now()
+        added = [new_job(self.keys + number, now) for number in range(1, count + 1)]
+        self.keys += count
         with self.database.write() as db:
-            for _ in range(count):
-                self.keys += 1
-                jobs.insert(db, new_job(self.keys, now), now=now)
+            jobs.insert_all(db, added, now=now)
 
     def drain(self) -> tuple[int, float]:
         """Work off everything that is due, a transaction a job: how many, and seconds."""

@@ -121,3 +121,19 @@ def test_a_job_is_one_commit_of_few_pages(stores: tuple[Store, Store]) -> None:
     assert count == 100
     assert sum(each == "COMMIT" for each in said) == count + 1, "and one that found nothing"
     assert wal.stat().st_size / (4096 + 24) / count < 6
+
+
+def test_no_statement_of_a_job_builds_a_table_of_its_own(stores: tuple[Store, Store]) -> None:
+    """A list of three words or more in a rule or a trigger is one: it costs as much as the write it guards."""
+    said: list[str] = []
+    db = stores[0].database.connection
+    db.set_trace_callback(said.append)
+    stores[0].fill(2)
+    stores[0].drain()
+    db.set_trace_callback(None)
+    written = {text for text in said if text.startswith(("INSERT", "UPDATE", "SELECT", "\nUPDATE", "\nSELECT"))}
+
+    built = {text for text in written if any(step[1] == "OpenEphemeral" for step in db.execute(f"EXPLAIN {text}"))}
+
+    assert len(written) >= 8
+    assert not built

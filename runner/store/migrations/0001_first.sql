@@ -1,5 +1,6 @@
 -- The first schema. Money is whole micro-dollars, time whole UTC milliseconds.
 -- Counters and totals are kept by triggers, so that they are right whoever writes, a person with sqlite3 included.
+-- A rule names its words two by two: of more than two in one list SQLite builds a table, anew with every row it checks.
 
 -- One unit of work of a task.
 CREATE TABLE jobs (
@@ -8,7 +9,7 @@ CREATE TABLE jobs (
     task              TEXT    NOT NULL,
     payload           TEXT    NOT NULL CHECK (json_valid(payload)),
     status            TEXT    NOT NULL DEFAULT 'pending'
-                      CHECK (status IN ('pending', 'running', 'done', 'halted', 'cancelled', 'dead')),
+                      CHECK (status IN ('pending', 'running') OR status IN ('done', 'halted') OR status IN ('cancelled', 'dead')),
     priority          INTEGER NOT NULL DEFAULT 0 CHECK (priority BETWEEN -9 AND 9),
     not_before        INTEGER NOT NULL,                   -- earliest start
     attempts          INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),  -- ended and counted; a snooze is not
@@ -48,7 +49,8 @@ CREATE TABLE attempts (
     runner     TEXT    NOT NULL,
     started_at INTEGER NOT NULL,
     ended_at   INTEGER,
-    outcome    TEXT CHECK (outcome IN ('done', 'retry', 'dead', 'halted', 'snoozed', 'rescued', 'cancelled')),
+    outcome    TEXT CHECK (outcome IN ('done', 'retry') OR outcome IN ('dead', 'halted') OR outcome IN ('snoozed', 'rescued')
+                        OR outcome = 'cancelled'),
     error      TEXT,
     tail       TEXT,                                      -- the end of what it printed
     cost       INTEGER NOT NULL DEFAULT 0,                -- settled and held of its calls
@@ -103,7 +105,7 @@ CREATE TABLE charges (
     upstream   TEXT    NOT NULL,
     model      TEXT    NOT NULL,
     runner     TEXT    NOT NULL,
-    state      TEXT    NOT NULL DEFAULT 'held' CHECK (state IN ('held', 'settled', 'released')),
+    state      TEXT    NOT NULL DEFAULT 'held' CHECK (state IN ('held', 'settled') OR state = 'released'),
     hold       INTEGER NOT NULL CHECK (hold >= 0),        -- upper bound of the cost
     cost       INTEGER CHECK (cost >= 0),                 -- true cost, once known
     ended_at   INTEGER,                                   -- NULL: in flight, or its runner died in it
@@ -169,7 +171,7 @@ CREATE TABLE runners (
 CREATE TABLE events (
     id      INTEGER PRIMARY KEY,                          -- grows: the newest row is never pruned
     at      INTEGER NOT NULL,
-    level   TEXT    NOT NULL CHECK (level IN ('info', 'warn', 'error')),
+    level   TEXT    NOT NULL CHECK (level = 'info' OR level IN ('warn', 'error')),
     event   TEXT    NOT NULL,                             -- a stable word: job.done, stop.set
     task    TEXT,
     job     TEXT,

@@ -86,7 +86,7 @@ CREATE TRIGGER drills_moved AFTER UPDATE ON drills BEGIN UPDATE board SET change
 CREATE TABLE outcomes (
     quarter INTEGER NOT NULL,                             -- since 1970, in which the job ended
     task    TEXT    NOT NULL,
-    status  TEXT    NOT NULL CHECK (status IN ('done', 'halted', 'cancelled', 'dead')),
+    status  TEXT    NOT NULL CHECK (status IN ('done', 'halted') OR status IN ('cancelled', 'dead')),
     jobs    INTEGER NOT NULL,
     cost    INTEGER NOT NULL,                             -- of their attempts since they were queued or replayed, holds included
     PRIMARY KEY (quarter, task, status)
@@ -121,15 +121,20 @@ CREATE VIEW ended AS
 SELECT quarter, task, status, jobs, cost FROM outcomes
 UNION ALL SELECT tally_quarter, tally_task, 'done', tally_jobs, tally_cost FROM board WHERE tally_jobs > 0;
 
--- What a job has cost since it was queued, or since its last replay. A replay that is undone is no second death.
-CREATE TRIGGER jobs_done_counted AFTER UPDATE OF status ON jobs
-WHEN NEW.status = 'done' AND OLD.status IN ('pending', 'running') BEGIN
+-- What a job that moves is counted by. Each trigger costs every move a step of its own, so there are few, and the two
+-- ways nearly every job goes have one each. What it cost is counted since it was queued, or since its last replay; a
+-- replay that is undone is no second death.
+DROP TRIGGER jobs_done;
+CREATE TRIGGER jobs_done AFTER UPDATE OF status ON jobs
+WHEN NEW.status = 'done' AND OLD.status IN ('running', 'pending') BEGIN
     INSERT INTO outcomes (quarter, task, status, jobs, cost)
     SELECT tally_quarter, tally_task, 'done', tally_jobs, tally_cost FROM board
      WHERE tally_jobs > 0 AND (tally_quarter <> NEW.finished_at / 900000 OR tally_task <> NEW.task)
     ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs, cost = cost + excluded.cost;
     UPDATE board
-       SET tally_jobs = 1 + iif(tally_quarter = NEW.finished_at / 900000 AND tally_task = NEW.task, tally_jobs, 0),
+       SET change_seq = change_seq + 1,
+           pending = pending - (OLD.status = 'pending'), running = running - (OLD.status = 'running'), done = done + 1,
+           tally_jobs = 1 + iif(tally_quarter = NEW.finished_at / 900000 AND tally_task = NEW.task, tally_jobs, 0),
            tally_cost = iif(tally_quarter = NEW.finished_at / 900000 AND tally_task = NEW.task, tally_cost, 0)
                       + iif(NEW.settled + NEW.held = 0, 0,
                             (SELECT coalesce(sum(cost), 0) FROM attempts WHERE job_id = NEW.id
@@ -140,15 +145,39 @@ WHEN NEW.status = 'done' AND OLD.status IN ('pending', 'running') BEGIN
            done_key = NEW.key;
 END;
 
-CREATE TRIGGER jobs_ended_counted AFTER UPDATE OF status ON jobs
-WHEN NEW.status IN ('halted', 'cancelled', 'dead') AND OLD.status IN ('pending', 'running')
- AND NOT (OLD.status = 'pending' AND NEW.status = 'dead') BEGIN
+DROP TRIGGER jobs_moved;
+CREATE TRIGGER jobs_moved AFTER UPDATE OF status ON jobs
+WHEN OLD.status <> NEW.status AND NOT (OLD.status = 'pending' AND NEW.status = 'running')
+ AND NOT (NEW.status = 'done' AND OLD.status IN ('running', 'pending')) BEGIN
+    UPDATE board SET change_seq = change_seq + 1,
+        pending = pending + (NEW.status = 'pending') - (OLD.status = 'pending'),
+        running = running + (NEW.status = 'running') - (OLD.status = 'running'),
+        done = done + (NEW.status = 'done') - (OLD.status = 'done'),
+        halted = halted + (NEW.status = 'halted') - (OLD.status = 'halted'),
+        cancelled = cancelled + (NEW.status = 'cancelled') - (OLD.status = 'cancelled'),
+        dead = dead + (NEW.status = 'dead') - (OLD.status = 'dead');
     INSERT INTO outcomes (quarter, task, status, jobs, cost)
-    VALUES (NEW.finished_at / 900000, NEW.task, NEW.status, 1,
-            iif(NEW.settled + NEW.held = 0, 0,
-                (SELECT coalesce(sum(cost), 0) FROM attempts WHERE job_id = NEW.id
-                    AND n > coalesce((SELECT starts FROM replays WHERE job_id = NEW.id), 0))))
+    SELECT NEW.finished_at / 900000, NEW.task, NEW.status, 1,
+           iif(NEW.settled + NEW.held = 0, 0,
+               (SELECT coalesce(sum(cost), 0) FROM attempts WHERE job_id = NEW.id
+                   AND n > coalesce((SELECT starts FROM replays WHERE job_id = NEW.id), 0)))
+     WHERE (NEW.status IN ('halted', 'cancelled') AND OLD.status IN ('pending', 'running'))
+        OR (NEW.status = 'dead' AND OLD.status = 'running')
     ON CONFLICT DO UPDATE SET jobs = jobs + 1, cost = cost + excluded.cost;
+END;
+
+DROP TRIGGER jobs_added;
+DROP TRIGGER dead_added;
+CREATE TRIGGER jobs_added AFTER INSERT ON jobs BEGIN
+    UPDATE board SET change_seq = change_seq + 1, pending = pending + 1 WHERE NEW.status = 'pending';
+    UPDATE board SET change_seq = change_seq + 1,
+        running = running + (NEW.status = 'running'), done = done + (NEW.status = 'done'),
+        halted = halted + (NEW.status = 'halted'), cancelled = cancelled + (NEW.status = 'cancelled'),
+        dead = dead + (NEW.status = 'dead')
+     WHERE NEW.status <> 'pending';
+    INSERT INTO dead_groups (fingerprint, jobs, last_at)
+    SELECT coalesce(NEW.fingerprint, ''), 1, NEW.finished_at WHERE NEW.status = 'dead'
+    ON CONFLICT DO UPDATE SET jobs = jobs + 1, last_at = max(last_at, excluded.last_at);
 END;
 
 CREATE TRIGGER events_counted AFTER INSERT ON events WHEN NEW.level <> 'info' OR substr(NEW.event, 1, 4) <> 'job.' BEGIN
@@ -235,3 +264,10 @@ ALTER TABLE board ADD COLUMN called_model TEXT;                       -- of whic
 CREATE TRIGGER charges_settled_noted AFTER UPDATE OF state ON charges WHEN NEW.state = 'settled' AND OLD.state = 'held' BEGIN
     UPDATE board SET called_at = NEW.ended_at, called_model = NEW.model;
 END;
+
+-- What a model answered last to a job that has not recorded it yet: it is paid for, and goes with the step it becomes.
+CREATE TABLE answers (
+    job_id   INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    question TEXT    NOT NULL,                            -- a hash of what was asked
+    body     TEXT    NOT NULL
+) STRICT;

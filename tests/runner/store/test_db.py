@@ -208,3 +208,22 @@ def test_a_reader_shows_text_that_is_not_utf8(database: Database) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.execute("DELETE FROM jobs")
     reader.close()
+
+
+def test_a_poke_reaches_whoever_listens_by_then(database: Database) -> None:
+    """The pipe is held open; a runner that has gone, and one that listens at a new pipe, are noticed."""
+    pipe = database.path.with_name("runner.fifo")
+
+    def listen() -> int:
+        os.mkfifo(pipe)
+        return os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+
+    database.poke()
+    for _ in range(2):
+        runner = listen()
+        for _ in range(2):
+            database.poke()
+        assert os.read(runner, 10) == b".."
+        os.close(runner)
+        pipe.unlink()
+    database.poke()

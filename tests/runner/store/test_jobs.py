@@ -14,7 +14,7 @@ from runner.care import retention
 from runner.errors import LeaseLost
 from runner.store import attempts, charges, jobs
 from runner.store.attempts import Outcome
-from runner.store.jobs import MAX_RESCUES, JobStatus, Lease
+from runner.store.jobs import AT_ONCE, MAX_RESCUES, JobStatus, Lease, NewJob
 from runner.units import DAY_MS, HOUR_MS, UnixMs
 from tests.factories import NOW, ManualClock, lease_of, make_attempt, make_charge, make_job, make_running, make_step
 
@@ -29,6 +29,26 @@ def claimed(db: Connection, now: int = NOW) -> list[str]:
     while (job := jobs.claim(db, now=UnixMs(now), lease=lease())) is not None:
         found.append(job.key)
     return found
+
+
+# --- insert ---------------------------------------------------------------------------------------------------------
+
+
+def test_of_many_jobs_each_is_told_what_became_of_it(db: Connection) -> None:
+    """New ones, ones that were there and ones that stand twice among them, however many one statement takes."""
+    make_job(db, key="k3", status=JobStatus.DONE)
+    make_job(db, key=f"k{AT_ONCE + 2}", status=JobStatus.DEAD)
+    keys = [f"k{n}" for n in range(AT_ONCE)] + ["k7", *(f"k{n}" for n in range(AT_ONCE, 2 * AT_ONCE)), "k8"]
+    new = [NewJob(key=key, task="echo", payload="{}", not_before=NOW, max_attempts=4) for key in keys]
+
+    told = jobs.insert_all(db, new, now=NOW)
+
+    twice = {AT_ONCE: JobStatus.PENDING, len(keys) - 1: JobStatus.PENDING}
+    before = {3: JobStatus.DONE, AT_ONCE + 3: JobStatus.DEAD}
+    assert {place: status for place, status in enumerate(told) if status is not None} == {**twice, **before}
+    added = [key for key, status in zip(keys, told, strict=True) if status is None]
+    assert [row[0] for row in db.execute("SELECT key FROM jobs WHERE status = 'pending' ORDER BY id")] == added
+    assert db.execute("SELECT pending FROM board").fetchone() == (len(added),)
 
 
 # --- claim ----------------------------------------------------------------------------------------------------------
