@@ -6,9 +6,8 @@ import itertools
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
-
 from runner.config import ScheduleConfig
+from runner.schedule.cron import CronLine
 from runner.units import UnixMs, local
 
 MOST_MISSED = 200
@@ -24,7 +23,7 @@ def due_after(schedule: ScheduleConfig, after: UnixMs) -> Iterator[UnixMs]:
         first = after - after % schedule.every_ms + schedule.every_ms
         yield from (UnixMs(at) for at in itertools.count(first, schedule.every_ms))
     elif schedule.cron is not None:
-        for moment in CronSim(schedule.cron, local(after, schedule.zone)):
+        for moment in CronLine(schedule.cron, local(after, schedule.zone)):
             at = UnixMs(int(moment.timestamp()) * 1000)
             if at > after:
                 yield at
@@ -59,6 +58,6 @@ def _near_the_end(line: str, zone: ZoneInfo, *, after: UnixMs, now: UnixMs) -> U
 
     Only an estimate, as looking back and looking ahead differ where clocks change.
     """
-    back = (UnixMs(int(moment.timestamp()) * 1000) for moment in CronSim(line, local(now, zone), reverse=True))
+    back = (UnixMs(int(moment.timestamp()) * 1000) for moment in CronLine(line, local(now, zone), reverse=True))
     newest = list(itertools.islice(itertools.takewhile(lambda at: at > after, back), MOST_MISSED + 2))
     return UnixMs(newest[-1] - 1) if len(newest) == MOST_MISSED + 2 else None
