@@ -66,7 +66,7 @@ def test_the_first_picture_loads_no_engine_and_nothing_of_other_panes(home: Home
     )
     loaded = set(json.loads(done.stdout))
 
-    strangers = {"anthropic", "apprise", "apscheduler", "cronsim", "genai_prices", "h11", "httpx", "pydantic"}
+    strangers = {"anthropic", "apprise", "apscheduler", "cronsim", "genai_prices", "h11", "httpx", "pydantic", "typer"}
     assert not loaded & strangers
     assert {name for name in loaded if name.startswith("console.panes.")} == {
         "console.panes.home",
