@@ -20,7 +20,7 @@ from runner.gate.prices import PriceList
 from runner.gate.rates import Price
 from runner.gate.usage import Usage, same_model
 from runner.gate.verdict import Verdict, held
-from runner.store import tool_calls
+from runner.store import events, tool_calls
 from runner.store.writer import Writer
 from runner.units import Clock, MicroUsd, UnixMs
 
@@ -132,8 +132,8 @@ class Book:
         granted.tool_calls += asked
         await self._write(lambda db: tool_calls.add(db, granted.job_id, asked))
 
-    async def settle(self, charge: int, call: Call, *, price: Price, used: Usage) -> None:
-        """Write the true cost down, by the prices of all models that worked on it."""
+    async def settle(self, charge: int, call: Call, *, price: Price, used: Usage, answer: str | None = None) -> None:
+        """Write the true cost down, by the prices of all models that worked on it. `answer`: to be kept with it."""
         others = {}
         for other in used.other_models:
             known = self.price(other, local=price.free)
@@ -148,8 +148,26 @@ class Book:
         if cost is None:
             await self.conclude(charge, call, held("the answer ran at a speed whose price is unknown"))
             return
-        await self._write(
-            lambda db: ledger.settle(db, charge, call, self._policy, cost=cost, usage=used, now=self._clock.now())
+
+        def settle(db: sqlite3.Connection) -> None:
+            kept = None if answer is None else self._redact(answer)
+            ledger.settle(db, charge, call, self._policy, cost=cost, usage=used, now=self._clock.now(), answer=kept)
+
+        await self._write(settle)
+
+    def found_again(self, granted: Pass) -> None:
+        """Tell that an answer of an earlier attempt was given once more. Nobody waits for it."""
+        self._writer.submit(
+            lambda db: events.record(
+                db,
+                now=self._clock.now(),
+                level=events.INFO,
+                event="call.kept",
+                text="the answer of an earlier attempt, which was paid for and not recorded, was given again",
+                task=granted.task,
+                job=granted.job,
+                attempt=granted.n,
+            )
         )
 
     async def conclude(self, charge: int, call: Call, verdict: Verdict) -> None:

@@ -22,6 +22,8 @@ from runner.gate.passes import Pass
 from runner.gate.rates import Price
 from runner.gate.upstreams import OFFLINE, Outgoing, Upstreams
 
+KEEP = "x-afk-keep"
+"""The header of a call whose answer its client is about to record as a step."""
 MAX_MODEL_CHARS = 200
 _WIRES = {
     "anthropic": "Anthropic wire, at POST /v1/messages",
@@ -42,6 +44,8 @@ class Calls:
         granted.asked += 1
         try:
             body = await beside(granted, request.body, lambda: json_object(request.body))
+            if await self._given_again(request, responder, granted, body):
+                return
             flight = await self._admit(endpoint, request, responder, granted, body)
         except BadRequest as error:
             granted.turned_down = str(error)
@@ -56,6 +60,25 @@ class Calls:
             if not task.cancelled():
                 raise
             await flight.told_cut()
+
+    async def _given_again(self, request: Request, responder: Responder, granted: Pass, body: dict[str, Any]) -> bool:
+        """Answer a question that an earlier attempt paid for and could not record any more; False: it is another."""
+        if granted.kept is None or KEEP not in request.headers or body.get("stream"):
+            return False
+        question, answer = granted.kept
+        if question != await beside(granted, request.body, lambda: _hash(body)):
+            return False
+        granted.kept = None
+        try:
+            self._book.last_look(granted)
+        except Barred as barred:
+            await refuse(barred.refusal, responder, granted)
+            return True
+        self._book.found_again(granted)
+        granted.answered()
+        granted.served += 1
+        await responder.send(200, answer.encode())
+        return True
 
     async def _admit(
         self, endpoint: Endpoint, request: Request, responder: Responder, granted: Pass, body: dict[str, Any]
@@ -89,6 +112,7 @@ class Calls:
             model=model,
             hold=limit.hold,
             request_hash=question,
+            keep=KEEP in request.headers,
             tokens=limit.input_tokens + limit.output_tokens,
         )
         held = await self._book.hold(call)

@@ -40,6 +40,8 @@ from runner.units import UnixMs
 DRAIN_S = 30.0
 """How long an answer is read on for its usage after the client left."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MOST_KEPT_BYTES = 1_000_000
+"""Of an answer that is kept until it is recorded; a step takes no more."""
 _PASSED_DOWN = ("content-type", "request-id", "x-request-id", "retry-after", "retry-after-ms", "x-should-retry")
 _PASSED_DOWN_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
 _PLAIN = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
@@ -174,7 +176,7 @@ class Flight:
         ):
             await self._end(REMOTE)
         elif used is not None:
-            await self._settle(used)
+            await self._settle(used, answer=self._to_keep(body))
         elif isinstance(parsed, dict):
             self._granted.answered()
             await self._end(held("the answer told no complete usage", blow=Blow.FAILURE))
@@ -223,11 +225,18 @@ class Flight:
             await self._settle(used)
         return used is not None
 
-    async def _settle(self, used: Usage) -> None:
+    def _to_keep(self, answer: bytes) -> str | None:
+        """A whole answer that its job is about to record; a copy of it must outlive whoever is to do that."""
+        if not self._call.keep or len(answer) > MOST_KEPT_BYTES:
+            return None
+        self._granted.keeps = True
+        return answer.decode("utf-8", "replace")
+
+    async def _settle(self, used: Usage, *, answer: str | None = None) -> None:
         self._granted.answered()
         if self._endpoint.regional(self._outgoing.upstream):
             used = replace(used, us_only=True)
-        await self._book.settle(self._charge, self._call, price=self._price, used=used)
+        await self._book.settle(self._charge, self._call, price=self._price, used=used, answer=answer)
 
     async def _end(self, verdict: Verdict) -> None:
         await self._book.conclude(self._charge, self._call, verdict)

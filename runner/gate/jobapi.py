@@ -19,7 +19,7 @@ from runner.gate.body import json_object
 from runner.gate.http import BadRequest, Request
 from runner.gate.passes import Pass
 from runner.redact import Redactor
-from runner.store import drafts, events, jobs, steps
+from runner.store import answers, drafts, events, jobs, steps
 from runner.store.drafts import Draft, NewDraft
 from runner.store.jobs import NewJob
 from runner.store.writer import Writer
@@ -78,6 +78,8 @@ class JobApi:
             steps.record(
                 db, job_id=granted.job_id, n=granted.n, name=name, result=self._redact(result), now=self._clock.now()
             )
+            if granted.keeps:
+                answers.drop(db, granted.job_id)
 
         await self._writer.write(record)
         return {"recorded": name}

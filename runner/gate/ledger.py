@@ -16,7 +16,7 @@ from runner.gate.admission import Refusal
 from runner.gate.call import Call, Policy
 from runner.gate.usage import Usage
 from runner.gate.verdict import Money, Verdict
-from runner.store import charges, controls, events
+from runner.store import answers, charges, controls, events
 from runner.store.charges import NewCharge
 from runner.units import MicroUsd, UnixMs, day_of
 
@@ -90,12 +90,23 @@ def refine(db: sqlite3.Connection, charge: int, *, hold: MicroUsd) -> bool:
 
 
 def settle(
-    db: sqlite3.Connection, charge: int, call: Call, policy: Policy, *, cost: MicroUsd, usage: Usage, now: UnixMs
+    db: sqlite3.Connection,
+    charge: int,
+    call: Call,
+    policy: Policy,
+    *,
+    cost: MicroUsd,
+    usage: Usage,
+    now: UnixMs,
+    answer: str | None = None,
 ) -> None:
     """Replace the hold by the true cost; the brakes learn of a success. A charge that has ended stays as it is.
 
     An answer dearer than its bound is charged in full, told, and trips its model: the bound or the price is wrong.
+    `answer`: what was paid for, to be kept until its job has recorded it.
     """
+    if answer is not None:
+        answers.keep(db, call.job_id, question=call.request_hash, body=answer)
     (hold,) = db.execute("SELECT hold FROM charges WHERE id = ?", (charge,)).fetchone()
     over = cost > hold
     note = f"dearer than its bound of {hold} micro-dollars" if over else None

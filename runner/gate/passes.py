@@ -33,6 +33,10 @@ class Pass:
     """Most tool calls that models may ask for in the job; None: no limit."""
     tool_calls: int = 0
     """Asked for so far, in all attempts; counted only where there is a limit."""
+    kept: tuple[str, str] | None = None
+    """The hash of the last question of an earlier attempt, and its answer, if that was not recorded."""
+    keeps: bool = field(init=False, default=False)
+    """An answer that is not recorded is kept for the job, or may be."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     refusal: Refusal | None = None
     """Why a model call got no answer from a model: what the job waits for if the attempt fails. None: nothing."""
@@ -51,7 +55,19 @@ class Pass:
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a large body of the attempt is worked on."""
 
-    def call(self, *, upstream: str, model: str, hold: MicroUsd, request_hash: str = "", tokens: int = 0) -> Call:
+    def __post_init__(self) -> None:
+        self.keeps = self.kept is not None
+
+    def call(
+        self,
+        *,
+        upstream: str,
+        model: str,
+        hold: MicroUsd,
+        request_hash: str = "",
+        tokens: int = 0,
+        keep: bool = False,
+    ) -> Call:
         """A call of this attempt for the ledger. `tokens`: the most it may take in and put out."""
         return Call(
             job_id=self.job_id,
@@ -67,6 +83,7 @@ class Pass:
             hold=hold,
             request_hash=request_hash,
             tokens=tokens,
+            keep=keep,
         )
 
     def launch(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.work.asking import message_of, text_of
-from runner.work.context import Context, Dead, Halted, Retry
+from runner.work.context import Context, Dead, Halted, Unusable
 from runner.work.conversation import Verdict, series
 from runner.work.judge import complaint, question, read_verdicts, unreadable
 from runner.work.tools import MOST_LISTED, Toolbox, ToolError
@@ -41,7 +41,7 @@ def run_prompt(context: Context, order: Mapping[str, Any]) -> str:
     """The model's final text.
 
     Raises Dead for inputs that cannot be read, Halted when a limit of the job is crossed, GateRefused when the gate
-    says no, Retry for an answer that cannot be used.
+    says no, Unusable for an answer that cannot be used.
     """
     return _Agent(context, order).run()
 
@@ -134,7 +134,7 @@ class _Agent:
         content = message["content"]
         says = text_of(content).strip() or any(block["type"] == "tool_use" for block in content)
         if not says and not self._last_text:
-            raise Retry(f"the model answered with nothing (it stopped for {message['stop_reason']!r})")
+            raise Unusable(f"the model answered with nothing (it stopped for {message['stop_reason']!r})")
         if (size := len(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))) > MAX_TURN_BYTES:
             raise Dead(f"the model's answer has {size:,} bytes, {MAX_TURN_BYTES:,} are the most that can be kept")
         return {"asked": self._asked, **message}

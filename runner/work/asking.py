@@ -10,13 +10,15 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from runner.work.context import Retry, refusal
+from runner.work.context import Retry, Unusable, refusal
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, AsyncAnthropic
 
 LONGEST_S = 3_600.0
 """Of one call; the attempt's own time limit is what usually ends it."""
+TO_BE_RECORDED = {"x-afk-keep": "1"}
+"""Has the gate keep the answer until it is recorded as a step, or of no use."""
 
 
 def client_of(gate: str, token: str) -> Anthropic:
@@ -46,13 +48,13 @@ def async_client_of(gate: str, token: str) -> AsyncAnthropic:
 
 
 def message_of(client: Anthropic, asked: dict[str, Any]) -> dict[str, Any]:
-    """A whole message with a list of content blocks.
+    """A whole message with a list of content blocks, which the caller records as a step.
 
-    Raises GateRefused when the gate or the upstream says no, Retry for an answer that is no message.
+    Raises GateRefused when the gate or the upstream says no, Unusable for an answer that is no message.
     """
     anthropic = sys.modules["anthropic"]
     try:
-        answer = client.messages.with_raw_response.create(**asked)
+        answer = client.messages.with_raw_response.create(**asked, extra_headers=TO_BE_RECORDED)
     except anthropic.APIStatusError as error:
         raise refusal(error.status_code, error.response.content) from None
     except anthropic.APIConnectionError as error:
@@ -72,10 +74,10 @@ def _checked(body: bytes) -> dict[str, Any]:
         if b"\\ud" in body.lower():  # half a surrogate pair could be neither recorded nor sent back
             message = json.loads(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
-        raise Retry("the model's answer cannot be read: it is not JSON") from None
+        raise Unusable("the model's answer cannot be read: it is not JSON") from None
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list) or not all(map(_is_block, content)):
-        raise Retry("the model's answer cannot be read: it has no content as the Messages API defines it")
+        raise Unusable("the model's answer cannot be read: it has no content as the Messages API defines it")
     return {"content": content, "stop_reason": message.get("stop_reason")}
 
 

@@ -102,6 +102,7 @@ class Live:
             cut=self.cut,
             refusal=refusal,
             unanswered=self.granted.unanswered,
+            unusable=answer.get("unusable") is True,
         )
 
 

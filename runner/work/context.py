@@ -38,6 +38,10 @@ class Retry(Exception):
         self.after_s = after_s
 
 
+class Unusable(Retry):
+    """An answer of a model that is good for nothing: the next attempt is to ask anew."""
+
+
 class Halted(Exception):
     """A limit of the job itself was crossed: it ends here, with what it had so far kept."""
 
@@ -240,7 +244,7 @@ async def _in_thread(work: Callable[..., T], *words: Any, **named: Any) -> T:
 def ask(  # noqa: PLR0917 - also called in a thread, with words in a row
     client: Anthropic, prompt: str, parts: tuple[str, ...], model: str, max_tokens: int, system: str | None
 ) -> str:
-    """One call of the Messages API; the text of its answer. Raises GateRefused, Retry."""
+    """One call of the Messages API; the text of its answer, to be recorded. Raises GateRefused, Retry."""
     from runner.work.asking import message_of, text_of  # noqa: PLC0415 - for those who ask
 
     asked: dict[str, Any] = {

@@ -50,6 +50,8 @@ class Ending:
     """The last model call of the attempt was refused by the gate, or paused by the upstream."""
     unanswered: str | None = None
     """It made model calls, and no model answered any of them: how many, and why."""
+    unusable: bool = False
+    """The answer it got last is of no use: the next attempt buys another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from runner import telling
-from runner.config import Config, TaskConfig
+from runner.config import Config, TaskConfig, TaskKind
 from runner.errors import LeaseLost
 from runner.gate.passes import Pass
 from runner.redact import Redactor
-from runner.store import attempts, controls, events, jobs, raises, steps, tool_calls
+from runner.store import answers, attempts, controls, events, jobs, raises, steps, tool_calls
 from runner.store.attempts import Outcome
 from runner.store.jobs import TASK_GATE, Job, JobStatus, Lease
 from runner.units import Clock, UnixMs, duration
@@ -117,6 +117,7 @@ class Register:
             server_tools=task.server_tools,
             max_tool_calls=most_tools,
             tool_calls=asked_tools,
+            kept=answers.of_job(db, job.id) if job.starts > 1 and task.kind is not TaskKind.COMMAND else None,
         )
         return Live(job=job, task=task, granted=granted, recorded=recorded, performers=self._performers)
 
@@ -176,6 +177,8 @@ class Register:
         except LeaseLost as lost:
             self._event(db, job, events.ERROR, "job.lease_lost", str(lost), now=now)
             return
+        if live.granted.keeps and (ending.unusable or decision.status is not JobStatus.PENDING):
+            answers.drop(db, job.id)
         attempts.end(db, job_id=job.id, n=job.starts, outcome=decision.outcome, now=now, error=error, tail=tail or None)
         level, word, text = _told(decision, error)
         if decision.status is JobStatus.DEAD:

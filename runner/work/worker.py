@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from runner.work import processes
-from runner.work.context import DECLARED, AsyncContext, Context, Dead, GateRefused, Halted, Retry
+from runner.work.context import DECLARED, AsyncContext, Context, Dead, GateRefused, Halted, Retry, Unusable
 
 MAX_RESULT_CHARS = 1_000_000
 MAX_ERROR_CHARS = 4_000
 
 Answer = dict[str, Any]
-"""`{"outcome": done|retry|dead|halted, "result": JSON text, "error": str, "after_ms": int}`"""
+"""`{"outcome": done|retry|dead|halted, "result": JSON text, "error": str, "after_ms": int, "unusable": bool}`"""
 
 
 def main() -> None:
@@ -126,7 +126,9 @@ def _attempt(order: Mapping[str, Any], broken: str | None) -> Answer:  # noqa: P
     except Halted as error:
         return {"outcome": "halted", "error": _told(error)}
     except Retry as error:
-        return {"outcome": "retry", "error": _told(error), "after_ms": int(max(0.0, error.after_s) * 1000)}
+        after_ms = int(max(0.0, error.after_s) * 1000)
+        unusable = isinstance(error, Unusable)
+        return {"outcome": "retry", "error": _told(error), "after_ms": after_ms, "unusable": unusable}
     except GateRefused as error:
         return {"outcome": "retry", "error": _told(error)}
     except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # the one broad except: a job's own code

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -141,6 +141,11 @@ class World:
     def one(self, query: str, *values: object) -> Any:
         """The first column of the first row."""
         return self.sql(query, *values)[0][0]
+
+    def change(self, statement: str) -> None:
+        """Change the database as a person with sqlite3 would."""
+        with closing(sqlite3.connect(self.home / "agent.db", timeout=10)) as db, db:
+            db.execute(statement)
 
     def counts(self) -> dict[str, int]:
         """Jobs by status, counted from the rows."""

@@ -13,7 +13,7 @@ from runner import upkeep
 from runner.config import BudgetConfig, Config, TaskConfig, TaskKind
 from runner.gate import admission
 from runner.redact import Redactor
-from runner.store import jobs, tool_calls
+from runner.store import answers, jobs, tool_calls
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
 from runner.units import MicroUsd, UnixMs
@@ -109,6 +109,38 @@ def test_a_second_attempt_is_told_how_many_tool_calls_are_gone(database: Databas
     refusal = second.granted.over_its_tools()
     assert refusal is not None
     assert refusal.final
+
+
+@pytest.mark.parametrize(
+    ("ending", "stays"),
+    [
+        (Ending(outcome="died", error="its worker died in the middle of it"), True),
+        (Ending(outcome="died", cut=Cut.STOP), True),
+        (Ending(outcome="retry", error="the step could not be recorded"), True),
+        (Ending(outcome="retry", error="it is no answer", unusable=True), False),
+        (Ending(outcome="halted", error="it was cut at its limit"), False),
+        (Ending(outcome="done", result='"x"'), False),
+    ],
+)
+def test_an_answer_that_is_not_recorded_is_there_for_the_next_attempt(
+    database: Database, ending: Ending, stays: bool
+) -> None:
+    """But for one that was judged to be of no use, and for a job that is over."""
+    books, db = register(ManualClock()), database.connection
+    job = make_job(db, key="job")
+    first = claimed(database, books)
+    answers.keep(db, job.id, question="a hash", body="{}")
+    first.granted.keeps = True
+
+    with database.write() as held:
+        books.close(held, first, ending, None)
+
+    left = answers.of_job(db, job.id)
+    assert left == (("a hash", "{}") if stays else None)
+    assert first.granted.kept is None
+    if (after := jobs.by_key(db, "job")) is not None and after.status is JobStatus.PENDING:
+        db.execute("UPDATE jobs SET not_before = 0")
+        assert claimed(database, books).granted.kept == left
 
 
 @pytest.mark.parametrize(
