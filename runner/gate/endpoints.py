@@ -12,30 +12,12 @@ from typing import Any, Protocol
 from runner.config import UpstreamConfig
 from runner.gate import estimate, messages_usage
 from runner.gate.estimate import Bound, Unbounded
+from runner.gate.meter import StreamMeter
 from runner.gate.openai import bound as openai_bound
 from runner.gate.openai import unasked
 from runner.gate.openai import usage as openai_usage
 from runner.gate.rates import Price
 from runner.gate.usage import Usage
-
-
-class Meter(Protocol):
-    """Reads the usage of a streamed answer from its bytes as they pass."""
-
-    error_type: str | None
-    """Of the error, if one came inside the stream."""
-
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes. Never raises."""
-        ...
-
-    def opening(self) -> Usage | None:
-        """The input, once it is known whole and cannot grow; None until then."""
-        ...
-
-    def complete(self) -> Usage | None:
-        """The final usage; None until the end was seen, and for ever after an error."""
-        ...
 
 
 class Passer(Protocol):
@@ -76,7 +58,7 @@ class Endpoint:
     bound: Callable[[Question], Bound | Unbounded]
     whole: Callable[[object, str], Usage | None]
     """The usage of a whole answer to a request for the model."""
-    meter: Callable[[str], Meter]
+    meter: Callable[[str], StreamMeter]
     passer: Callable[[Mapping[str, Any]], Passer | None]
     """What stands between a stream and the client that sent the body; None: it gets every byte."""
     regional: Callable[[UpstreamConfig], bool] = lambda _: False

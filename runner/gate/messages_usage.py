@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runner.gate.sse import Events, TooLong
+from runner.gate.meter import StreamMeter, Unclear, count, mapping
 from runner.gate.usage import MOST_TOKENS, Part, Usage, same_model
 
 MOST_PARTS = 1_000
@@ -19,14 +19,9 @@ MOST_PARTS = 1_000
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _TOTALLED = frozenset({"message", "fallback_message"})  # the totals hold these
 _ITERATIONS = _TOTALLED | {"compaction", "advisor_message"}
-_CONTENT = frozenset({"ping", "content_block_start", "content_block_delta", "content_block_stop"})
 _HOME_GEO = frozenset({None, "", "global", "not_available"})
 _TIERS = frozenset({None, "standard", "priority", "batch"})  # none is dearer than the standard
 _SEARCHES, _FETCHES = "web_search_requests", "web_fetch_requests"  # a fetch costs its tokens alone
-
-
-class _Unclear(ValueError):
-    """The answer does not say what it used."""
 
 
 def from_message(body: object, requested_model: str) -> Usage | None:
@@ -35,55 +30,28 @@ def from_message(body: object, requested_model: str) -> Usage | None:
         return None
     try:
         return _read(body.get("usage"), body.get("model"), requested_model)
-    except _Unclear:
+    except Unclear:
         return None
 
 
-class StreamUsage:
-    """Reads the usage of a streamed answer from its bytes as they pass, wherever the chunks are cut.
+class StreamUsage(StreamMeter):
+    """Of a Messages stream: input at its start, output with its deltas, all of it final once it stopped."""
 
-    Keeps counts, never content: at most one line and the data of one event that is not content.
-    """
-
+    content = frozenset({"ping", "content_block_start", "content_block_delta", "content_block_stop"})
     started = False
     """`message_start` was seen and made sense."""
     stopped = False
     """`message_stop` was seen."""
-    error_type: str | None = None
-    """Of the `error` event, if one came: `overloaded_error` and its like."""
-    broken = False
-    """The bytes are no Messages stream, or say impossible things; nothing is read from there on."""
 
     def __init__(self, requested_model: str) -> None:
-        self._requested = requested_model
-        self._events = Events(content=_CONTENT)
+        super().__init__(requested_model)
         self._model: object = None
         self._usage: dict[str, Any] = {}
         self._opening: Usage | None = None
         self._final = False
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body, already decoded from any content encoding. Never raises."""
-        if self.broken:
-            return
-        try:
-            for name, data in self._events.feed(chunk):
-                self._event(name, data)
-        except (_Unclear, TooLong):
-            self.broken = True
-            self._events = Events(content=_CONTENT)
-
-    def complete(self) -> Usage | None:
-        """The final usage; None until start, final counts and stop were all seen, and for ever after an error."""
-        if self.broken or self.error_type is not None or not (self.started and self._final and self.stopped):
-            return None
-        try:
-            return _read(self._usage, self._model, self._requested)
-        except _Unclear:
-            return None
-
     def opening(self) -> Usage | None:
-        """The whole input as the start of the stream told it, its output 0; None while it is not known.
+        """See `StreamMeter.opening`.
 
         None too where it says that more passes come after the one it tells of, or another model than the requested.
         """
@@ -92,7 +60,11 @@ class StreamUsage:
             return None
         return None if told.other_models or told.web_searches or len(told.parts) > 1 else told
 
-    def _event(self, name: str, data: bytes) -> None:
+    def _told(self) -> Usage | None:
+        ended = self.started and self._final and self.stopped
+        return _read(self._usage, self._model, self._requested) if ended else None
+
+    def _take(self, name: str, data: bytes) -> None:
         try:
             event = json.loads(data)
         except (ValueError, RecursionError):
@@ -101,12 +73,12 @@ class StreamUsage:
                 return
             if data == b"[DONE]" or self.stopped:
                 return
-            raise _Unclear from None
+            raise Unclear from None
         if not isinstance(event, dict):
-            raise _Unclear
+            raise Unclear
         kind = event.get("type") or name
         if name and kind != name:
-            raise _Unclear
+            raise Unclear
         if kind == "error":
             error = event.get("error")
             named = error.get("type") if isinstance(error, dict) else None
@@ -117,12 +89,12 @@ class StreamUsage:
             self._delta(event.get("usage"))
         elif kind == "message_stop":
             if not self.started:
-                raise _Unclear
+                raise Unclear
             self.stopped = True
 
     def _start(self, message: object) -> None:
         if self.started or not isinstance(message, dict) or not isinstance(message.get("usage"), dict):
-            raise _Unclear
+            raise Unclear
         self._model, self._usage = message.get("model"), dict(message["usage"])
         # The output of a start is a stub of 1 that must never be settled.
         self._usage["output_tokens"] = 0
@@ -132,15 +104,15 @@ class StreamUsage:
     def _delta(self, usage: object) -> None:
         """Counts of a delta are cumulative and may leave out what the start already said."""
         if not self.started or self.stopped:
-            raise _Unclear
+            raise Unclear
         if usage is None:
             return
         if not isinstance(usage, dict):
-            raise _Unclear
-        _count(usage, "output_tokens", required=True)
+            raise Unclear
+        count(usage, "output_tokens", required=True)
         merged = self._usage | {key: value for key, value in usage.items() if value is not None}
         for key in _COUNTS:
-            merged[key] = max(_count(self._usage, key), _count(usage, key))
+            merged[key] = max(count(self._usage, key), count(usage, key))
         before, after = _server_tools(self._usage), _server_tools(usage)
         merged["server_tool_use"] = {key: max(before.get(key, 0), after.get(key, 0)) for key in before | after}
         _check_terms(usage)
@@ -149,13 +121,13 @@ class StreamUsage:
 
 def _read(usage: object, model: object, requested: str) -> Usage:
     if not isinstance(usage, dict) or not isinstance(model, str) or not model:
-        raise _Unclear
+        raise Unclear
     _check_terms(usage)
     totals, parts = _tokens(usage), []
     iterations = usage.get("iterations")
     if iterations is not None:
         if not isinstance(iterations, list) or len(iterations) > MOST_PARTS:
-            raise _Unclear
+            raise Unclear
         told = [0] * len(totals)
         beside = [0] * len(totals)
         for each in iterations:
@@ -168,7 +140,7 @@ def _read(usage: object, model: object, requested: str) -> Usage:
         totals = [*map(max, totals[:3], told[:3]), told[3], told[4] + writes]
         totals = [total + more for total, more in zip(totals, beside, strict=True)]
     if max(totals) > MOST_TOKENS:
-        raise _Unclear
+        raise Unclear
     names = [model, *(part.model for part in parts if part.model)]
     return Usage(
         model=model,
@@ -184,27 +156,23 @@ def _read(usage: object, model: object, requested: str) -> Usage:
 def _iteration(part: object) -> tuple[str, list[int], str]:
     """Kind, tokens by class and model of one entry of `iterations`."""
     if not isinstance(part, dict):
-        raise _Unclear
+        raise Unclear
     kind, model = part.get("type"), part.get("model")
     if not isinstance(kind, str) or kind not in _ITERATIONS or not (model is None or isinstance(model, str)):
-        raise _Unclear
+        raise Unclear
     if not model and kind not in ("message", "compaction"):
-        raise _Unclear  # what another model did costs what that one costs, and nobody says which it was
+        raise Unclear  # what another model did costs what that one costs, and nobody says which it was
     return kind, _tokens(part), model or ""
 
 
 def _tokens(usage: Mapping[str, Any]) -> list[int]:
     """Input, output, cache read, 5 minute write, 1 hour write."""
-    plain = _count(usage, "input_tokens", required=True)
-    output = _count(usage, "output_tokens", required=True)
-    read = _count(usage, "cache_read_input_tokens")
-    writes = _count(usage, "cache_creation_input_tokens")
-    split = usage.get("cache_creation")
-    if split is None:
-        split = {}
-    if not isinstance(split, dict):
-        raise _Unclear
-    write_5m, write_1h = _count(split, "ephemeral_5m_input_tokens"), _count(split, "ephemeral_1h_input_tokens")
+    plain = count(usage, "input_tokens", required=True)
+    output = count(usage, "output_tokens", required=True)
+    read = count(usage, "cache_read_input_tokens")
+    writes = count(usage, "cache_creation_input_tokens")
+    split = mapping(usage.get("cache_creation"))
+    write_5m, write_1h = count(split, "ephemeral_5m_input_tokens"), count(split, "ephemeral_1h_input_tokens")
     return [plain, output, read, write_5m, write_1h + max(0, writes - write_5m - write_1h)]
 
 
@@ -216,27 +184,14 @@ def _check_terms(usage: Mapping[str, Any]) -> None:
     """Speed, tier, region and tools of the vendor: one that is unheard of may cost anything."""
     speed, tier, geo = usage.get("speed"), usage.get("service_tier"), usage.get("inference_geo")
     if not all(term is None or isinstance(term, str) for term in (speed, tier, geo)):
-        raise _Unclear
+        raise Unclear
     if speed not in (None, "standard", "fast") or tier not in _TIERS:
-        raise _Unclear
+        raise Unclear
     if any(count > 0 and name not in (_SEARCHES, _FETCHES) for name, count in _server_tools(usage).items()):
-        raise _Unclear
+        raise Unclear
 
 
 def _server_tools(usage: Mapping[str, Any]) -> dict[str, int]:
     """How often the answer used each of the vendor's tools."""
-    tools = usage.get("server_tool_use")
-    if tools is None:
-        return {}
-    if not isinstance(tools, dict):
-        raise _Unclear
-    return {name: _count(tools, name) for name in tools}
-
-
-def _count(usage: Mapping[str, Any], key: str, *, required: bool = False) -> int:
-    value = usage.get(key)
-    if value is None and not required:
-        return 0
-    if type(value) is not int or not 0 <= value <= MOST_TOKENS:  # a bool is an int to isinstance
-        raise _Unclear
-    return value
+    tools = mapping(usage.get("server_tool_use"))
+    return {name: count(tools, name) for name in tools}

@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runner.gate.sse import Events, TooLong
-from runner.gate.usage import MOST_TOKENS, Usage
+from runner.gate.meter import StreamMeter, Unclear, count, mapping
+from runner.gate.usage import Usage
 
 _STANDARD_TIERS = frozenset({None, "auto", "default", "standard", "on_demand", "flex", "scale"})
 """Tiers that cost no more than the price list says."""
@@ -27,17 +27,13 @@ _ENDS = frozenset({"response.completed", "response.incomplete"})
 _RESPONSE_EVENTS = frozenset({*_ENDS, "response.failed", "response.cancelled", "response.error", "error"})
 
 
-class _Unclear(ValueError):
-    """The answer does not say what it used."""
-
-
 def from_chat(body: object, requested_model: str) -> Usage | None:
     """The usage of a whole chat completion; None if any part of it is missing or makes no sense."""
     if not isinstance(body, dict) or body.get("error") is not None or not isinstance(body.get("choices"), list):
         return None
     try:
         return _of_chat(body, requested_model)
-    except _Unclear:
+    except Unclear:
         return None
 
 
@@ -47,44 +43,20 @@ def from_response(body: object, requested_model: str) -> Usage | None:
         return None
     try:
         return _of_response(body, requested_model)
-    except _Unclear:
+    except Unclear:
         return None
 
 
-class _Stream:
-    """Reads the usage of a streamed answer from its bytes as they pass. Keeps counts, never content."""
-
-    error_type: str | None = None
-    """Of the error, if one came inside the stream."""
-    broken = False
-    """The bytes are no stream of this wire, or say impossible things; nothing is read from there on."""
+class _Stream(StreamMeter):
+    """Of either endpoint of this wire, which tells what it read only at its end."""
 
     def __init__(self, requested_model: str) -> None:
-        self._requested = requested_model
-        self._events = Events()
+        super().__init__(requested_model)
         self._used: Usage | None = None
         self._ended = False
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the body, already decoded from any content encoding. Never raises."""
-        if self.broken:
-            return
-        try:
-            for name, data in self._events.feed(chunk):
-                self._take(name, data)
-        except (_Unclear, TooLong):
-            self.broken = True
-            self._events = Events()
-
-    def opening(self) -> None:
-        """This wire tells what it read only at its end."""
-
-    def complete(self) -> Usage | None:
-        """The final usage; None until it and the end were seen, and for ever after an error."""
-        return self._used if self._ended and not self.broken and self.error_type is None else None
-
-    def _take(self, name: str, data: bytes) -> None:
-        raise NotImplementedError
+    def _told(self) -> Usage | None:
+        return self._used if self._ended else None
 
 
 class ChatStream(_Stream):
@@ -106,12 +78,12 @@ class ChatStream(_Stream):
             return
         choices = chunk.get("choices")
         if not isinstance(choices, list) or self._ended:
-            raise _Unclear
+            raise Unclear
         self._finished |= any(isinstance(each, dict) and each.get("finish_reason") is not None for each in choices)
         if chunk.get("usage") is not None:
             used = _of_chat(chunk, self._requested)
             if self._used is not None and (used.prompt < self._used.prompt or used.output < self._used.output):
-                raise _Unclear
+                raise Unclear
             self._used = used
             self._ended |= self._finished and not choices
 
@@ -125,11 +97,11 @@ class ResponseStream(_Stream):
         event = _object(data)
         kind = event.get("type") or name
         if name and kind != name:
-            raise _Unclear
+            raise Unclear
         if kind in _ENDS:
             response = event.get("response")
             if self._ended or not isinstance(response, dict):
-                raise _Unclear
+                raise Unclear
             self._used, self._ended = _of_response(response, self._requested), True
         elif kind in _RESPONSE_EVENTS:
             response = event.get("response")
@@ -141,9 +113,9 @@ def _object(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        raise _Unclear from None
+        raise Unclear from None
     if not isinstance(value, dict):
-        raise _Unclear
+        raise Unclear
     return value
 
 
@@ -155,32 +127,32 @@ def _error_type(error: object) -> str:
 
 
 def _of_chat(body: Mapping[str, Any], requested: str) -> Usage:
-    usage = _mapping(body.get("usage"), required=True)
+    usage = mapping(body.get("usage"), required=True)
     return _usage(
         body,
         requested,
-        prompt=_count(usage, "prompt_tokens", required=True),
-        output=_count(usage, "completion_tokens", required=True),
-        total=_count(usage, "total_tokens"),
-        read=_mapping(usage.get("prompt_tokens_details")),
-        written=_mapping(usage.get("completion_tokens_details")),
+        prompt=count(usage, "prompt_tokens", required=True),
+        output=count(usage, "completion_tokens", required=True),
+        total=count(usage, "total_tokens"),
+        read=mapping(usage.get("prompt_tokens_details")),
+        written=mapping(usage.get("completion_tokens_details")),
     )
 
 
 def _of_response(body: Mapping[str, Any], requested: str) -> Usage:
-    usage = _mapping(body.get("usage"), required=True)
+    usage = mapping(body.get("usage"), required=True)
     items = body.get("output")
     for item in items if isinstance(items, list) else []:
         if not isinstance(item, dict) or item.get("type") not in _OWN_ITEMS:
-            raise _Unclear  # the vendor worked with a tool of its own, which costs what no count here says
+            raise Unclear  # the vendor worked with a tool of its own, which costs what no count here says
     return _usage(
         body,
         requested,
-        prompt=_count(usage, "input_tokens", required=True),
-        output=_count(usage, "output_tokens", required=True),
-        total=_count(usage, "total_tokens"),
-        read=_mapping(usage.get("input_tokens_details")),
-        written=_mapping(usage.get("output_tokens_details")),
+        prompt=count(usage, "input_tokens", required=True),
+        output=count(usage, "output_tokens", required=True),
+        total=count(usage, "total_tokens"),
+        read=mapping(usage.get("input_tokens_details")),
+        written=mapping(usage.get("output_tokens_details")),
     )
 
 
@@ -196,14 +168,14 @@ def _usage(
 ) -> Usage:
     model, tier = body.get("model"), body.get("service_tier")
     if not isinstance(model, str) or not model or not (tier is None or isinstance(tier, str)):
-        raise _Unclear
-    if tier not in _STANDARD_TIERS or _count(read, "audio_tokens") or _count(written, "audio_tokens"):
-        raise _Unclear
-    cached = _count(read, "cached_tokens")
-    lasting = _count(_mapping(read.get("cache_write_tokens_details")), "ttl_12h_tokens")
-    writes = max(_count(read, "cache_write_tokens"), lasting)
+        raise Unclear
+    if tier not in _STANDARD_TIERS or count(read, "audio_tokens") or count(written, "audio_tokens"):
+        raise Unclear
+    cached = count(read, "cached_tokens")
+    lasting = count(mapping(read.get("cache_write_tokens_details")), "ttl_12h_tokens")
+    writes = max(count(read, "cache_write_tokens"), lasting)
     if cached + writes > prompt:
-        raise _Unclear
+        raise Unclear
     return Usage(
         model=model,
         input=prompt - cached - writes,
@@ -214,20 +186,3 @@ def _usage(
         cache_write_1h=lasting,
         other_models=() if model == requested else (model,),
     )
-
-
-def _mapping(value: object, *, required: bool = False) -> Mapping[str, Any]:
-    if value is None and not required:
-        return {}
-    if not isinstance(value, dict):
-        raise _Unclear
-    return value
-
-
-def _count(usage: Mapping[str, Any], key: str, *, required: bool = False) -> int:
-    value = usage.get(key)
-    if value is None and not required:
-        return 0
-    if type(value) is not int or not 0 <= value <= MOST_TOKENS:  # a bool is an int to isinstance
-        raise _Unclear
-    return value
