@@ -18,6 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from runner.commands import Door
+from runner.drill.place import sweep
 from runner.drill.sandbox import NotProven, Sandbox, Settings, must
 from runner.drill.steps import STEPS
 from runner.errors import RunnerError
@@ -25,6 +26,7 @@ from runner.home import Home
 from runner.notify.trial import send_test
 from runner.settings import load
 from runner.store.drills import NAMES
+from runner.units import plural
 
 Say = Callable[[str], object]
 
@@ -47,6 +49,8 @@ def drill(home: Home, names: Sequence[str], *, for_real: bool = False, say: Say)
     `for_real`: the drill of alerts also sends a message to the home's own addresses. `say` is told what is being done.
     A signal that ends us ends what we started.
     """
+    if left := sweep():
+        say(f"removed {plural(left, 'sandbox', 'sandboxes')} of a drill that was killed, with what worked in it")
     door = Door(home)
     try:
         with _ending_in_order():

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from runner.commands import Door, JobRequest
+from runner.drill.place import Place
 from runner.drill.servers import Model, Receiver
 from runner.errors import RunnerError, StoreBusy
-from runner.home import Home
 from runner.settings import load
 from runner.snapshot import Health, Reader, RunState, Vitals
 from runner.store.db import Database
@@ -48,7 +45,7 @@ timezone = "UTC"
 daily_usd = "{daily}"
 [runner]
 workers = 1
-stop_grace = "1s"
+stop_grace = "200ms"
 [retry]
 max_attempts = {attempts}
 base = "10ms"
@@ -66,17 +63,18 @@ url = "http://127.0.0.1:{model}"
 [prices.drill-model]
 input = "0"
 output = "1000"
-[alerts]
-urls = ["json://127.0.0.1:{receiver}/"]
 [tasks.call]
 kind = "command"
 command = {command}
+"""
+_ALERTS = """\
+[alerts]
+urls = ["json://127.0.0.1:{receiver}/"]
 """
 
 # Makes as many calls as its payload says, one a moment, and tells how many were answered.
 _CALL = """\
 import http.client, json, os, sys, time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 order = json.load(sys.stdin)
@@ -110,6 +108,8 @@ class Settings:
     daily: str = "10.00"
     """Pretend dollars."""
     attempts: int = 4
+    tells: bool = False
+    """Whether somebody is told of alerts. What tells them takes a second of a core to load."""
 
 
 class Sandbox:
@@ -121,7 +121,8 @@ class Sandbox:
         self._to_end: list[int] = []
 
     def __enter__(self) -> Self:
-        self._root = Path(tempfile.mkdtemp(prefix="afk-drill-"))
+        self._place = Place.make()
+        self.home = self._place.home
         self.model, self.receiver = Model(), Receiver()
         try:
             self._furnish()
@@ -136,21 +137,19 @@ class Sandbox:
         self._clear()
 
     def _furnish(self) -> None:
-        self.home = Home(self._root / "home")
         self.home.create()
         program = self.home.inputs / "call.py"
         program.write_text(_CALL, "utf-8")
-        self.home.config.write_text(
-            _TOML.format(
-                daily=self._settings.daily,
-                attempts=self._settings.attempts,
-                failures=FAILURES,
-                model=self.model.port,
-                receiver=self.receiver.port,
-                command=json.dumps([sys.executable, "-I", str(program)]),
-            ),
-            "utf-8",
+        text = _TOML.format(
+            daily=self._settings.daily,
+            attempts=self._settings.attempts,
+            failures=FAILURES,
+            model=self.model.port,
+            command=json.dumps([sys.executable, "-IS", str(program)]),
         )
+        if self._settings.tells:
+            text += _ALERTS.format(receiver=self.receiver.port)
+        self.home.config.write_text(text, "utf-8")
         Database.open(self.home.db, create=True).close()
         config = load(self.home.root, environ={})
         self._tasks = {**config.tasks, **discover(self.home.tasks, zone=config.zone)}
@@ -167,7 +166,7 @@ class Sandbox:
             for opened in ("reader", "door", "model", "receiver"):
                 if hasattr(self, opened):
                     getattr(self, opened).close()
-            shutil.rmtree(self._root, ignore_errors=True)
+            self._place.remove()
 
     # --- acts -----------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ def stop(sandbox: Sandbox, see: See) -> None:
 def cap(sandbox: Sandbox, see: See) -> None:
     """More work than the day's cap has money for: the cap holds to the micro-dollar, the rest waits."""
     limit = CAP_CALLS * COST + HOLD
-    keys = sandbox.queue(CAP_CALLS + 8)
+    keys = sandbox.queue(CAP_CALLS + CAP_WAIT)
     sandbox.start()
 
     def held_back(seen: Vitals) -> bool:
@@ -92,6 +92,8 @@ def cap(sandbox: Sandbox, see: See) -> None:
 
 
 CAP_CALLS = 4
+CAP_WAIT = 4
+"""One of them may still be let through."""
 
 
 def _all_wait(sandbox: Sandbox) -> bool:
@@ -102,7 +104,7 @@ def breaker(sandbox: Sandbox, see: See) -> None:
     """A model that fails: the breaker opens, holds calls back, and closes by itself once the model works again."""
     model = sandbox.model
     model.broken = True
-    keys = sandbox.queue(6)
+    keys = sandbox.queue(4)
     sandbox.start()
     opened = sandbox.vitals(lambda seen: _state(seen) is BreakerState.OPEN, what="an open breaker")
     one = next(one for one in opened.breakers if one.name == BREAKER)
@@ -182,7 +184,7 @@ STEPS = {
         settings=Settings(daily=_usd(CAP_CALLS * COST + HOLD)),
     ),
     "breaker": Step(does="breaks a model, and mends it", run=breaker, settings=Settings(attempts=20)),
-    "alert": Step(does="makes something to be told of", run=alert, settings=Settings(attempts=20)),
+    "alert": Step(does="makes something to be told of", run=alert, settings=Settings(attempts=20, tells=True)),
     "rescue": Step(does="ends a runner under its job", run=rescue),
 }
 assert tuple(STEPS) == NAMES

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +17,7 @@ import pytest
 from runner import drill
 from runner.commands import Door, Killed
 from runner.drill import sandbox
+from runner.drill.place import Place, sweep
 from runner.drill.sandbox import NotProven, Sandbox, Settings, must
 from runner.drill.servers import Model
 from runner.drill.steps import STEPS
@@ -21,7 +25,7 @@ from runner.home import Home
 from runner.snapshot import Reader
 from runner.store.db import Database
 from runner.store.drills import Drill
-from tests.e2e.world import World
+from tests.e2e.world import World, alive, eventually
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert list(place.iterdir()) == []
     world = World(place)
     world.home = place
-    assert world.processes() == []
+    eventually(lambda: not world.processes(), what="no process that works there")
 
 
 @pytest.fixture
@@ -106,6 +110,40 @@ def test_a_drill_that_cannot_be_held_is_not_proven(
 
     assert done.fault is not None
     assert dates(home)["rescue"].failing
+
+
+KILLED = """
+import sys, tempfile, time
+tempfile.tempdir = sys.argv[1]
+from runner.drill.sandbox import Sandbox, Settings
+with Sandbox(Settings()) as sandbox:
+    print(sandbox.start(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_next_drill_removes_what_a_killed_one_left_and_nothing_else(scratch: Path) -> None:
+    """A runner that works in it is ended. What another drill holds, what is being made and what is no sandbox stays."""
+    with subprocess.Popen([sys.executable, "-c", KILLED, scratch], stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None
+        runner = int(killed.stdout.readline())
+        (left,) = scratch.iterdir()
+        assert sweep() == 0, "it is at work"
+        killed.kill()
+    assert alive(runner)
+    (scratch / "afk-drill-link").symlink_to(left)
+    held = Place.make()
+    making = scratch / "afk-drill-making"
+    making.mkdir()
+
+    assert sweep() == 1
+
+    eventually(lambda: not alive(runner))
+    assert {path.name for path in scratch.iterdir()} == {held.root.name, "afk-drill-link", "afk-drill-making"}
+    held.remove()
+    (scratch / "afk-drill-link").unlink()
+    os.utime(making, (0, 0))
+    assert sweep() == 1, "nobody is making it any more"
 
 
 def test_what_is_seen_decides(monkeypatch: pytest.MonkeyPatch) -> None:
