@@ -6,13 +6,14 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from runner.store import charges, raises
 from runner.store.charges import Spend
 from runner.store.raises import Raise
-from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of, midnight_after, month_after
+from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, MicroUsd, UnixMs, day_of, midnight_after, month_after
 from runner.views import NOTHING, SpendView, Waiting
 
 if TYPE_CHECKING:
@@ -88,16 +89,30 @@ def told(budget: BudgetConfig, tasks: Mapping[str, TaskConfig]) -> dict[str, str
     }
 
 
+# The day's money and that of the last hour, as `charges` counts both, in one look.
+TODAY = """
+SELECT coalesce(sum(settled), 0), coalesce(sum(held), 0),
+       (SELECT coalesce(sum(counted), 0) FROM charges WHERE held_at >= :hour),
+       EXISTS (SELECT 1 FROM raises WHERE day = :day)
+  FROM spend_totals WHERE day >= :day
+"""
+
+
+@lru_cache(maxsize=8)
+def _day(minute: int, zone: ZoneInfo) -> tuple[str, UnixMs]:
+    """The day of a minute and when it ends. Days begin with a minute, and a screen asks many times in one."""
+    return day_of(minute, zone), midnight_after(minute, zone)
+
+
 def today(db: sqlite3.Connection, settings: dict[str, str], waiting: tuple[Waiting, ...], *, now: UnixMs) -> SpendView:
     """The day's money against the day's cap."""
     zone = ZoneInfo(settings.get("timezone", "UTC"))
-    day = day_of(now, zone)
-    spent = charges.spent_since_day(db, day)
-    last_hour = charges.committed_since(db, UnixMs(now - HOUR_MS))
+    day, resets_at = _day(now // MINUTE_MS * MINUTE_MS, zone)
+    settled, held, last_hour, any_raise = db.execute(TODAY, {"day": day, "hour": now - HOUR_MS}).fetchone()
+    spent = Spend(settled=MicroUsd(settled), held=MicroUsd(held))
     configured = _amount(settings, "daily_usd")
-    raised = raises.standing(db, day, over=configured) if configured is not None else None
+    raised = raises.standing(db, day, over=configured) if configured is not None and any_raise else None
     cap = raised.cap if raised else configured
-    resets_at = midnight_after(now, zone)
     reached_at = None
     # Jobs that look again before midnight wait for calls in flight, not for the cap.
     refused = any(held.gate == "cap:day" and held.until >= resets_at for held in waiting)

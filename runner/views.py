@@ -33,10 +33,14 @@ CUT = 500
 NOTHING = MicroUsd(0)
 
 
-def columns(*, cut: bool) -> str:
-    """Of a job; `cut`: its long texts shortened to CUT characters, as a list needs no more."""
+def columns(*, cut: bool, of: str = "") -> str:
+    """Of a job; `cut`: its long texts shortened to CUT characters, as a list needs no more.
+
+    `of`: what stands before each name.
+    """
     long = {"payload", "result", "error", "waiting_on"} if cut else set()
-    return ", ".join(f"substr({name}, 1, {CUT})" if name in long else name for name in jobs.COLUMNS.split(", "))
+    names = jobs.COLUMNS.split(", ")
+    return ", ".join(f"substr({of}{name}, 1, {CUT})" if name in long else f"{of}{name}" for name in names)
 
 
 class Health(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
 from runner import spending
 from runner.snapshot.opened import Opened
@@ -11,6 +12,21 @@ from runner.store import addresses, alerts, breakers, controls, drafts, jobs, ra
 from runner.units import MINUTE_MS, UnixMs
 from runner.views import MOST_WAITING, Alerts, BrakeView, Counts, Lately, ScheduleView, Vitals, Waiting
 
+# Most lists of the board are empty most of the time: one look tells which of them are worth one of their own, and when
+# the head of the queue was due, which is the oldest of all where every job has the same priority.
+GLANCE = """
+SELECT change_seq, pending, running, done, halted, cancelled, dead, done_at, done_key, called_at, called_model,
+       (SELECT not_before FROM jobs WHERE status = 'pending' ORDER BY priority DESC, not_before, id LIMIT 1),
+       (SELECT max(priority) FROM jobs WHERE status = 'pending')
+           IS (SELECT min(priority) FROM jobs WHERE status = 'pending'),
+       EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_waiting WHERE status = 'pending' AND waiting_gate IS NOT NULL),
+       EXISTS (SELECT 1 FROM breakers), EXISTS (SELECT 1 FROM rate_pauses), EXISTS (SELECT 1 FROM pauses),
+       EXISTS (SELECT 1 FROM alerts WHERE owed = 1) OR EXISTS (SELECT 1 FROM alerts WHERE closed_at IS NULL),
+       EXISTS (SELECT 1 FROM addresses), EXISTS (SELECT 1 FROM drafts WHERE state = 'waiting')
+  FROM board
+"""
+NO_ALERTS = Alerts()
+
 
 class BoardReads(Opened):
     """How the runner and its brakes stand."""
@@ -18,41 +34,45 @@ class BoardReads(Opened):
     def vitals(self, *, now: UnixMs) -> Vitals:
         """The board."""
         with self.reading() as db:
-            seq, *numbers = db.execute(
-                "SELECT change_seq, pending, running, done, halted, cancelled, dead FROM board"
-            ).fetchone()
-            done_at, done_key, called_at, called_model = db.execute(
-                "SELECT done_at, done_key, called_at, called_model FROM board"
-            ).fetchone()
-            settings = controls.settings(db)
+            row = db.execute(GLANCE).fetchone()
+            seq, pending, running, done, halted, cancelled, dead, done_at, done_key, called_at, called_model = row[:11]
+            due, one_priority, any_waiting, any_breaker, any_rate, any_pause, any_alert, any_address, any_draft = row[
+                11:
+            ]
+            if not one_priority:
+                due = jobs.next_due(db, after=UnixMs(-1))
+            switches = controls.everything(db)
+            settings = switches.settings
             runner = runner_view(db, self.home, now=now)
-            waiting = tuple(
-                Waiting(gate=gate, jobs=count, until=until)
-                for gate, count, until in jobs.waiting_by_gate(db, now=now, limit=MOST_WAITING)
-            )
+            waiting = tuple(_waiting(db, now=now)) if any_waiting else ()
             return Vitals(
                 read_at=now,
                 change_seq=seq,
                 runner=runner,
                 counts=Counts(
-                    **dict(zip(("pending", "running", "done", "halted", "cancelled", "dead"), numbers, strict=True)),
-                    oldest_pending_ms=_oldest(db, now=now),
+                    pending=pending,
+                    running=running,
+                    done=done,
+                    halted=halted,
+                    cancelled=cancelled,
+                    dead=dead,
+                    oldest_pending_ms=now - due if due is not None and due <= now else None,
                 ),
                 spend=spending.today(db, settings, waiting, now=now),
-                breakers=tuple(breakers.all_of(db)),
-                pauses=tuple(rate_pauses.all_of(db, now=now)),
-                paused=tuple(controls.all_paused(db)),
-                stop=stop_view(db, self.home, settings, runner),
+                breakers=tuple(breakers.all_of(db)) if any_breaker else (),
+                pauses=tuple(rate_pauses.all_of(db, now=now)) if any_rate else (),
+                paused=tuple(controls.all_paused(db)) if any_pause else (),
+                stop=stop_view(self.home, switches, runner),
                 waiting=waiting,
-                alerts=_alerts(db, now=now),
+                alerts=_alerts(db, now=now) if any_alert or any_address else NO_ALERTS,
                 lately=Lately(
                     done_at=done_at,
                     done_key=done_key,
                     called_at=called_at,
                     called_model=called_model,
-                    ping=controls.ping(db),
+                    ping=switches.ping,
                 ),
-                drafts_waiting=drafts.waiting(db, limit=MOST_WAITING),
+                drafts_waiting=drafts.waiting(db, limit=MOST_WAITING) if any_draft else 0,
                 workers=int(settings["workers"]) if settings.get("workers", "").isdigit() else None,
             )
 
@@ -127,6 +147,6 @@ def _alerts(db: sqlite3.Connection, *, now: UnixMs) -> Alerts:
     )
 
 
-def _oldest(db: sqlite3.Connection, *, now: UnixMs) -> int | None:
-    first = jobs.next_due(db, after=UnixMs(-1))
-    return now - first if first is not None and first <= now else None
+def _waiting(db: sqlite3.Connection, *, now: UnixMs) -> Iterator[Waiting]:
+    for gate, count, until in jobs.waiting_by_gate(db, now=now, limit=MOST_WAITING):
+        yield Waiting(gate=gate, jobs=count, until=until)

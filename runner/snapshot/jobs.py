@@ -29,6 +29,16 @@ else:
     conversation = Late("runner.work.conversation")
 
 
+_RUNNING = {
+    cut: f"""
+SELECT {columns(cut=cut, of="jobs.")}, {", ".join(f"attempts.{name}" for name in attempts.COLUMNS)}
+  FROM (SELECT id FROM jobs WHERE status = 'running' ORDER BY id LIMIT ?) AS running
+ CROSS JOIN jobs ON jobs.id = running.id CROSS JOIN attempts ON job_id = running.id AND n = starts ORDER BY running.id
+"""  # noqa: S608 - our own constants
+    for cut in (False, True)
+}
+
+
 class JobReads(Opened):
     """Jobs, whatever their number: each look takes a page or looks up an index."""
 
@@ -98,15 +108,10 @@ class JobReads(Opened):
 
     def running(self, *, limit: int = 200, cut: bool = False) -> tuple[tuple[Job, Attempt], ...]:
         """Running jobs, oldest first, each with the attempt in progress. `cut` as in `jobs`."""
-        sql = f"SELECT {columns(cut=cut)} FROM jobs WHERE status = 'running' ORDER BY id LIMIT ?"  # noqa: S608
-        with self.reading() as db:
-            found = [jobs.job_of(row) for row in db.execute(sql, (limit,)).fetchall()]
-            pairs = []
-            for job in found:
-                history = attempts.of_job(db, job.id)
-                if history:
-                    pairs.append((job, history[-1]))
-            return tuple(pairs)
+        with self.glance() as db:
+            rows = db.execute(_RUNNING[cut], (limit,)).fetchall()
+        last = len(attempts.COLUMNS)
+        return tuple((jobs.job_of(row[:-last]), attempts.attempt_of(row[-last:])) for row in rows)
 
     def dead(self, *, limit: int = 200, cut: bool = False) -> tuple[Job, ...]:
         """Dead letters, the newest first. `cut` as in `jobs`."""
@@ -151,14 +156,14 @@ class JobReads(Opened):
                 raise NotFound(f"there is no job {key!r}; `afk-runner jobs` lists them")
             job = jobs.job_of(row)
             runner = runner_view(db, self.home, now=now)
-            settings = controls.settings(db)
+            switches = controls.everything(db)
             return JobDetail(
                 job=job,
                 attempts=tuple(attempts.of_job(db, job.id)),
                 steps=(recorded := steps.of_job(db, job.id)),
                 verdicts=conversation.verdicts(recorded),
                 drafts=tuple(drafts.of_job(db, job.id)),
-                why=why.why(db, job, runner, stop_view(db, self.home, settings, runner), now=now),
+                why=why.why(db, job, runner, stop_view(self.home, switches, runner), now=now),
             )
 
     def printed(self, job_id: int, n: int) -> Printed | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from runner.errors import StoreMissing, StoreNewer
@@ -52,16 +50,40 @@ class Opened:
         if inode != self._inode:
             raise StoreMissing(f"{self.path} was replaced by another file; open it anew")
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> _Look:
         """What one look sees: nothing changes below it. Raises StoreError."""
         # Open, read, close: a read transaction held open lets the -wal file grow without bound.
-        self._same_file()
-        try:
-            self._connection.execute("BEGIN")
+        return _Look(self, whole=True)
+
+    def glance(self) -> _Look:
+        """The same for a body of one statement, which sees one moment by itself. Raises StoreError."""
+        return _Look(self, whole=False)
+
+
+class _Look:
+    """A look as a `with`: a class, for a generator costs a frame as much as its statements."""
+
+    __slots__ = ("_opened", "_whole")
+
+    def __init__(self, opened: Opened, *, whole: bool) -> None:
+        self._opened = opened
+        self._whole = whole
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._opened._same_file()
+        connection = self._opened._connection
+        if self._whole:
             try:
-                yield self._connection
-            finally:
-                self._connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise translate(error, self.path) from error
+                connection.execute("BEGIN")
+            except sqlite3.Error as error:
+                raise translate(error, self._opened.path) from error
+        return connection
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._whole:
+            try:
+                self._opened._connection.execute("ROLLBACK")
+            except sqlite3.Error as again:
+                raise translate(again, self._opened.path) from again
+        if isinstance(error, sqlite3.Error):
+            raise translate(error, self._opened.path) from error

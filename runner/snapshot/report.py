@@ -26,7 +26,7 @@ class ReportReads(Opened):
 
         with self.reading() as db:
             runner = runner_view(db, self.home, now=now)
-            stop = stop_view(db, self.home, controls.settings(db), runner)
+            stop = stop_view(self.home, controls.everything(db), runner)
             lives = lock_is_held(self.home.lock)
             return gather.gather(db, days=days, now=now, runner=runner, stop=stop, runner_lives=lives)
 

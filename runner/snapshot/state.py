@@ -9,6 +9,7 @@ from runner.heartbeat import last_beat
 from runner.home import Home
 from runner.lock import lock_is_held
 from runner.store import controls, runners
+from runner.store.controls import Everything
 from runner.store.runners import RunState
 from runner.units import UnixMs
 from runner.views import LATE_MS, SILENT_MS, Health, RunnerView, StopView
@@ -41,10 +42,10 @@ def runner_view(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerVie
     return RunnerView(health=health, row=row, heartbeat_age_ms=age)
 
 
-def stop_view(db: sqlite3.Connection, home: Home, settings: dict[str, str], runner: RunnerView) -> StopView:
+def stop_view(home: Home, switches: Everything, runner: RunnerView) -> StopView:
     """Every source that is set now; the environment counts while a runner of it lives."""
-    row = controls.stop_row(db)
-    by_env = settings.get("stop_env") == "1" and runner.health in (Health.LIVE, Health.LATE, Health.SILENT)
+    row = switches.stop
+    by_env = switches.settings.get("stop_env") == "1" and runner.health in (Health.LIVE, Health.LATE, Health.SILENT)
     sources = (
         *(("file",) if home.stop_set() else ()),
         *(("row",) if row.is_set else ()),

@@ -29,7 +29,7 @@ class WrittenReads(Opened):
         `text`: only those with it in what is shown of them.
         """
         chosen = levels or (events.INFO, events.WARN, events.ERROR)
-        with self.reading() as db:
+        with self.glance() as db:
             if after is not None:
                 return tuple(events.after(db, after, limit=limit, levels=chosen, job=job, text=text))
             return tuple(events.newest(db, limit=limit, levels=chosen, job=job, before=before, text=text))

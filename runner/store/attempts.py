@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from runner.units import MicroUsd, UnixMs
 
@@ -42,6 +44,9 @@ class Attempt:
     """Settled and held of its calls."""
 
 
+COLUMNS = ("n", "runner", "started_at", "ended_at", "outcome", "error", "tail", "cost")
+
+
 def start(db: sqlite3.Connection, *, job_id: int, n: int, runner: str, now: UnixMs) -> None:
     """Write down that an attempt began."""
     db.execute("INSERT INTO attempts (job_id, n, runner, started_at) VALUES (?, ?, ?, ?)", (job_id, n, runner, now))
@@ -73,20 +78,19 @@ def started_at(db: sqlite3.Connection, *, job_id: int, n: int) -> UnixMs | None:
 
 def of_job(db: sqlite3.Connection, job_id: int) -> list[Attempt]:
     """All attempts of a job, oldest first."""
-    rows = db.execute(
-        "SELECT n, runner, started_at, ended_at, outcome, error, tail, cost FROM attempts WHERE job_id = ? ORDER BY n",
-        (job_id,),
+    rows = db.execute(f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE job_id = ? ORDER BY n", (job_id,))  # noqa: S608 - our own constants
+    return [attempt_of(row) for row in rows]
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    """The value of one row selected as `COLUMNS`."""
+    return Attempt(
+        n=row[0],
+        runner=row[1],
+        started_at=row[2],
+        ended_at=row[3],
+        outcome=Outcome(row[4]) if row[4] else None,
+        error=row[5],
+        tail=row[6],
+        cost=row[7],
     )
-    return [
-        Attempt(
-            n=row[0],
-            runner=row[1],
-            started_at=row[2],
-            ended_at=row[3],
-            outcome=Outcome(row[4]) if row[4] else None,
-            error=row[5],
-            tail=row[6],
-            cost=row[7],
-        )
-        for row in rows
-    ]

@@ -6,11 +6,14 @@ Runs in the caller's transaction.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from runner.units import UnixMs
 
 OFF, STOP, STOP_NOW = "0", "1", "2"
+_CONFIG = "config:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,10 @@ class Pause:
 
 def stop_row(db: sqlite3.Connection) -> StopRow:
     """The stop switch. A missing row counts as set: somebody removed what says we may run."""
-    row = db.execute("SELECT value, seq, reason, by, at FROM control WHERE key = 'stop'").fetchone()
+    return _stop(db.execute("SELECT value, seq, reason, by, at FROM control WHERE key = 'stop'").fetchone())
+
+
+def _stop(row: Sequence[Any] | None) -> StopRow:
     if row is None:
         return StopRow(value=STOP, seq=0, reason="the stop row is missing from the control table", by=None, at=None)
     return StopRow(value=row[0], seq=row[1], reason=row[2], by=row[3], at=row[4])
@@ -66,6 +72,26 @@ def set_stop(db: sqlite3.Connection, value: str, *, reason: str | None, by: str,
         (value, reason, by, now),
     )
     return stop_row(db)
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All of the table that a screen shows, read in one look."""
+
+    stop: StopRow
+    settings: dict[str, str]
+    ping: Ping | None
+
+
+def everything(db: sqlite3.Connection) -> Everything:
+    """The stop switch, the settings and the pings, as `stop_row`, `settings` and `ping` give them."""
+    rows = {row[0]: row for row in db.execute("SELECT key, value, seq, reason, by, at FROM control")}
+    ping = rows.get("ping")
+    return Everything(
+        _stop(rows["stop"][1:] if "stop" in rows else None),
+        {key[len(_CONFIG) :]: row[1] for key, row in rows.items() if key.startswith(_CONFIG)},
+        Ping(fault=ping[3], at=ping[5]) if ping else None,
+    )
 
 
 def settings(db: sqlite3.Connection) -> dict[str, str]:

@@ -116,9 +116,14 @@ def unended(db: sqlite3.Connection, *, but: str) -> Runner | None:
 
 def latest(db: sqlite3.Connection) -> Runner | None:
     """The runner that holds or last held the home; a standby only when there was never another."""
+    # Nearly always there is one that has not ended: found without sorting the many that have.
     row = db.execute(
-        f"SELECT {_COLUMNS} FROM runners ORDER BY state = 'standby', ended IS NOT NULL, started_at DESC LIMIT 1"  # noqa: S608
+        f"SELECT {_COLUMNS}, max(started_at) FROM runners WHERE ended IS NULL AND state <> 'standby'"  # noqa: S608
     ).fetchone()
+    if row[0] is None:
+        row = db.execute(
+            f"SELECT {_COLUMNS} FROM runners ORDER BY state = 'standby', ended IS NOT NULL, started_at DESC LIMIT 1"  # noqa: S608
+        ).fetchone()
     return runner_of(row) if row else None
 
 
