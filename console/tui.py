@@ -14,6 +14,7 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
+from textual.screen import Screen
 
 from console import terminal
 from console.acts import Acts
@@ -84,6 +85,8 @@ class ConsoleApp(ThriftyApp[None]):
         super().__init__(ansi_color=True)
         self.options = options or Options()
         self.theme = "ansi-dark"
+        self._colours = self.get_css_variables()
+        self.stylesheet.set_variables(self._colours)
         self.set_class(self.options.look is ASCII, "-ascii")
         self.animation_level = "none"
         self.home = home
@@ -108,8 +111,17 @@ class ConsoleApp(ThriftyApp[None]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), self._scrubber]
 
+    def refresh_css(self, animate: bool = True) -> None:
+        """Read the styles again if they would say something else: at the start they never do."""
+        if self.get_css_variables() != self._colours:
+            self._colours = self.get_css_variables()
+            super().refresh_css(animate)
+
+    def get_default_screen(self) -> Screen[None]:
+        return self.board  # the library's own, below it, would be laid out and drawn first
+
     async def on_mount(self) -> None:
-        await self.push_screen(self.board)
+        await self.board.made.wait()
         self._see(self.feed.read(self.board.ask, now=self.clock.now()))
         self.call_after_refresh(self._make_rest)
         self.watch_home.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Event
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -69,6 +70,8 @@ class Board(Screen[None]):
         self._trail: list[View] = []
         """What lies under an open job or overlay, the top last, each view once: the way back."""
         self._flash_until = 0.0
+        self.made = Event()
+        """All of it is there."""
         self._folded = False
         """Of the vitals only the line that matters most is shown."""
 
@@ -82,6 +85,7 @@ class Board(Screen[None]):
 
     def on_mount(self) -> None:
         self._show_body()
+        self.made.set()
 
     def on_resize(self) -> None:
         if self.seen is not None:

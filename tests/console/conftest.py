@@ -14,6 +14,7 @@ import pytest
 from console.tui import ConsoleApp, Options
 from runner.home import Home
 from runner.store.db import Database
+from tests.console.keen import keen_pilots
 from tests.factories import ManualClock, make_runner, make_settings, new_database
 
 
@@ -40,6 +41,12 @@ def runner_lock(home: Home) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keen() -> Iterator[None]:
+    with keen_pilots():
+        yield
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from runner.home import Home
 from runner.store import controls
 from runner.store.db import Database
 from tests.console.conftest import ManualMonotonic
-from tests.console.screen import eventually, flash_of, lines_of, look, shows, until
+from tests.console.screen import eventually, flash_of, lines_of, look, shows, text_of, until
 from tests.factories import ManualClock, make_running
 
 pytestmark = pytest.mark.usefixtures("live")
@@ -75,11 +75,12 @@ async def test_a_kill_that_takes_long_is_told_with_the_command_that_does_the_sam
     app: ConsoleApp, home: Home, database: Database, monotonic: ManualMonotonic
 ) -> None:
     async with app.run_test(size=(140, 24)) as pilot:
+        await pilot.pause()
         with database.write():
-            await pilot.press("k")
-            await shows(pilot, "STOP SENT")
+            app.action_kill()
             monotonic.advance(2.1)
-            await shows(pilot, f"in another terminal: afk-runner kill --now --home {home.root}"[:100])
+            app._check()  # by itself once a second, which is as long as a kill waits for the lock
+            assert f"in another terminal: afk-runner kill --now --home {home.root}"[:100] in text_of(app)
         await until(pilot, lambda: app._killing == 0)
 
 
