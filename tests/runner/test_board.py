@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 
 from runner.home import Home
 from runner.snapshot import Reader
@@ -39,7 +38,13 @@ def test_the_oldest_job_is_told_whatever_its_priority(database: Database, db: sq
 def test_each_list_is_told_as_soon_as_it_is_not_empty(database: Database, db: sqlite3.Connection) -> None:
     """Pauses, alerts, pings and what waits for a gate, on a home where there was none of them."""
     before = seen(database)
-    assert not (before.pauses or before.paused or before.waiting or before.alerts.open or before.lately.ping)
+    assert (before.pauses, before.paused, before.waiting, before.alerts.open, before.lately.ping) == (
+        (),
+        (),
+        (),
+        0,
+        None,
+    )
 
     make_job(db, status=JobStatus.PENDING, waiting_on="the day's cap", not_before=NOW + HOUR_MS)
     db.execute("UPDATE jobs SET waiting_gate = 'cap:day'")
@@ -64,7 +69,8 @@ def test_the_runner_that_lives_is_told_before_those_that_ended(database: Databas
     make_runner(db, id="newer", ended="lost", started_at=NOW + SECOND_MS)
 
     row = seen(database).runner.row
-    assert row is not None and row.id == "lives"
+    assert row is not None
+    assert row.id == "lives"
 
 
 def test_a_running_job_comes_with_the_attempt_in_progress(database: Database, db: sqlite3.Connection) -> None:
