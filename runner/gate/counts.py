@@ -9,11 +9,11 @@ import httpx
 
 from runner.gate import admission, offline
 from runner.gate.admission import Refusal
+from runner.gate.answer import down, read
 from runner.gate.aside import beside
 from runner.gate.body import json_object
 from runner.gate.book import Barred, Book
 from runner.gate.calls import model_of, refuse, routed
-from runner.gate.flight import down, read
 from runner.gate.http import NO_RETRY, Request, Responder
 from runner.gate.passes import Pass
 from runner.gate.upstreams import OFFLINE, Outgoing, Upstreams

@@ -12,6 +12,7 @@ import httpx
 
 from runner.gate import admission, estimate, toolcalls
 from runner.gate.admission import Refusal
+from runner.gate.answer import Answer, down, is_stream, read
 from runner.gate.book import Barred, Book
 from runner.gate.call import Call
 from runner.gate.endpoints import Endpoint, Passer
@@ -21,7 +22,7 @@ from runner.gate.local import RemoteWatch, came_from_elsewhere
 from runner.gate.passes import Pass
 from runner.gate.rates import Price
 from runner.gate.toolcalls import StreamedCalls
-from runner.gate.upstreams import OFFLINE, Answer, Outgoing, Upstreams
+from runner.gate.upstreams import OFFLINE, Outgoing, Upstreams
 from runner.gate.usage import Usage
 from runner.gate.verdict import (
     REMOTE,
@@ -39,11 +40,8 @@ from runner.units import UnixMs
 
 DRAIN_S = 30.0
 """How long an answer is read on for its usage after the client left."""
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MOST_KEPT_BYTES = 1_000_000
 """Of an answer that is kept until it is recorded; a step takes no more."""
-_PASSED_DOWN = ("content-type", "request-id", "x-request-id", "retry-after", "retry-after-ms", "x-should-retry")
-_PASSED_DOWN_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
 _PLAIN = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 """Encodings that are undone while an answer is read; a vendor that was asked for none may use one all the same."""
 
@@ -122,7 +120,7 @@ class Flight:
         async with self._upstreams.send(
             self._outgoing, last_look=lambda: self._book.last_look(self._granted)
         ) as answer:
-            self._book.heard(self._call, _words(answer.headers), answer.status)
+            self._book.heard(self._call, answer.headers, answer.status)
             await self._pass_on(answer)
 
     async def _pass_on(self, answer: Answer) -> None:
@@ -132,7 +130,7 @@ class Flight:
             await self._failed(answer)
         elif packing not in _PLAIN:
             await self._unreadable(unreadable(f"it answered {answer.status} packed as {packing[:40]!r}, unasked"))
-        elif streamed and _is_stream(answer):
+        elif streamed and is_stream(answer):
             await self._stream(answer)
         else:
             await self._whole(answer)
@@ -142,7 +140,7 @@ class Flight:
         verdict = of_status(
             answer.status,
             body,
-            _words(answer.headers),
+            answer.headers,
             now=self._book.now(),
             hold_overloaded=self._outgoing.upstream.hold_overloaded,
         )
@@ -165,9 +163,10 @@ class Flight:
         parsed: object = None
         with suppress(ValueError, RecursionError):
             parsed = json.loads(body)
-        await self._book.count_tools(self._granted, toolcalls.in_message(parsed))
+        if self._granted.max_tool_calls is not None:
+            await self._book.count_tools(self._granted, toolcalls.in_message(parsed))
         used = self._endpoint.whole(parsed, self._call.model)
-        if used is None and _is_stream(answer):  # nobody asked for one, but what it cost can be read from it
+        if used is None and is_stream(answer):  # nobody asked for one, but what it cost can be read from it
             meter = self._endpoint.meter(self._call.model)
             meter.feed(body)
             used = meter.complete()
@@ -288,30 +287,3 @@ def _wait_of(verdict: Verdict, call: Call, *, now: UnixMs) -> Refusal | None:
 def _bring_forward(limit: asyncio.Timeout) -> None:
     with suppress(RuntimeError):  # the call is over already
         limit.reschedule(asyncio.get_running_loop().time() + DRAIN_S)
-
-
-async def read(answer: Answer) -> bytes:
-    """The whole body. Raises httpx errors."""
-    body = bytearray()
-    async for chunk in answer.chunks():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise httpx.StreamError("its answer is larger than 64 MB")
-    return bytes(body)
-
-
-def _is_stream(answer: Answer) -> bool:
-    return "text/event-stream" in answer.headers.get("content-type", "").lower()
-
-
-def _words(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def down(headers: Mapping[str, str]) -> dict[str, str]:
-    """Those of an answer's headers that a client gets."""
-    return {
-        name: value
-        for name, value in _words(headers).items()
-        if name in _PASSED_DOWN or name.startswith(_PASSED_DOWN_PREFIXES)
-    }

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from runner.config import UpstreamConfig
 from runner.gate import offline
+from runner.gate.answer import Answer
 from runner.gate.http import BadRequest
 from runner.gate.local import LocalModels
 from runner.redact import Redactor
@@ -28,22 +29,6 @@ NO_SECRETS = Redactor(())
 _PASSED_UP = {"anthropic": ("anthropic-version", "anthropic-beta", "user-agent"), "openai": ("user-agent",)}
 _DEFAULT_VERSION = b"2023-06-01"
 CONNECT_S = 10
-
-
-class Answer(Protocol):
-    """An upstream's answer, its body still to be read."""
-
-    @property
-    def status(self) -> int: ...
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Names in lower case."""
-        ...
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, decoded."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,15 +54,11 @@ class Outgoing:
 @dataclass(slots=True)
 class _Http:
     response: httpx.Response
-    redact: Redactor
+    headers: Mapping[str, str]
 
     @property
     def status(self) -> int:
         return self.response.status_code
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {name: self.redact(value) for name, value in self.response.headers.items()}
 
     async def chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self.response.aiter_bytes():
@@ -118,10 +99,18 @@ def _trust() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _client() -> httpx.AsyncClient:
-    # No proxy and no netrc of whoever started us; a redirect must not carry a key elsewhere.
-    limits = httpx.Limits(max_connections=256)
-    return httpx.AsyncClient(verify=_trust(), trust_env=False, follow_redirects=False, limits=limits)
+def _connections() -> httpx.AsyncHTTPTransport:
+    """What lies below a client of httpx.
+
+    It knows no proxy or netrc of whoever started us, follows no redirect with a key, and keeps no cookie of one job's
+    answer for the next call of another.
+    """
+    return httpx.AsyncHTTPTransport(verify=_trust(), trust_env=False, limits=httpx.Limits(max_connections=256))
+
+
+@cache
+def _address(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 class Upstreams:
@@ -139,11 +128,11 @@ class Upstreams:
         self._upstreams = upstreams
         self._models = models
         self._redactors = {name: Redactor((upstream.key or "",)) for name, upstream in upstreams.items()}
-        self._far = _client()
-        self._near = _client()
-        """Upstreams on this machine, whose connections outlive its sleep."""
+        self._far = _connections()
+        self._near = _connections()
+        """To upstreams on this machine, which outlive its sleep."""
         self._sleeps = 0
-        self._locals = LocalModels(self._near)
+        self._locals = LocalModels(httpx.AsyncClient(transport=self._near, trust_env=False))
 
     def serving(self, model: str) -> UpstreamConfig | None:
         """The upstream a model id is routed to: the longest match wins; None when nothing matches."""
@@ -175,6 +164,8 @@ class Upstreams:
         up = {name.encode(): headers[name].encode("latin-1") for name in _PASSED_UP[upstream.wire] if name in headers}
         up[b"accept-encoding"] = b"identity"  # what is metered is what is read
         up[b"content-type"] = b"application/json"
+        up[b"accept"] = b"*/*"
+        up.setdefault(b"user-agent", b"afk-runner")
         if upstream.wire == "anthropic":
             up.setdefault(b"anthropic-version", _DEFAULT_VERSION)
         if upstream.key is not None:
@@ -186,7 +177,9 @@ class Upstreams:
             upstream=upstream,
             body=body,
             redact=self._redactors[upstream.name],
-            request=self._far.build_request("POST", url, content=content, headers=up, timeout=timeout),
+            request=httpx.Request(
+                "POST", _address(url), content=content, headers=up, extensions={"timeout": timeout.as_dict()}
+            ),
             sleeps=self._sleeps,
         )
 
@@ -208,10 +201,10 @@ class Upstreams:
                 call.sent = True
 
         call.request.extensions = {**call.request.extensions, "trace": trace}
-        client = self._near if call.upstream.local else self._far
-        response = await client.send(call.request, stream=True)
+        way = self._near if call.upstream.local else self._far
+        response = await way.handle_async_request(call.request)
         try:
-            yield _Http(response, call.redact)
+            yield _Http(response, {name: call.redact(value) for name, value in response.headers.items()})
         finally:
             await response.aclose()
 
@@ -222,7 +215,7 @@ class Upstreams:
     async def renew(self) -> None:
         """The machine slept. Connections to other ones may be dead without a word: calls on them break now."""
         self._sleeps += 1
-        asleep, self._far = self._far, _client()
+        asleep, self._far = self._far, _connections()
         await asleep.aclose()
 
     def slept_over(self, call: Outgoing) -> bool:

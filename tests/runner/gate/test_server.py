@@ -313,6 +313,14 @@ async def test_a_redirect_is_not_followed_with_the_key(gate: House, vendor: Fake
         assert thief.requests == []
 
 
+async def test_a_cookie_of_one_answer_goes_along_with_no_other_call(gate: House, vendor: FakeAnthropic) -> None:
+    vendor.script(Reply(headers={"set-cookie": "job=1; Path=/"}))
+    await gate.ask()
+    await gate.ask()
+
+    assert [call.headers.get("cookie") for call in vendor.requests] == [None, None]
+
+
 async def test_an_upstream_that_quotes_its_key_does_not_show_it_to_the_child(
     gate: House, vendor: FakeAnthropic
 ) -> None:
