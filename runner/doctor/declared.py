@@ -15,8 +15,8 @@ from runner.doctor.sense import past, sense
 from runner.errors import ConfigError, RunnerError, StoreError
 from runner.home import Home
 from runner.settings import SettingsError, load
+from runner.settings.notes import Problem
 from runner.settings.secrets import DOTENV_REFUSED, NO_SECRET
-from runner.settings.table import Problem
 from runner.snapshot import Reader
 from runner.units import plural
 

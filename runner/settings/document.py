@@ -14,10 +14,11 @@ from runner.config import BudgetConfig, Config
 from runner.errors import ConfigError
 from runner.settings import sections
 from runner.settings.lines import key_lines, line_of
+from runner.settings.notes import Notes, Problem, SettingsError
 from runner.settings.report import read_report
 from runner.settings.secrets import Secrets, hidden_in, read_regular
 from runner.settings.service import read_service
-from runner.settings.table import Notes, Problem, SettingsError, Table
+from runner.settings.table import Table
 from runner.settings.tasks import read_tasks
 from runner.settings.watch import read_watch
 from runner.units import MicroUsd
@@ -39,7 +40,7 @@ def load(home: Path, *, environ: Mapping[str, str]) -> Config:
     config = _config(Table(notes, (), document), path.parent, secrets)
 
     # What is wrong with .env comes first: every secret that is missing may be missing for it.
-    problems = [*secrets.problems, *sorted(notes.problems, key=lambda problem: problem.line)]
+    problems = [*secrets.problems, *notes.problems]
     if problems:
         raise SettingsError(problems)
     return config
@@ -59,7 +60,7 @@ def task_lines(home: Path) -> Mapping[str, int]:
 def _config(top: Table, home: Path, secrets: Secrets) -> Config:
     zone = top.zone("timezone")
     if "timezone" not in top:
-        top.refuse("timezone", 'is missing; write the zone the cap\'s day is counted in, such as "Europe/Berlin"')
+        top.lacks("timezone", 'write the zone the cap\'s day is counted in, such as "Europe/Berlin"')
     zone = zone or ZoneInfo("UTC")
     if top.flag("irreversible"):
         top.refuse("irreversible", "cannot be true for everything; write it into the [tasks.*] table of each such task")

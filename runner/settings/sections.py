@@ -45,7 +45,7 @@ def read_budget(table: Table) -> BudgetConfig | None:
     """None when the cap of the day is absent or bad, which was noted."""
     daily_usd = table.money("daily_usd")
     if "daily_usd" not in table:
-        table.refuse("daily_usd", 'is missing; write the most a day may cost, such as "1.00"')
+        table.lacks("daily_usd", 'write the most a day may cost, such as "1.00"')
     others = given(
         per_job_usd=table.money("per_job_usd"),
         hourly_usd=table.money("hourly_usd"),
@@ -109,7 +109,9 @@ def read_models(table: Table, upstreams: Mapping[str, UpstreamConfig]) -> dict[s
             table.refuse(model, f'cannot be routed: "{OFFLINE}/*" is built in')
         elif upstream is not None and upstream not in upstreams:
             near = nearest(upstream, upstreams)
-            table.refuse(model, f"names the upstream {quoted(upstream)}, which is not declared in [upstreams]{near}")
+            what = f"{table.named(model)} names the upstream {quoted(upstream)}"
+            text = f"{what}, which is not declared in [upstreams]{near}"
+            table.notes.lacks(("upstreams", upstream), text, at=(*table.path, model))
         routes[model] = upstream or ""  # kept when it is bad: a task of this model has no fault of its own
     return routes
 
@@ -123,7 +125,7 @@ def read_prices(table: Table) -> dict[str, PriceConfig]:
         }
         for name in ("input", "output"):
             if name not in price:
-                price.refuse(name, 'is missing; write US dollars per million tokens, such as "0.15"')
+                price.lacks(name, 'write US dollars per million tokens, such as "0.15"')
         context = price.count("context", 1)
         price.close()
         prices[model] = PriceConfig(**{"input": Decimal(0), "output": Decimal(0), **given(**dollars, context=context)})
@@ -181,7 +183,7 @@ def _url(table: Table, *, local: bool) -> str:
     url = table.text("url", such_as="https://api.anthropic.com")
     if url is None:
         if "url" not in table:
-            table.refuse("url", 'is missing; write where calls go, such as "https://api.anthropic.com"')
+            table.lacks("url", 'write where calls go, such as "https://api.anthropic.com"')
         return ""
     parts, fault = _split_url(url)
     if fault:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from runner.errors import ConfigError
-from runner.settings.lines import KeyPath, line_of
+from runner.settings.lines import KeyPath
+from runner.settings.notes import Notes
 from runner.units import MicroUsd, duration, parse_duration, parse_usd
 
 _Read = TypeVar("_Read")
@@ -28,38 +26,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MAX_COUNT = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong with one line of one file."""
-
-    path: Path
-    line: int
-    text: str
-    """One sentence, without the place."""
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.text}"
-
-
-class SettingsError(ConfigError):
-    """The settings are refused: all problems in line order, one a line. Nothing was started or changed."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
-
-
-class Notes:
-    """The problems found so far in one TOML file."""
-
-    def __init__(self, path: Path, lines: Mapping[KeyPath, int]) -> None:
-        self._path, self._lines = path, lines
-        self.problems: list[Problem] = []
-
-    def add(self, where: KeyPath, text: str) -> None:
-        self.problems.append(Problem(self._path, line_of(self._lines, where), text))
-
-
 class Table:
     """One table. Every reader returns None for a key that is absent or bad; a bad one was noted."""
 
@@ -67,7 +33,7 @@ class Table:
         self.notes, self.path = notes, path
         self._asked: set[str] = set()
         if value is not None and not isinstance(value, dict):
-            notes.add(path, f"{_bracketed(path)} must be a table, not {_kind(value)}")
+            notes.no_table(path, f"{_bracketed(path)} must be a table, not {_kind(value)}")
         self._values: dict[str, object] = value if isinstance(value, dict) else {}
 
     def __contains__(self, key: str) -> bool:
@@ -79,6 +45,10 @@ class Table:
     def refuse(self, key: str, text: str) -> None:
         """Note `text`, which goes on after the key's name."""
         self.notes.add((*self.path, key), f"{self.named(key)} {text}")
+
+    def lacks(self, key: str, text: str) -> None:
+        """Note that the key has to be there; `text` goes on after "is missing"."""
+        self.notes.lacks((*self.path, key), f"{self.named(key)} is missing; {text}", beside=self._values)
 
     def named(self, key: str) -> str:
         """The key as sentences call it: `[runner] workers`."""
@@ -193,14 +163,12 @@ class Table:
         for key, value in self._values.items():
             if key in self._asked:
                 continue
-            self.notes.add((*self.path, key), self._unknown(key, value, unserved))
-
-    def _unknown(self, key: str, value: object, unserved: Iterable[str]) -> str:
-        if key in unserved:
-            return f"{self.named(key)} is not served by this version"
-        if not self.path and isinstance(value, dict):
-            return f"{_bracketed((key,))} is not a known table{nearest(key, self._asked)}"
-        return f"{self.named(key)} is not a known key{nearest(key, self._asked)}"
+            if key in unserved:
+                self.refuse(key, "is not served by this version")
+                continue
+            is_table = not self.path and isinstance(value, dict)
+            what = f"{_bracketed((key,))} is not a known table" if is_table else f"{self.named(key)} is not a known key"
+            self.notes.stray((*self.path, key), what, meant=_closest(key, self._asked))
 
     def _parsed(self, key: str, parse: Callable[[str], _Read], *, such_as: str) -> _Read | None:
         value = self.text(key, such_as=such_as)
@@ -215,9 +183,14 @@ class Table:
 
 def nearest(word: str, valid: Iterable[str]) -> str:
     """The end of a sentence naming what was probably meant, `; did you mean "workers"?`; "" when nothing is close."""
+    close = _closest(word, valid)
+    return f'; did you mean "{close}"?' if close else ""
+
+
+def _closest(word: str, valid: Iterable[str]) -> str | None:
     folded = {name.casefold(): name for name in sorted(valid)}
     close = difflib.get_close_matches(word[:100].casefold(), folded, n=1)
-    return f'; did you mean "{folded[close[0]]}"?' if close else ""
+    return folded[close[0]] if close else None
 
 
 def quoted(text: str) -> str:

@@ -19,9 +19,10 @@ from runner.config import (
     TaskConfig,
     TaskKind,
 )
+from runner.settings.notes import Notes, SettingsError
 from runner.settings.schedules import read_schedule
 from runner.settings.sections import OFFLINE, given
-from runner.settings.table import NAME, Notes, SettingsError, Table, nearest, quoted
+from runner.settings.table import NAME, Table, nearest, quoted
 from runner.units import DAY_MS, SECOND_MS
 
 _KEYS_OF_KIND = {
@@ -116,7 +117,7 @@ def _server_tools(table: Table) -> Mapping[str, int]:
 def _kind(table: Table) -> TaskKind | None:
     value = table.take("kind")
     if value is None:
-        table.refuse("kind", 'is missing; write "prompt" or "command"')
+        table.lacks("kind", 'write "prompt" or "command"')
     elif value == TaskKind.PYTHON:
         table.refuse("kind", 'is "python": a Python task is declared by its @task decorator in tasks/*.py, not here')
     else:
@@ -130,7 +131,7 @@ def _check_kind(table: Table, kind: TaskKind) -> None:
     needed = ("model", "prompt") if kind is TaskKind.PROMPT else ("command",)
     for key in needed:
         if key not in table:
-            table.refuse(key, f"is missing; a {kind} task needs it")
+            table.lacks(key, f"a {kind} task needs it")
     for other, keys in _KEYS_OF_KIND.items():
         for key in keys:
             if other is not kind and key in table:
@@ -142,7 +143,8 @@ def _model(table: Table, models: Mapping[str, str]) -> str | None:
     if model is None or model.startswith(f"{OFFLINE}/") or _routed(model, models):
         return model
     near = nearest(model, [route for route in models if not route.endswith("*")])
-    table.refuse("model", f"is {quoted(model)}, which no line of [models] leads to an upstream{near}")
+    text = f"{table.named('model')} is {quoted(model)}, which no line of [models] leads to an upstream{near}"
+    table.notes.lacks(("models", model), text, at=(*table.path, "model"))
     return None
 
 

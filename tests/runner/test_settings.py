@@ -145,6 +145,54 @@ def test_an_empty_file_is_told_what_it_needs(home: Path) -> None:
     assert cap.startswith("1: [budget] daily_usd is missing")
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('timezone = "UTC"\ndaily_usd = "1"', "2: daily_usd is not a known key; it belongs in [budget]"),
+        (
+            'timezone = "UTC"\n[runner]\ndaily_usd = "1"',
+            "3: [runner] daily_usd is not a known key; it belongs in [budget]",
+        ),
+        (
+            'timezone = "UTC"\n[runner.budget]\ndaily_usd = "1"',
+            "2: [runner] budget is not a known key; [budget] is a table of its own",
+        ),
+        ('timezone = "UTC"\n[budgets]\ndaily_usd = "1"', '2: [budgets] is not a known table; did you mean "budget"?'),
+        ('timezone = "UTC"\n[[budget]]\ndaily_usd = "1"', "2: [budget] must be a table, not a list"),
+        (
+            '[budget]\ntimezone = "UTC"\ndaily_usd = "1"',
+            "2: [budget] timezone is not a known key; it belongs above the first table",
+        ),
+        (
+            REQUIRED + '[upstream.a]\nurl = "http://127.0.0.1:1"\n[models]\n"m*" = "a"',
+            '[upstream] is not a known table; did you mean "upstreams"?',
+        ),
+        (
+            REQUIRED + '[a]\nurl = "http://127.0.0.1:1"\n[models]\n"m*" = "a"',
+            "[a] is not a known table; it belongs in [upstreams]",
+        ),
+        (
+            REQUIRED + '[tasks.upstreams.a]\nurl = "http://127.0.0.1:1"',
+            '[tasks.upstreams] a is not a known key; did you mean "at"?',
+        ),
+    ],
+)
+def test_a_misplaced_table_is_one_fault_and_not_also_what_is_missing_without_it(
+    home: Path, written: str, told: str
+) -> None:
+    (only,) = refusals(home, written)
+
+    assert only.endswith(told)
+
+
+def test_what_is_missing_is_told_beside_a_stray_that_has_nothing_to_do_with_it(home: Path) -> None:
+    zone, cap, stray = refusals(home, "[runner]\nworker = 2")
+
+    assert "timezone is missing" in zone
+    assert "daily_usd is missing" in cap
+    assert stray == '2: [runner] worker is not a known key; did you mean "workers"?'
+
+
 def test_a_cap_of_zero_is_a_cap(home: Path) -> None:
     """It refuses every priced call; it is not the absence of a cap."""
     assert read(home, REQUIRED.replace("1.00", "0")).budget.daily_usd == 0
