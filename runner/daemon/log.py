@@ -51,15 +51,15 @@ class LogFile:
         self._write([{"ts": iso(time.time_ns() // 1_000_000), "level": level, "event": event, "text": text, **fields}])
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
-        text = "\n".join(
-            json.dumps({key: value for key, value in line.items() if value is not None}, ensure_ascii=False)
-            for line in lines
-        )
+        text = "\n".join(_encoded({key: value for key, value in line.items() if value is not None}) for line in lines)
         self._handler.emit(logging.LogRecord("afk", logging.INFO, "", 0, self._redact(text), None, None))
 
     def close(self) -> None:
         """Flush and close."""
         self._handler.close()
+
+
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _fields(event: Event) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Live:
             "gate": gate_url,
             "token": self.granted.token,
             "max_output_tokens": self.granted.max_output_tokens,
-            "agents": str(home.work / "agents"),
+            "agents": f"{home.work}/agents",
         }
         if task.kind is TaskKind.COMMAND:
             order |= {

@@ -233,7 +233,7 @@ def worker_environment() -> dict[str, str]:
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        answer = json.loads(line)
+        answer = json.loads(line.decode())  # bytes of any encoding cost it as much again
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else None
