@@ -47,9 +47,15 @@ class Attempt:
 COLUMNS = ("n", "runner", "started_at", "ended_at", "outcome", "error", "tail", "cost")
 
 
+START = "INSERT INTO attempts (job_id, n, runner, started_at) VALUES (?, ?, ?, ?)"
+END = """
+UPDATE attempts SET outcome = ?, ended_at = ?, error = ?, tail = ? WHERE job_id = ? AND n = ? AND outcome IS NULL
+"""
+
+
 def start(db: sqlite3.Connection, *, job_id: int, n: int, runner: str, now: UnixMs) -> None:
     """Write down that an attempt began."""
-    db.execute("INSERT INTO attempts (job_id, n, runner, started_at) VALUES (?, ?, ?, ?)", (job_id, n, runner, now))
+    db.execute(START, (job_id, n, runner, now))
 
 
 def end(
@@ -63,11 +69,7 @@ def end(
     tail: str | None = None,
 ) -> None:
     """Write down how an attempt ended; a second end changes nothing."""
-    db.execute(
-        "UPDATE attempts SET outcome = ?, ended_at = ?, error = ?, tail = ? "
-        "WHERE job_id = ? AND n = ? AND outcome IS NULL",
-        (outcome, now, error, tail, job_id, n),
-    )
+    db.execute(END, (outcome, now, error, tail, job_id, n))
 
 
 def started_at(db: sqlite3.Connection, *, job_id: int, n: int) -> UnixMs | None:

@@ -5,8 +5,9 @@ Runs in the caller's transaction.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +56,12 @@ def _stop(row: Sequence[Any] | None) -> StopRow:
     return StopRow(value=row[0], seq=row[1], reason=row[2], by=row[3], at=row[4])
 
 
+CLAIMS = "SELECT (SELECT value FROM control WHERE key = 'stop'), EXISTS (SELECT 1 FROM pauses)"
+
+
 def claims(db: sqlite3.Connection) -> tuple[bool, bool]:
     """Whether the switch lets new work start, and whether any task is paused: all that most claims need to know."""
-    value, paused = db.execute(
-        "SELECT (SELECT value FROM control WHERE key = 'stop'), EXISTS (SELECT 1 FROM pauses)"
-    ).fetchone()
+    value, paused = db.execute(CLAIMS).fetchone()
     return value == OFF, bool(paused)
 
 
@@ -131,6 +133,30 @@ def ping(db: sqlite3.Connection) -> Ping | None:
     """How they go; None when none was ever sent."""
     row = db.execute("SELECT reason, at FROM control WHERE key = 'ping'").fetchone()
     return Ping(fault=row[0], at=row[1]) if row else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What the last runner that a supervisor started could open."""
+
+    at: UnixMs
+    places: dict[str, str | None]
+    """Why each place could not be opened, by its path; None: it could."""
+
+
+def note_reach(db: sqlite3.Connection, places: Mapping[str, str | None], *, now: UnixMs) -> None:
+    """It was looked at."""
+    db.execute(
+        "INSERT INTO control (key, value, at) VALUES ('reach', ?, ?) ON CONFLICT DO UPDATE SET "
+        "value = excluded.value, at = excluded.at",
+        (json.dumps(places), now),
+    )
+
+
+def reach(db: sqlite3.Connection) -> Reach | None:
+    """What it found; None: no such runner ever looked."""
+    row = db.execute("SELECT at, value FROM control WHERE key = 'reach'").fetchone()
+    return Reach(at=row[0], places=json.loads(row[1])) if row else None
 
 
 def tidied_at(db: sqlite3.Connection) -> UnixMs | None:

@@ -14,6 +14,7 @@ KEEP = 50_000
 TEXT_LIMIT = 2_000
 """Characters of one event's text."""
 
+RECORD = "INSERT INTO events (at, level, event, task, job, attempt, text) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _SELECT = "SELECT id, at, level, event, task, job, attempt, text FROM events"
 
 
@@ -45,10 +46,7 @@ def record(
     attempt: int | None = None,
 ) -> None:
     """Add one event. The text must be free of secrets already."""
-    db.execute(
-        "INSERT INTO events (at, level, event, task, job, attempt, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (now, level, event, task, job, attempt, text[:TEXT_LIMIT]),
-    )
+    db.execute(RECORD, (now, level, event, task, job, attempt, text[:TEXT_LIMIT]))
 
 
 def after(

@@ -74,6 +74,41 @@ class Store:
                 return count, time.perf_counter() - start
             count += 1
 
+    def bare(self, count: int) -> float:
+        """Jobs a second of the same statements in the same commits, with no line of ours between them: the most
+        that any program around them could reach."""
+        self.fill(count)
+        now = CLOCK.now()
+        execute = self.database.connection.execute
+        taken = ("token", now + 60_000, RUNNER)
+        last: tuple[int, int] | None = None
+        start = time.perf_counter()
+        for _ in range(count + 1):
+            execute("BEGIN IMMEDIATE")
+            if last is not None:
+                execute(jobs.FINISH, ("done", now, 1, "null", None, None, last[0], "token"))
+                execute(attempts.END, ("done", now, None, None, *last))
+                execute(events.RECORD, (now, "info", "job.done", "echo", "echo", last[1], "done"))
+            execute(controls.CLAIMS).fetchone()
+            row = execute(jobs.HEAD, (*taken, now)).fetchone()
+            if row is not None:
+                last = row[1], row[9]
+                execute(jobs.TAKE, (*taken, row[1]))
+                execute(attempts.START, (*last, RUNNER, now))
+            execute("COMMIT")
+        seconds = time.perf_counter() - start
+        assert row is None
+        return count / seconds
+
+    def bare_insert(self, number: int) -> None:
+        """One job added in a commit of its own by the statements alone."""
+        now = CLOCK.now()
+        execute = self.database.connection.execute
+        execute("BEGIN IMMEDIATE")
+        execute(jobs.INSERT, (f"bare-{number}", "echo", '{"n":1}', now, 4, 0, None, None, None, None, None, now))
+        execute(events.RECORD, (now, "info", "job.queued", "echo", f"bare-{number}", None, "queued by ada@cli"))
+        execute("COMMIT")
+
     def pace(self, count: int) -> float:
         """Jobs a second of a drain of `count`; the filling does not count."""
         self.fill(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,16 +24,18 @@ JOBS = 1_500
 
 def test_a_durable_job_against_a_synced_write(disk: Path, table: Table) -> None:
     """Finish and claim in one transaction is well ahead of huey, which needs two."""
-    store, theirs = Store(disk / "agent.db"), huey_store(disk / "huey.db")
+    store, theirs, bare = Store(disk / "agent.db"), huey_store(disk / "huey.db"), Store(disk / "bare.db")
     found = interleaved(
         {
             "raw": lambda: synced_writes(disk / "raw", 2 * JOBS),
             "ours": lambda: store.pace(JOBS),
+            "bare": lambda: bare.bare(JOBS),
             "huey": lambda: huey_pace(theirs, JOBS),
         },
         rounds=7,
     )
     store.database.close()
+    bare.database.close()
 
     ours, huey = found.ratio("ours", "raw"), found.ratio("huey", "raw")
     against = found.ratio("ours", "huey")
@@ -44,6 +47,8 @@ def test_a_durable_job_against_a_synced_write(disk: Path, table: Table) -> None:
         goal="≥ 0.68",
         met=ours.typical >= 0.68,
     )
+    floor = found.ratio("bare", "raw")
+    table.add(PART, "its statements alone in the same commits, with no line of ours between them, against it", floor)
     table.add(PART, "huey's store, `synchronous=FULL`, against it", huey)
     table.add(PART, "ours against huey's", against, goal="≥ 2", met=against.typical >= 2)
     assert against.typical > 1
@@ -83,6 +88,56 @@ def test_a_job_is_one_sync(disk: Path, table: Table) -> None:
     table.add(PART, "syncs a job, checkpoints included", f"{syncs:.3f}", goal="≤ 1.05", met=syncs <= 1.05)
     table.add(PART, "4 KiB pages written a job, checkpoints included", f"{pages:.1f}")
     assert syncs <= 1.1
+
+
+def test_one_job_added(disk: Path, table: Table) -> None:
+    """Time on a core of adding one job, durably and once whatever is asked again, beside huey's plain message."""
+    from huey import SqliteHuey
+
+    from runner.commands import Door
+    from runner.enqueue import JobRequest
+    from runner.home import Home
+
+    home, count, rounds = Home(disk / "home"), 300, 9
+    home.root.mkdir()
+    bare = Store(home.db)
+    door, app = Door(home), SqliteHuey("bench", filename=str(disk / "huey.db"), fsync=True)
+    message = app.task()(lambda number: number)
+    numbers = iter(range(10_000_000))
+
+    def ours() -> None:
+        request = JobRequest(task="echo", payload={"n": 1}, key=f"one-{next(numbers):08}")
+        door.enqueue({"echo": _task()}, [request], max_attempts=4)
+
+    def theirs() -> None:
+        message(next(numbers))
+
+    found = interleaved(
+        {
+            "ours": lambda: _on_a_core(ours, count),
+            "bare": lambda: _on_a_core(lambda: bare.bare_insert(next(numbers)), count),
+            "huey": lambda: _on_a_core(theirs, count),
+        },
+        rounds=rounds,
+    )
+    door.close()
+    bare.database.close()
+    app.storage.close()
+    for side, what in (
+        ("ours", "adding one job, time on a core against huey's"),
+        ("bare", "its statements alone, with no line of ours between them, against it"),
+    ):
+        ratio = found.ratio(side, "huey")
+        us = ", ".join(f"{min(found.of[each]) * 1e6:.0f} us" for each in (side, "huey"))
+        table.add(PART, what, f"{ratio} (least {us})")
+
+
+def _on_a_core(act: Callable[[], object], count: int) -> float:
+    """Seconds on a core of one act."""
+    start = time.thread_time()
+    for _ in range(count):
+        act()
+    return (time.thread_time() - start) / count
 
 
 def test_rows_added_in_bulk(disk: Path, table: Table) -> None:
