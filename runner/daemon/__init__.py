@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from runner.config import Config, TaskConfig
+from runner.daemon import reach
 from runner.daemon.loop import Loop
 from runner.daemon.parts import Parts
 from runner.daemon.signals import Signals
@@ -59,6 +60,8 @@ class Daemon:
         self._signals.listen()
         try:
             await self._parts.open()
+            if self._supervised:
+                reach.begin(self._parts)
             await Loop(self._parts, self._signals, once=self._once).run()
         finally:
             await self._parts.close()

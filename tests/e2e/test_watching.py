@@ -160,6 +160,10 @@ def test_systemd_hears_of_the_whole_life_of_a_runner_and_of_its_second(
     watched = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"}
     runner = afk.start("--supervisor", "systemd", env=watched)
     eventually(lambda: {"READY=1", "STATUS=running", "WATCHDOG=1"} <= set(systemd()))
+    (looked,) = eventually(
+        lambda: afk.sql("SELECT value FROM control WHERE key = 'reach'"), what="it looked for itself"
+    )
+    assert json.loads(looked[0])[str(afk.home)] is None, "the home can be opened"
     afk.afk("kill")
     eventually(lambda: "STATUS=parked (stop)" in systemd())
     fed = systemd().count("WATCHDOG=1")

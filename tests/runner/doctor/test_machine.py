@@ -18,7 +18,7 @@ from runner.doctor.look import Look
 from runner.doctor.privacy import privacy
 from runner.doctor.terminal import terminal
 from runner.doctor.wake import wake
-from runner.store import events
+from runner.store import controls, events
 from runner.units import HOUR_MS, UnixMs
 from tests.runner.doctor.conftest import Tool, levels
 
@@ -118,6 +118,25 @@ def test_a_home_in_a_guarded_folder_is_told_although_it_opens(look: Look, tmp_pa
 
     assert levels(found) == ["warn"]
     assert f"is below {documents.resolve()}" in found[0].text
+
+
+@pytest.mark.parametrize("platform", ["darwin", "linux"])
+def test_what_the_runner_itself_found_outweighs_what_is_seen_from_here(
+    look: Look, tmp_path: Path, platform: str
+) -> None:
+    """A guarded folder that it may open is none to speak of, and one that only it is refused is."""
+    documents = tmp_path / "Documents"
+    documents.mkdir()
+    task = replace(look.tasks["sweep"], cwd=documents)
+    on = replace(look, platform=platform, tasks={"sweep": task})
+    with closing(sqlite3.connect(look.home.db, isolation_level=None)) as db:
+        controls.note_reach(db, {str(documents): None, str(look.home.root): None}, now=look.now)
+        assert levels(list(privacy(on))) == (["ok"] if platform == "darwin" else [])
+
+        controls.note_reach(db, {str(documents): "Operation not permitted"}, now=look.now)
+        (found,) = privacy(on)
+    assert found.level is Level.FAIL
+    assert "by the runner itself under its supervisor: Operation not permitted" in found.text
 
 
 def test_a_place_that_cannot_be_opened_fails(look: Look, tmp_path: Path) -> None:
