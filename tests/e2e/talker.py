@@ -10,6 +10,8 @@ from typing import Any
 from tests.upstream import FakeAnthropic, Received, Reply
 
 Content = list[dict[str, Any]]
+Plan = Callable[[dict[str, Any]], Content | Reply]
+"""A request's body to the content of its answer, or to a reply of another kind."""
 
 
 def text(words: str) -> Content:
@@ -39,11 +41,11 @@ def is_judge(body: dict[str, Any]) -> bool:
 
 
 class Talker(FakeAnthropic):
-    """`plan`: a request's body to the content of its answer, or to a reply of another kind."""
+    """Answers by its plan, which may be another one for the next conversation."""
 
-    def __init__(self, plan: Callable[[dict[str, Any]], Content | Reply]) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__()
-        self._plan = plan
+        self.plan = plan
         self.held_turn: int | None = None
         """The first request of a conversation of so many answers is kept back until `go`."""
         self.go = threading.Event()
@@ -52,7 +54,7 @@ class Talker(FakeAnthropic):
         if received.method != "POST" or not received.path.startswith("/v1/messages"):
             return super()._reply(received)
         body = received.body
-        content = self._plan(body)
+        content = self.plan(body)
         if isinstance(content, Reply):
             return content
         asks = any(block["type"] == "tool_use" for block in content)
@@ -71,7 +73,7 @@ class Talker(FakeAnthropic):
         return Reply(body=json.dumps(whole).encode(), hold=hold)
 
 
-def script(*answers: Content) -> Callable[[dict[str, Any]], Content]:
+def script(*answers: Content) -> Plan:
     """A plan: the answers one after the other, the last one again and again."""
     return lambda body: answers[min(turns(body), len(answers) - 1)]
 

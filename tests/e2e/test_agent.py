@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.talker import Content, Talker, is_judge, results, script, text, tool, turns, verdicts
+from tests.e2e.talker import Content, Plan, Talker, is_judge, results, script, text, tool, turns, verdicts
 from tests.e2e.vendor import COST, HOLD, house, sums
-from tests.e2e.world import World, eventually
-from tests.upstream import Reply
+from tests.e2e.world import World, eventually, world
+from tests.upstream import Received, Reply
 
 STEPS = 10
 KILLED_AFTER = 7
@@ -38,11 +39,50 @@ def agent(afk: World, vendor: Talker, extra: str = TASK, **fields: Any) -> World
     return afk
 
 
-def once(afk: World, key: str = "job", *flags: str) -> dict[str, Any]:
+def once(afk: World) -> dict[str, Any]:
     """Run one job of the task to its end; all that is kept of it."""
-    afk.afk("enqueue", "agent", "--key", key, *flags)
+    afk.afk("enqueue", "agent", "--key", "job")
     afk.afk("run", "--once")
-    return dict(afk.json("job", key))
+    return dict(afk.json("job", "job"))
+
+
+NO_TOOLS = TASK.replace('tools = ["read_file", "write_output"]', "")
+CRITERIA = 'criteria = ["Names every failing service.", "Is one line."]\n'
+TASKS = {
+    "agent": TASK,
+    "limited": TASK + "max_tool_calls = 9\n",
+    "plain": NO_TOOLS,
+    "judged": TASK + CRITERIA,
+}
+
+
+class Office:
+    """A home whose runner stays: the SDK takes a worker two seconds to load, and one worker does all that is asked."""
+
+    def __init__(self, afk: World, vendor: Talker) -> None:
+        self.afk = afk
+        self.vendor = vendor
+        self._asked = 0
+
+    def ask(self, plan: Plan, *flags: str, task: str = "agent") -> tuple[dict[str, Any], list[Received]]:
+        """One job, whose vendor answers by the plan: all that is kept of it, and its requests."""
+        self.vendor.plan = plan
+        self.vendor.requests.clear()
+        self._asked += 1
+        key = f"job-{self._asked}"
+        self.afk.afk("enqueue", task, "--key", key, *flags)
+        at_work = "SELECT 1 FROM jobs WHERE key = ? AND status IN ('pending', 'running')"
+        eventually(lambda: not self.afk.sql(at_work, key), what="its end")
+        return dict(self.afk.json("job", key)), list(self.vendor.requests)
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    with world(tmp_path_factory.mktemp("office")) as afk, Talker(script(text("Fine."))) as vendor:
+        extra = "".join(each.replace("[tasks.agent]", f"[tasks.{name}]") for name, each in TASKS.items())
+        agent(afk, vendor, extra, workers=1, breaker="same_request = 0")
+        afk.start()
+        yield Office(afk, vendor)
 
 
 def ten_steps(body: dict[str, Any]) -> Content:
@@ -114,7 +154,7 @@ def test_an_answer_that_was_paid_for_and_not_recorded_is_not_bought_again(afk: W
     assert afk.sql("SELECT * FROM answers") == []
 
 
-def test_an_agent_reads_what_it_may_and_is_told_what_it_may_not(afk: World) -> None:
+def test_an_agent_reads_what_it_may_and_is_told_what_it_may_not(office: Office) -> None:
     """Each wrong call is answered with a sentence, and the conversation goes on."""
     wrong = [
         tool("read_file", 1, path="inputs/a.md"),
@@ -130,10 +170,7 @@ def test_an_agent_reads_what_it_may_and_is_told_what_it_may_not(afk: World) -> N
         {"type": "tool_use", "id": "toolu_11", "name": None, "input": {}},
         {"type": "tool_use", "id": "toolu_12", "name": "read_file", "input": "inputs/a.md"},
     ]
-    with Talker(script(wrong, text("Done."))) as vendor:
-        agent(afk, vendor)
-        job = once(afk)
-        first, second = vendor.requests
+    job, (first, second) = office.ask(script(wrong, text("Done.")))
 
     assert job["result"] == "Done."
     told = results(second.body)
@@ -147,16 +184,13 @@ def test_an_agent_reads_what_it_may_and_is_told_what_it_may_not(afk: World) -> N
     assert "Alpha" not in json.dumps(first.body), "a file that may be read is listed and not sent along"
 
 
-def test_without_tools_the_files_are_part_of_the_prompt_and_nothing_is_offered(afk: World) -> None:
-    with Talker(script(text("Fine."))) as vendor:
-        agent(afk, vendor, TASK.replace('tools = ["read_file", "write_output"]', ""))
-        job = once(afk)
-        (asked,) = vendor.requests
+def test_without_tools_the_files_are_part_of_the_prompt_and_nothing_is_offered(office: Office) -> None:
+    job, (asked,) = office.ask(script(text("Fine.")), task="plain")
 
     assert job["result"] == "Fine."
     assert "Alpha beta gamma." in json.dumps(asked.body["messages"])
     assert not asked.body.keys() & {"tools", "system"}
-    assert (afk.home / "outputs" / "job.md").read_text() == "Fine.\n"
+    assert (office.afk.home / "outputs" / f"{job['key']}.md").read_text() == "Fine.\n"
 
 
 def both(words: str) -> Content:
@@ -164,16 +198,17 @@ def both(words: str) -> Content:
     return [*text(words), tool("read_file", path="inputs/a.md")]
 
 
-def test_more_tool_calls_than_allowed_halt_the_job_with_its_last_text(afk: World) -> None:
+def test_more_tool_calls_than_allowed_halt_the_job_with_its_last_text(office: Office) -> None:
     """The limit of the job goes before that of its task."""
-    with Talker(script(both("One."), both("Two."), both("Three."), text("Never."))) as vendor:
-        agent(afk, vendor, TASK + "max_tool_calls = 9\n")
-        job = once(afk, "job", "--max-tool-calls", "2")
+    plan = script(both("One."), both("Two."), both("Three."), text("Never."))
+    job, requests = office.ask(plan, "--max-tool-calls", "2", task="limited")
 
-    assert (job["status"], job["result"], len(vendor.requests)) == ("halted", "Three.", 3)
+    assert (job["status"], job["result"], len(requests)) == ("halted", "Three.", 3)
     assert job["error"] == "it asked for more than its limit of 2 tool calls"
     assert [name for name in job["steps"] if "tool" in name] == ["turn 1 tool 1", "turn 2 tool 1"]
-    assert not (afk.home / "outputs" / "job.md").exists(), "what is not finished must not look so in the morning"
+    assert not (office.afk.home / "outputs" / f"{job['key']}.md").exists(), (
+        "what is not finished must not look so in the morning"
+    )
 
 
 def test_the_gate_holds_the_limit_for_an_agent_that_does_not(afk: World) -> None:
@@ -197,25 +232,21 @@ def busy(ctx, payload):
     assert job["error"] == "not sent: its limit of 2 tool calls holds: 4 were asked for"
 
 
-def test_its_own_cap_halts_the_job_with_its_last_text(afk: World) -> None:
+def test_its_own_cap_halts_the_job_with_its_last_text(office: Office) -> None:
     """A call of 100 tokens may cost 11 cents, and each answer costs half a cent."""
-    with Talker(script(both("One."), both("Two."), text("Never."))) as vendor:
-        agent(afk, vendor)
-        job = once(afk, "job", "--max-usd", "0.119")
+    job, requests = office.ask(script(both("One."), both("Two."), text("Never.")), "--max-usd", "0.119")
 
-    assert (job["status"], job["result"], len(vendor.requests)) == ("halted", "Two.", 2)
+    assert (job["status"], job["result"], len(requests)) == ("halted", "Two.", 2)
     assert job["error"].startswith("not sent: the job's own cap of $0.119 holds")
     assert job["cost_microusd"] == 2 * COST
 
 
-def test_an_answer_that_was_cut_is_not_taken_for_a_whole_one(afk: World) -> None:
+def test_an_answer_that_was_cut_is_not_taken_for_a_whole_one(office: Office) -> None:
     cut = {
         **{"id": "m", "type": "message", "role": "assistant", "model": "house-model", "content": text("Half a sen")},
         **{"stop_reason": "max_tokens", "stop_sequence": None, "usage": {"input_tokens": 10, "output_tokens": 100}},
     }
-    with Talker(lambda _: Reply(body=json.dumps(cut).encode())) as vendor:
-        agent(afk, vendor)
-        job = once(afk)
+    job, _ = office.ask(lambda _: Reply(body=json.dumps(cut).encode()))
 
     assert (job["status"], job["result"]) == ("halted", "Half a sen")
     assert job["error"] == "its answer was cut at its limit of 100 output tokens"
@@ -261,7 +292,7 @@ def test_an_answer_that_is_none_is_a_plain_sentence(afk: World) -> None:
 )
 def test_inputs_that_cannot_be_read_kill_the_job_in_plain_words(afk: World, change: Any, said: str) -> None:
     with Talker(script(text("Never."))) as vendor:
-        agent(afk, vendor, TASK.replace('tools = ["read_file", "write_output"]', ""))
+        agent(afk, vendor, NO_TOOLS)
         change(afk.home)
         job = once(afk)
 
@@ -290,9 +321,6 @@ def test_a_changed_task_does_not_take_up_the_conversation_of_the_old_one(afk: Wo
     assert list(job["steps"]) == ["turn 1", "turn 1 tool 1", "again 2: turn 1"]
 
 
-CRITERIA = 'criteria = ["Names every failing service.", "Is one line."]\n'
-
-
 def judged(body: dict[str, Any]) -> Content:
     """The first answer lacks something, the second one has it."""
     if is_judge(body):
@@ -301,12 +329,10 @@ def judged(body: dict[str, Any]) -> Content:
     return text("The shop fails." if not turns(body) else "The shop and mail fail: shop and mail.")
 
 
-def test_what_a_criterion_lacks_goes_back_until_it_is_met(afk: World) -> None:
+def test_what_a_criterion_lacks_goes_back_until_it_is_met(office: Office) -> None:
     """The judge is asked for a JSON schema, its reason reaches the author, its verdicts are kept."""
-    with Talker(judged) as vendor:
-        agent(afk, vendor, TASK + CRITERIA)
-        job = once(afk)
-        calls = [request.body for request in vendor.requests]
+    job, requests = office.ask(judged, task="judged")
+    calls = [request.body for request in requests]
 
     assert (job["status"], job["result"]) == ("done", "The shop and mail fail: shop and mail.")
     assert list(job["steps"]) == ["turn 1", "verdict 1", "turn 2", "verdict 2"]
@@ -317,36 +343,36 @@ def test_what_a_criterion_lacks_goes_back_until_it_is_met(afk: World) -> None:
         {"criterion": "Names every failing service.", "met": True, "reason": "both are there"},
         {"criterion": "Is one line.", "met": True, "reason": "it is"},
     ]
-    shown = afk.afk("job", "job")
+    shown = office.afk.afk("job", job["key"])
     assert "criterion met: Names every failing service. (both are there)" in shown
     assert "step      verdict 1: 1 of 2 criteria met" in shown
 
 
-def test_what_is_never_met_halts_the_job_with_its_last_text(afk: World) -> None:
-    with Talker(lambda body: verdicts(False) if is_judge(body) else text(f"Answer {turns(body)}.")) as vendor:
-        agent(afk, vendor)
-        job = once(afk, "job", "--criteria", "Sings.")
+def test_what_is_never_met_halts_the_job_with_its_last_text(office: Office) -> None:
+    job, requests = office.ask(
+        lambda body: verdicts(False) if is_judge(body) else text(f"Answer {turns(body)}."), "--criteria", "Sings."
+    )
 
     assert (job["status"], job["result"]) == ("halted", "Answer 4.")
     assert job["error"].startswith("5 answers were judged, and this is still not met: Sings. (")
-    assert len(vendor.requests) == 10
+    assert len(requests) == 10
     assert [one["met"] for one in job["criteria"]] == [False]
 
 
 @pytest.mark.parametrize("verdict", [text("Looks good to me!"), text('{"verdicts": 1}'), text("{")])
-def test_a_judge_that_cannot_be_understood_twice_ends_the_job(afk: World, verdict: Content) -> None:
+def test_a_judge_that_cannot_be_understood_twice_ends_the_job(office: Office, verdict: Content) -> None:
     """It has not said that the criterion is met, and no better answer makes it speak."""
-    with Talker(lambda body: verdict if is_judge(body) else text(f"Answer {turns(body)}.")) as vendor:
-        agent(afk, vendor)
-        job = once(afk, "job", "--criteria", "Sings.")
+    job, requests = office.ask(
+        lambda body: verdict if is_judge(body) else text(f"Answer {turns(body)}."), "--criteria", "Sings."
+    )
 
     assert (job["status"], job["result"]) == ("halted", "Answer 1.")
     assert job["error"].startswith("the judge gave no readable verdict twice")
-    assert len(vendor.requests) == 4
+    assert len(requests) == 4
     assert [one["met"] for one in job["criteria"]] == [False]
 
 
-def test_one_verdict_that_cannot_be_read_is_no_end(afk: World) -> None:
+def test_one_verdict_that_cannot_be_read_is_no_end(office: Office) -> None:
     """Only two in a row are: every second one is bad here, and the rounds go on to their limit."""
 
     def plan(body: dict[str, Any]) -> Content:
@@ -355,20 +381,16 @@ def test_one_verdict_that_cannot_be_read_is_no_end(afk: World) -> None:
         odd = body["messages"][0]["content"][1]["text"][-2] in "024"
         return text("Fine!") if odd else verdicts(False)
 
-    with Talker(plan) as vendor:
-        agent(afk, vendor)
-        job = once(afk, "job", "--criteria", "Sings.")
+    job, requests = office.ask(plan, "--criteria", "Sings.")
 
-    assert (job["status"], len(vendor.requests)) == ("halted", 10)
+    assert (job["status"], len(requests)) == ("halted", 10)
     assert job["error"].startswith("5 answers were judged")
 
 
-def test_an_answer_that_stays_the_same_is_not_paid_for_again_and_again(afk: World) -> None:
-    with Talker(lambda body: verdicts(False) if is_judge(body) else text("No.")) as vendor:
-        agent(afk, vendor)
-        job = once(afk, "job", "--criteria", "Sings.")
+def test_an_answer_that_stays_the_same_is_not_paid_for_again_and_again(office: Office) -> None:
+    job, requests = office.ask(lambda body: verdicts(False) if is_judge(body) else text("No."), "--criteria", "Sings.")
 
-    assert (job["status"], len(vendor.requests)) == ("halted", 4)
+    assert (job["status"], len(requests)) == ("halted", 4)
     assert job["error"].startswith("its answer does not change any more")
 
 
