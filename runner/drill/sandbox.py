@@ -75,6 +75,7 @@ urls = ["json://127.0.0.1:{receiver}/"]
 # Makes as many calls as its payload says, one a moment, and tells how many were answered.
 _CALL = """\
 import http.client, json, os, sys, time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 order = json.load(sys.stdin)

@@ -146,6 +146,13 @@ def test_the_next_drill_removes_what_a_killed_one_left_and_nothing_else(scratch:
     assert sweep() == 1, "nobody is making it any more"
 
 
+def test_a_rescue_is_proven(home: Home, scratch: Path) -> None:
+    done, _ = run(home, "rescue")
+
+    assert done.fault is None
+    assert dates(home)["rescue"].proven_at is not None
+
+
 def test_what_is_seen_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     must(True, "never said")
     with pytest.raises(NotProven, match="it is so"):
