@@ -1,7 +1,4 @@
-"""Large bodies are read, bounded and written anew beside the loop: a kill and the calls of others wait for none of it.
-
-Reading holds the interpreter for moments at a time, but no longer than the limits of `body` let one moment last.
-"""
+"""Large bodies are read, bounded and written anew beside the loop: neither a kill nor the calls of others wait."""
 
 from __future__ import annotations
 
@@ -10,12 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from runner.gate import plain
 from runner.gate.body import parts_of
 from runner.gate.passes import Pass
 
 LIGHT_BYTES = 64 * 1024
 LIGHT_PARTS = 4_000
 """A body within both takes some milliseconds in all."""
+PATIENT_BYTES = 2 * 1024 * 1024
+PATIENT_PARTS = 20_000
+"""A body within both holds all threads for ten milliseconds at a time; beyond, it is read and written in turns."""
 THREADS = 2
 """Each attempt has one at a time, so that one with a heap of large bodies leaves the others the second."""
 
@@ -28,4 +29,9 @@ async def beside(granted: Pass, body: bytes, work: Callable[[], _T]) -> _T:
     if len(body) <= LIGHT_BYTES and parts_of(body) <= LIGHT_PARTS:
         return work()
     async with granted.reading:
-        return await asyncio.get_running_loop().run_in_executor(_threads, work)
+        return await asyncio.get_running_loop().run_in_executor(_threads, _fairly, body, work)
+
+
+def _fairly(body: bytes, work: Callable[[], _T]) -> _T:
+    patient = len(body) > PATIENT_BYTES or parts_of(body) > PATIENT_PARTS
+    return plain.in_turns(work) if patient else work()

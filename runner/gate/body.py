@@ -7,6 +7,7 @@ import math
 import re
 from typing import Any
 
+from runner.gate import plain
 from runner.gate.http import BadRequest
 
 MOST_PARTS = 1_000_000
@@ -16,6 +17,8 @@ MOST_ESCAPES = 2_000_000
 """Backslashes of a body: a character that is escaped takes ten times as long to read as one that is not."""
 MOST_SIGNS = 8 * 1024 * 1024
 """Bytes of a body that base64 has no use for. What is left of the vendor's limit is for pictures and documents."""
+MOST_MEMBERS = 100_000
+"""Of one object."""
 MOST_DIGITS = 100
 """Of one number: the time to read it grows with its square."""
 
@@ -27,7 +30,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     """The JSON object of a body. Raises BadRequest for anything else, a repeated key included."""
     _check_length(body)
     try:
-        value = json.loads(
+        value = plain.loads(
             body.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
@@ -40,7 +43,7 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise BadRequest(400, "the body is not a JSON object")
     if _HALF_PAIR.search(body):
         try:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+            plain.dumps(value).encode("utf-8")
         except UnicodeEncodeError:
             raise BadRequest(400, "the body holds half a surrogate pair, which is not text") from None
     return value
@@ -48,17 +51,21 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def parts_of(body: bytes) -> int:
     """Its braces, brackets, commas and colons: no object has more members than that, no list more items."""
-    return sum(map(body.count, (b"{", b"[", b",", b":")))
+    return sum(each.count(sign) for each in plain.slices(body) for sign in (b"{", b"[", b",", b":"))
 
 
 def _check_length(body: bytes) -> None:
     """Refuses unread what would take long to read and is longer than any model reads. Raises BadRequest."""
     if parts_of(body) > MOST_PARTS:
         raise BadRequest(413, f"the body has more than {MOST_PARTS:,} braces, brackets, commas and colons")
-    if body.count(b"\\") > MOST_ESCAPES:
+    if sum(each.count(b"\\") for each in plain.slices(body)) > MOST_ESCAPES:
         raise BadRequest(413, f"the body has more than {MOST_ESCAPES:,} escapes")
-    if len(body) > MOST_SIGNS and len(body.translate(None, _BASE64)) > MOST_SIGNS:
+    if len(body) > MOST_SIGNS and _signs(body) > MOST_SIGNS:
         raise BadRequest(413, f"the body has more than {MOST_SIGNS:,} bytes that are neither letters nor digits")
+
+
+def _signs(body: bytes) -> int:
+    return sum(len(each.translate(None, _BASE64)) for each in plain.slices(body))
 
 
 def _why(error: Exception) -> str:
@@ -71,6 +78,8 @@ def _why(error: Exception) -> str:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_MEMBERS:
+        raise ValueError(f"an object in it has more than {MOST_MEMBERS:,} members")
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands twice in it")

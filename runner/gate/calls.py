@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from runner.config import UpstreamConfig
-from runner.gate import admission
+from runner.gate import admission, plain
 from runner.gate.admission import Refusal
 from runner.gate.aside import beside
 from runner.gate.body import json_object
@@ -190,4 +189,4 @@ def routed(upstreams: Upstreams, model: str, wire: str) -> UpstreamConfig | Refu
 def _hash(body: Mapping[str, Any]) -> str:
     """Of the question alone: the same one asked whole or streamed is the same."""
     asked = {key: value for key, value in body.items() if key not in _SAME_QUESTION}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(plain.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -236,8 +236,8 @@ async def _read(
     connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, admit: Admit
 ) -> Request | None:
     head: Request | None = None
-    most = 0
-    body = bytearray()
+    most, size = 0, 0
+    pieces: list[bytes] = []
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
@@ -250,11 +250,12 @@ async def _read(
             head = _request_of(event)
             most = admit(head)
         elif isinstance(event, h11.Data):
-            body += event.data
-            if len(body) > most:
+            pieces.append(event.data)
+            size += len(event.data)
+            if size > most:
                 raise BadRequest(413, f"the body has more than {most:,} bytes")
         elif isinstance(event, h11.EndOfMessage) and head is not None:
-            return replace(head, body=bytes(body))
+            return replace(head, body=b"".join(pieces))
         else:  # the connection closed
             return None
 

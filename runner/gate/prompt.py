@@ -7,13 +7,13 @@ smaller than the whole context window. Source: spend.md § 3, `N_in`.
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from runner.gate.fields import NoBound, named
+from runner.gate.plain import dumps, slices
 
 MOST_DEPTH = 64
 """Levels of nesting beyond which a request is refused unread."""
@@ -65,7 +65,7 @@ def measure(body: Mapping[str, Any]) -> Prompt:
         elif not _is_text(block):
             opaque = opaque or f"a content block of type {named(kind)}"
     count = len(messages) if isinstance(messages, list) else 0
-    tokens = text_bound(json.dumps(body, ensure_ascii=False)) - image_bytes
+    tokens = text_bound(dumps(body)) - image_bytes
     return Prompt(tokens=tokens + BASE_TOKENS + MESSAGE_TOKENS * count + IMAGE_TOKENS * images, opaque=opaque)
 
 
@@ -87,7 +87,10 @@ def text_bound(text: str) -> int:
 
 def _unfolded_bound(text: str, plain: int) -> int:
     """The same from the characters that occur: joining them after they were taken apart makes no text longer."""
-    apart = {letter: _bytes(unicodedata.normalize("NFKD", letter)) for letter in set(text)}
+    letters = set[str]()
+    for each in slices(text):
+        letters.update(each)
+    apart = {letter: _bytes(unicodedata.normalize("NFKD", letter)) for letter in letters}
     longer = {letter: count - _bytes(letter) for letter, count in apart.items() if count > _bytes(letter)}
     if len(longer) <= MOST_COUNTED:
         return plain + sum(more * text.count(letter) for letter, more in longer.items())

@@ -6,11 +6,11 @@ keeps or unpacks is no shorter than the whole context window.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner.gate.fields import NoBound, named
+from runner.gate.plain import dumps
 from runner.gate.prompt import BASE_TOKENS, MESSAGE_TOKENS, MOST_DEPTH, Prompt, text_bound
 
 IMAGE_TOKENS = 50_000
@@ -87,7 +87,7 @@ def _measure(body: Mapping[str, Any], parts: Iterator[Mapping[str, Any]], count:
             opaque = opaque or f"a part of type {named(kind)}"
     tools = body.get("tools")
     count += len(tools) if isinstance(tools, list) else 0
-    tokens = text_bound(json.dumps(body, ensure_ascii=False)) - image_bytes
+    tokens = text_bound(dumps(body)) - image_bytes
     return Prompt(tokens=tokens + BASE_TOKENS + MESSAGE_TOKENS * count + IMAGE_TOKENS * images, opaque=opaque)
 
 
