@@ -10,6 +10,7 @@ import re
 import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import NewType, Protocol
 from zoneinfo import ZoneInfo
 
@@ -106,11 +107,16 @@ def iso(at: int | None) -> str | None:
     """UTC ISO 8601 with milliseconds, as every JSON answer carries it. None outside the years 1 to 9999."""
     if at is None:
         return None
+    second, ms = divmod(at, SECOND_MS)
     try:
-        moment = _EPOCH + timedelta(milliseconds=at)
+        return f"{_iso_second(second)}.{ms:03}Z"
     except OverflowError:
         return None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=64)  # a log has hundreds of lines in one
+def _iso_second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).isoformat()[:-6]
 
 
 def parse_time(text: str, zone: ZoneInfo) -> UnixMs:

@@ -48,10 +48,11 @@ class LogFile:
 
     def say(self, level: str, event: str, text: str, **fields: Any) -> None:
         """Write a line that is no row."""
-        self._write([{"ts": iso(time.time_ns() // 1_000_000), "level": level, "event": event, "text": text, **fields}])
+        told = {name: value for name, value in fields.items() if value is not None}
+        self._write([{"ts": iso(time.time_ns() // 1_000_000), "level": level, "event": event, "text": text, **told}])
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
-        text = "\n".join(_encoded({key: value for key, value in line.items() if value is not None}) for line in lines)
+        text = "\n".join(map(_encoded, lines))
         self._handler.emit(logging.LogRecord("afk", logging.INFO, "", 0, self._redact(text), None, None))
 
     def close(self) -> None:
@@ -63,16 +64,15 @@ _encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _fields(event: Event) -> dict[str, Any]:
-    return {
-        "ts": iso(event.at),
-        "level": event.level,
-        "event": event.event,
-        "seq": event.id,
-        "task": event.task,
-        "job": event.job,
-        "attempt": event.attempt,
-        "text": event.text,
-    }
+    fields = {"ts": iso(event.at), "level": event.level, "event": event.event, "seq": event.id}
+    if event.task is not None:
+        fields["task"] = event.task
+    if event.job is not None:
+        fields["job"] = event.job
+    if event.attempt is not None:
+        fields["attempt"] = event.attempt
+    fields["text"] = event.text
+    return fields
 
 
 def _last_seq(path: Path) -> int | None:

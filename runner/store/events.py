@@ -6,6 +6,7 @@ import re
 import sqlite3
 from dataclasses import dataclass
 
+from runner.store.rows import filler
 from runner.units import UnixMs
 
 INFO, WARN, ERROR = "info", "warn", "error"
@@ -116,14 +117,4 @@ def _wanted(levels: tuple[str, ...], job: str | None, text: str | None) -> tuple
     return where, values
 
 
-def _event(row: tuple[int, int, str, str, str | None, str | None, int | None, str]) -> Event:
-    return Event(
-        id=row[0],
-        at=UnixMs(row[1]),
-        level=row[2],
-        event=row[3],
-        task=row[4],
-        job=row[5],
-        attempt=row[6],
-        text=row[7],
-    )
+_event = filler(Event)

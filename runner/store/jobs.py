@@ -9,15 +9,14 @@ import hashlib
 import json
 import re
 import sqlite3
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain, repeat
-from operator import call
+from itertools import chain
 from typing import Any, NamedTuple
 
 from runner.errors import LeaseLost
+from runner.store.rows import filler
 from runner.units import MicroUsd, UnixMs
 
 MAX_RESCUES = 3
@@ -131,19 +130,16 @@ NEWEST_DEAD = (
 )
 
 
-# The slots are filled without a line of Python for each: through the __init__ of a frozen class a row costs five times
-# as much, in every claim and for every line of every screen.
-_FILL = tuple(getattr(Job, name).__set__ for name in _NAMES)
-_FILL_STATUS, _FILL_CANCEL = (_FILL[_NAMES.index(name)] for name in ("status", "cancel"))
+_filled = filler(Job)
+_set_status, _set_cancel = (getattr(Job, name).__set__ for name in ("status", "cancel"))
 _STATUS = {status.value: status for status in JobStatus}
 
 
 def job_of(row: Sequence[Any]) -> Job:
     """The value of one row selected as `COLUMNS`."""
-    job = object.__new__(Job)
-    deque(map(call, _FILL, repeat(job), row), 0)
-    _FILL_STATUS(job, _STATUS[job.status])
-    _FILL_CANCEL(job, job.cancel != 0)
+    job = _filled(row)
+    _set_status(job, _STATUS[job.status])
+    _set_cancel(job, job.cancel != 0)
     return job
 
 
