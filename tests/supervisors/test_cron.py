@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.supervisors.inside import PROGRAM, Inside, eventually, why_not
+from tests.supervisors.inside import PROGRAM, ROOT, Inside, eventually, why_not
 
 CRON = os.environ.get("AFK_CRON", "")
 pytestmark = pytest.mark.skipif(not CRON, reason="opt-in: make test-cron")
 
 HOME = "/home/ada/it's my home"
+SIT = """
+[watch]
+stall = "5s"
+[tasks.sit]
+kind = "command"
+command = ["sh", "-c", "until test -e /home/ada/go; do sleep 1; done"]
+"""
 OTHERS = "# ada's own\n0 4 * * * /bin/true 'a\\%b'\n"
 
 
@@ -58,6 +66,22 @@ def test_cron_works_off_what_is_due(machine: Inside) -> None:
     )
 
     assert [attempt["outcome"] for attempt in done["attempts_log"]] == ["done"]
+
+    # A run whose loop stands still ends itself; the next one does its job and says where it hung.
+    machine.must("sh", "-c", 'printf %s "$1" >> "$0/afk.toml"', HOME, SIT, user="ada")
+    hanging = f"{sys.executable} {ROOT}/tests/e2e/hanging.py"
+    machine.must("sh", "-c", 'crontab -l | sed "s,$0 run,$1 run," | crontab -', PROGRAM, hanging, user="ada")
+    afk("enqueue", "sit", "--key", "two")
+    eventually(lambda: json.loads(afk("job", "two", "--json"))["status"] == "running", within_s=240, what="a run")
+    machine.must("sh", "-c", 'printf blocking_call > "$0/work/hang"; touch /home/ada/go', HOME, user="ada")
+    done = eventually(
+        lambda: (told := json.loads(afk("job", "two", "--json")))["status"] == "done" and told,
+        within_s=240,
+        what="the next run",
+    )
+    assert done["attempts"] == 1, "nothing was burnt"
+    assert "it hung in blocking_call (" in afk("incidents", "--json")
+
     status = json.loads(afk("service", "status", "--json"))
     assert (status["verdict"], status["current"]) == ("running", False)  # its minutes were changed by hand
     afk("service", "install")
