@@ -5,7 +5,6 @@ Every write names its lease.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import unquote
 from runner.config import TaskConfig
 from runner.enqueue import Enqueued, JobRequest, insert_jobs, new_job
 from runner.errors import Refused
+from runner.gate import plain
 from runner.gate.aside import beside
 from runner.gate.body import json_object
 from runner.gate.http import BadRequest, Request
@@ -55,7 +55,8 @@ class JobApi:
         body = await beside(granted, request.body, lambda: json_object(request.body))
         where = (request.method, request.path)
         if request.path.startswith("/afk/v1/steps/") and request.method == "PUT":
-            return await self._step(granted, unquote(request.path.removeprefix("/afk/v1/steps/")), body)
+            result = await beside(granted, request.body, lambda: plain.dumps(body.get("result")))
+            return await self._step(granted, unquote(request.path.removeprefix("/afk/v1/steps/")), result)
         if where == ("POST", "/afk/v1/jobs"):
             return await self._enqueue(granted, body)
         if where == ("POST", "/afk/v1/drafts"):
@@ -64,10 +65,9 @@ class JobApi:
             return await self._log(granted, body)
         raise BadRequest(404, f"there is no {request.method} {request.path[:100]} here")
 
-    async def _step(self, granted: Pass, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _step(self, granted: Pass, name: str, result: str) -> dict[str, Any]:
         if not _is_name(name):
             raise BadRequest(400, f"a step's name has 1 to {MAX_NAME_CHARS} printable characters")
-        result = json.dumps(body.get("result"), ensure_ascii=False)
         if len(result.encode("utf-8", "replace")) > MAX_STEP_BYTES:
             raise BadRequest(
                 413, f"the result of step {name!r} has more than {MAX_STEP_BYTES:,} bytes; write a file instead"
