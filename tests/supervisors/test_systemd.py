@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.supervisors.inside import PROGRAM, SYSTEMD, Inside, eventually, why_not
+from tests.supervisors.inside import PROGRAM, ROOT, SYSTEMD, Inside, eventually, why_not
 
 pytestmark = pytest.mark.skipif("AFK_SYSTEMD" not in os.environ, reason="opt-in: make test-systemd")
 
@@ -90,6 +91,21 @@ class Service:
         assert isinstance(found, dict)
         return found
 
+    def let_hang(self) -> None:
+        """Start it anew with a program whose loop can be made to stand still."""
+        program = f'"{sys.executable}" "{ROOT}/tests/e2e/hanging.py"'
+        edit = (
+            'file=$(find /etc/systemd /home/ada/.config -name "*afk-runner*.service" -type f 2>/dev/null || true); '
+            'sed -i "s,^ExecStart=\\"[^\\"]*\\",ExecStart=$0," "$file"; grep -c hanging.py "$file"'
+        )
+        assert self.machine.must("sh", "-euc", edit, program).strip() == "1"
+        uid = self.machine.must("id", "-u", "ada").strip()
+        manager = ["env", f"XDG_RUNTIME_DIR=/run/user/{uid}", "systemctl", "--user"] if self.user else ["systemctl"]
+        before = self.runner()["id"]
+        self.machine.must(*manager, "daemon-reload", user=self.user)
+        self.machine.must(*manager, "restart", f"{self.status()['name']}.service", user=self.user)
+        eventually(lambda: (now := self.runner())["state"] == "running" and now["id"] != before, what="a new start")
+
     def processes(self) -> set[int]:
         """Every process of the home, by what its command line names."""
         told = self.machine.must("ps", "-eo", "pid=,args=")
@@ -153,6 +169,22 @@ def test_systemd_keeps_the_runner_and_lets_go_of_it(service: Service) -> None:
         "sh", "-c", "find /etc/systemd /home/ada/.config -name '*afk-runner*' 2>/dev/null || true"
     )
     assert left == ""
+
+
+def test_a_runner_whose_loop_stands_still_is_started_again(service: Service) -> None:
+    """It ends itself long before systemd's watchdog would, and the next one says where it hung."""
+    service.machine.must("sh", "-c", f"printf '[watch]\\nstall = \"5s\"\\n' >> '{HOME}/afk.toml'", user="ada")
+    service.verb("install")
+    service.let_hang()
+    first, old = service.runner(), service.processes()
+    service.machine.must("sh", "-c", f"printf greedy_call > '{HOME}/work/hang'", user="ada")
+
+    eventually(lambda: (now := service.runner())["state"] == "running" and now["id"] != first["id"], what="restart")
+
+    assert not old & service.processes()
+    told = service.afk("incidents", "--json")
+    assert "it hung in greedy_call (" in told
+    assert "removed" in service.verb("uninstall")
 
 
 def test_settings_that_are_refused_end_it_and_are_not_tried_again(service: Service) -> None:
