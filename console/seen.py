@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from runner.snapshot import Event, Reader, Vitals
@@ -52,6 +52,17 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside(Ask):
+    """What two panes side by side need. The page is a pair of theirs."""
+
+    left: Ask
+    right: Ask
+
+    def read(self, reader: Reader, *, now: UnixMs) -> tuple[object, object]:
+        return self.left.read(reader, now=now), self.right.read(reader, now=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
     """Why the database cannot be read."""
 
@@ -96,6 +107,12 @@ class Seen:
     log: LogPart = field(default_factory=LogPart)
     back_after_ms: int | None = None
     """Set once, when the database can be read again: how long it could not."""
+
+    def sides(self) -> tuple[Seen, Seen]:
+        """What each of two panes side by side is to draw."""
+        assert isinstance(self.ask, Beside)
+        left, right = self.page if isinstance(self.page, tuple) else (None, None)
+        return replace(self, ask=self.ask.left, page=left), replace(self, ask=self.ask.right, page=right)
 
     @property
     def stale(self) -> bool:

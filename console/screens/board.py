@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.events import DescendantFocus
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
@@ -19,7 +20,7 @@ from console.messages import Flash, JobWanted, LookNow, RowChosen
 from console.output import TerminalBehind
 from console.panes.pane import Pane
 from console.panes.shelf import Shelf
-from console.seen import OVERLAYS, Ask, LogPart, Seen, View
+from console.seen import OVERLAYS, Ask, Beside, LogPart, Seen, View
 from console.views.frame import folded, key_bar, tabs
 from console.views.vitals import vitals
 from console.widgets.lines import Lines
@@ -27,6 +28,11 @@ from runner.snapshot import Job, JobStatus
 
 FLASH_S = 8.0
 """How long something said stays; what went wrong stays four times as long."""
+
+
+WIDE = 120
+"""Columns from which on an open job stands beside its list."""
+LISTS = (View.JOBS, View.DEAD)
 
 
 class Board(Screen[None]):
@@ -69,6 +75,8 @@ class Board(Screen[None]):
         """Panes that are on their way to the screen."""
         self._trail: list[View] = []
         """What lies under an open job or overlay, the top last, each view once: the way back."""
+        self._keys_of: tuple[View, int] | None = None
+        """What the bar of keys was drawn for."""
         self._flash_until = 0.0
         self.made = Event()
         """All of it is there."""
@@ -88,10 +96,10 @@ class Board(Screen[None]):
         self.made.set()
 
     def on_resize(self) -> None:
+        self._place_body()
         if self.seen is not None:
             self.draw_edges()
-            if self.seen.ask == self.ask:
-                self.pane.draw(self.seen)
+            self._draw_body(self.seen)
 
     # --- what is seen ---------------------------------------------------------------------------------------------
 
@@ -101,9 +109,16 @@ class Board(Screen[None]):
         return self.panes[self.view]
 
     @property
+    def beside(self) -> Pane | None:
+        """The list that the open job stands beside, where there is room for both."""
+        under = self._trail[-1] if self._trail and self.view is View.JOB else None
+        return self.panes[under] if under in LISTS and self.size.width >= WIDE else None
+
+    @property
     def ask(self) -> Ask:
-        """What the open pane needs read."""
-        return self.pane.ask
+        """What the open pane needs read, or two side by side."""
+        left = self.beside
+        return self.pane.ask if left is None else Beside(left=left.ask, right=self.pane.ask)
 
     def see(self, seen: Seen) -> None:
         """Draw a look at the home. What belongs to a pane that was left meanwhile is not drawn."""
@@ -115,8 +130,18 @@ class Board(Screen[None]):
         for pane in self.panes.values():
             pane.take(seen.log)
         self.draw_edges()
-        if seen.ask == self.ask:
+        self._draw_body(seen)
+
+    def _draw_body(self, seen: Seen) -> None:
+        left = self.beside
+        if seen.ask != self.ask:
+            return
+        if left is None:
             self.pane.draw(seen)
+            return
+        listed, opened = seen.sides()
+        left.draw(listed)
+        self.pane.draw(opened)
 
     def draw_edges(self) -> None:
         """Draw vitals, tabs and keys."""
@@ -126,7 +151,9 @@ class Board(Screen[None]):
         board = vitals(self.seen, width, self.look, place=self.place, readonly=self.readonly, sending=self.sending)
         self._vitals.show_lines((folded(self.seen, board, sending=self.sending),) if self._folded else board)
         self._tabs.show_lines((tabs(self.seen, self.view, width, self.look),))
-        self._keys.show_lines((key_bar(self.pane, width, readonly=self.readonly),))
+        if self._keys_of != (self.view, width):
+            self._keys_of = (self.view, width)
+            self._keys.show_lines((key_bar(self.pane, width, readonly=self.readonly),))
 
     def flash(self, text: str, *, bad: bool = False) -> None:
         """Say one thing on the flash line."""
@@ -202,6 +229,11 @@ class Board(Screen[None]):
         else:
             self.flash(f"copied {keys[0]}" if len(keys) == 1 else f"copied {len(keys)} keys, a blank between them")
 
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Keys are for the open job, also after a click into the list beside it."""
+        if self.beside is not None and self.beside in event.widget.ancestors:
+            self.pane.open()
+
     def on_flash(self, message: Flash) -> None:
         self.flash(message.text, bad=message.bad)
 
@@ -219,11 +251,15 @@ class Board(Screen[None]):
         self.post_message(LookNow())
 
     def _show_body(self) -> None:
-        pane = self.pane
+        self._place_body()
+        if self.pane.ready:
+            self.pane.open()
+
+    def _place_body(self) -> None:
+        shown = (self.pane, self.beside)
         for one in self.panes.values():
-            one.display = one is pane
-        if pane.ready:
-            pane.open()
+            one.display = one in shown
+        self._body.set_class(self.beside is not None, "-beside")
 
     def _add(self, pane: Pane) -> None:
         pane.display = pane.view is self.view

@@ -99,7 +99,22 @@ async def test_no_view_of_a_poisoned_home_does_what_its_texts_say(
     app: ConsoleApp, poisoned: sqlite3.Connection
 ) -> None:
     async with app.run_test(size=(200, 60)) as pilot:
-        walk = ("1", "2", "pagedown", "pagedown", "3", "end", "5", "end", "6", "pageup", "question_mark", "q")
+        walk = (
+            "1",
+            "2",
+            "pagedown",
+            "pagedown",
+            "enter",
+            "q",
+            "3",
+            "end",
+            "5",
+            "end",
+            "6",
+            "pageup",
+            "question_mark",
+            "q",
+        )
         for key in (*walk, "m", "pagedown", "b", "end", "q"):
             await pilot.press(key)
             await look(pilot)
