@@ -35,6 +35,8 @@ def noop(ctx, payload):
 def begun(ctx, payload):
     return time.monotonic_ns() - payload["asked"]
 """
+LOST_S = 10.0
+"""A consumer that did nothing for so long will not do the rest."""
 TASKS_OF_OURS = {name: TaskConfig(name=name, kind=TaskKind.PYTHON) for name in ("noop", "begun")}
 
 
@@ -172,7 +174,14 @@ def feed_pace(side: Ours | Huey, count: int) -> float:
 
 def _pace(side: Ours | Huey, before: int, count: int, start: float) -> float:
     deadline = start + 120
-    while side.done() < before + count:
-        assert time.perf_counter() < deadline, f"{side.done() - before} of {count} done in two minutes"
+    done, at = 0, start
+    while done < count:
+        now = time.perf_counter()
+        if (seen := side.done() - before) > done:
+            done, at = seen, now
+        # On a busy disk huey loses a job to a locked database now and then: its pace is that of what it did.
+        elif isinstance(side, Huey) and done >= 0.99 * count and now > at + LOST_S:
+            break
+        assert now < deadline, f"{done} of {count} done in two minutes"
         time.sleep(0.005)
-    return count / (time.perf_counter() - start)
+    return done / (at - start)
