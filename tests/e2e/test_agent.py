@@ -53,6 +53,8 @@ TASKS = {
     "limited": TASK + "max_tool_calls = 9\n",
     "plain": NO_TOOLS,
     "judged": TASK + CRITERIA,
+    "short": SHORT,
+    **{name: NO_TOOLS.replace("inputs/*.md", f"inputs/{name}/*.md") for name in ("none", "binary", "linked")},
 }
 
 
@@ -80,7 +82,11 @@ class Office:
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     with world(tmp_path_factory.mktemp("office")) as afk, Talker(script(text("Fine."))) as vendor:
         extra = "".join(each.replace("[tasks.agent]", f"[tasks.{name}]") for name, each in TASKS.items())
-        agent(afk, vendor, extra, workers=1, breaker="same_request = 0")
+        agent(afk, vendor, extra, workers=1, failures=100, breaker="rate_calls = 100")
+        for name in ("binary", "linked"):
+            (afk.home / "inputs" / name).mkdir()
+        (afk.home / "inputs" / "binary" / "b.md").write_bytes(b"\xff")
+        (afk.home / "inputs" / "linked" / "b.md").symlink_to("../../.env")
         afk.start()
         yield Office(afk, vendor)
 
@@ -265,38 +271,28 @@ NONE = (
 )
 
 
-def test_an_answer_that_is_none_is_a_plain_sentence(afk: World) -> None:
+@pytest.mark.parametrize("answer", NONE)
+def test_an_answer_that_is_none_is_a_plain_sentence(office: Office, answer: bytes) -> None:
     """No class path, no traceback: the reader is not the author."""
-    left = list(NONE)
-    with Talker(lambda _: Reply(body=left.pop())) as vendor:
-        agent(afk, vendor, SHORT, failures=100)
-        keys = [f"job-{number}" for number in range(len(NONE))]
-        for key in keys:
-            afk.afk("enqueue", "agent", "--key", key)
-        afk.afk("run", "--once")
+    job, requests = office.ask(lambda _: Reply(body=answer), task="short")
 
-    assert not left
-    for job in (afk.json("job", key) for key in keys):
-        assert job["status"] == "dead"
-        assert not any(word in job["error"] for word in ("runner.", "Error", "Traceback", "\n")), job["error"]
-        assert "answer" in job["error"]
+    assert (job["status"], len(requests)) == ("dead", 1)
+    assert not any(word in job["error"] for word in ("runner.", "Error", "Traceback", "\n")), job["error"]
+    assert "answer" in job["error"]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("inputs", "said"),
     [
-        (lambda home: (home / "inputs" / "a.md").unlink(), "no file matches the inputs inputs/*.md"),
-        (lambda home: (home / "inputs" / "b.md").write_bytes(b"\xff"), "input inputs/b.md is not text"),
-        (lambda home: (home / "inputs" / "b.md").symlink_to("../.env"), "input inputs/b.md is a link or behind one"),
+        ("none", "no file matches the inputs inputs/none/*.md"),
+        ("binary", "input inputs/binary/b.md is not text"),
+        ("linked", "input inputs/linked/b.md is a link or behind one"),
     ],
 )
-def test_inputs_that_cannot_be_read_kill_the_job_in_plain_words(afk: World, change: Any, said: str) -> None:
-    with Talker(script(text("Never."))) as vendor:
-        agent(afk, vendor, NO_TOOLS)
-        change(afk.home)
-        job = once(afk)
+def test_inputs_that_cannot_be_read_kill_the_job_in_plain_words(office: Office, inputs: str, said: str) -> None:
+    job, requests = office.ask(script(text("Never.")), task=inputs)
 
-    assert (job["status"], vendor.requests) == ("dead", [])
+    assert (job["status"], requests) == ("dead", [])
     assert job["error"].startswith(said)
 
 

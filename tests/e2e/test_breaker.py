@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from runner.units import MINUTE_MS
+from tests.e2e.clocks import Clocks
 from tests.e2e.vendor import BREAKER, COST, ask, burnt, house, spent
 from tests.e2e.world import World, eventually
 from tests.upstream import FakeAnthropic, Reply
@@ -36,7 +38,8 @@ def waiting(afk: World, gate: str = f"breaker:{BREAKER}") -> int:
 def test_a_failing_upstream_is_left_alone_until_one_trial_succeeds(afk: World, vendor: FakeAnthropic) -> None:
     """Ten callers wait, one tries, and its success brings all back; a restart in between changes nothing."""
     vendor.default = Reply.error(500)
-    house(afk, vendor, workers=4, failures=3, cooldown="15s")
+    house(afk, vendor, workers=4, failures=3, cooldown="5m")
+    clocks = Clocks(afk)
     keys = ask(afk, 10)
     runner = afk.start()
 
@@ -56,6 +59,7 @@ def test_a_failing_upstream_is_left_alone_until_one_trial_succeeds(afk: World, v
     assert breaker(afk) == opened
     assert len(vendor.requests) == sent
 
+    clocks.go_on(8 * MINUTE_MS)
     eventually(lambda: len(vendor.requests) == sent + 1, what="the one trial after the cool-down")
     eventually(lambda: breaker(afk)["state"] == "half_open" and waiting(afk) == 9)
     assert len(vendor.requests) == sent + 1
@@ -119,8 +123,9 @@ def test_a_breaker_tripped_by_hand_lets_nothing_through(afk: World, vendor: Fake
 
 def test_a_rate_limit_puts_the_job_back_unburnt_until_the_time_it_names(afk: World, vendor: FakeAnthropic) -> None:
     """The upstream is not broken, so its breaker knows nothing of it."""
-    vendor.script(Reply.error(429, "rate_limit_error", headers={"retry-after": "3"}))
+    vendor.script(Reply.error(429, "rate_limit_error", headers={"retry-after": "600"}))
     house(afk, vendor, workers=1)
+    clocks = Clocks(afk)
     (key,) = ask(afk, 1)
     afk.start()
 
@@ -129,8 +134,11 @@ def test_a_rate_limit_puts_the_job_back_unburnt_until_the_time_it_names(afk: Wor
     why = afk.afk("why", key)
     assert "calls to house/house-model are paused until " in why
     assert "HTTP 429 rate_limit_error" in why
-    assert afk.one("SELECT not_before - (SELECT ended_at FROM charges) FROM jobs") == pytest.approx(3000, abs=500)
+    assert afk.one("SELECT not_before - (SELECT ended_at FROM charges) FROM jobs") == pytest.approx(
+        10 * MINUTE_MS, abs=MINUTE_MS
+    )
 
+    clocks.go_on(10 * MINUTE_MS)
     eventually(lambda: afk.counts() == {"done": 1})
     assert afk.json("job", key)["attempts"] == 1
     assert [attempt["outcome"] for attempt in afk.json("job", key)["attempts_log"]] == ["snoozed", "done"]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import sys
-import time
 from pathlib import Path
 
 from runner.units import HOUR_MS, MINUTE_MS, iso
+from tests.e2e.clocks import Clocks
 from tests.e2e.world import World, eventually
 
-CLOCKED = Path(__file__).with_name("clocked.py")
 TOML = """
 [tasks.tick]
 kind = "command"
@@ -32,42 +30,9 @@ def long(ctx, payload):
 """
 
 
-class Clocks:
-    """What the runner takes for the time."""
-
-    def __init__(self, afk: World) -> None:
-        """Ten minutes past the next full hour: no slot comes due while nobody looks."""
-        self._file = afk.home.parent / "clocks.json"
-        now_ms = time.time_ns() // 1_000_000
-        self.hour = now_ms // HOUR_MS * HOUR_MS + HOUR_MS
-        self._wall = self.hour + 10 * MINUTE_MS - now_ms
-        self._monotonic = self._slept = 0
-        self._tell()
-
-    def sleep(self, ms: int) -> None:
-        self._wall += ms
-        self._slept += ms
-        self._tell()
-
-    def go_on(self, ms: int) -> None:
-        self._wall += ms
-        self._monotonic += ms
-        self._tell()
-
-    def set(self, ms: int) -> None:
-        self._wall += ms
-        self._tell()
-
-    def _tell(self) -> None:
-        new = self._file.with_suffix(".new")
-        new.write_text(json.dumps([self._wall / 1000, self._monotonic / 1000, self._slept / 1000]))
-        new.replace(self._file)
-
-
 def test_no_clock_makes_a_slot_run_twice_or_lose_it_or_burns_an_attempt(afk: World) -> None:
     """One attempt is at work all the time; its lease ran out again and again by the clock on the wall."""
     afk.init(TOML, tasks=TASKS)
-    afk.runs = [sys.executable, str(CLOCKED)]
     clocks = Clocks(afk)
     hours = [clocks.hour + number * HOUR_MS for number in range(8)]
     fired, skipped = [], []
@@ -124,7 +89,6 @@ def test_a_machine_that_woke_starts_nothing_before_its_network_is_back(afk: Worl
         port = taken.getsockname()[1]
     upstream = f'[upstreams.house]\nurl = "http://127.0.0.1:{port}"\n'
     afk.init(TOML + upstream, tasks=TASKS)
-    afk.runs = [sys.executable, str(CLOCKED)]
     clocks = Clocks(afk)
     afk.start()
 
@@ -143,7 +107,6 @@ def test_a_machine_that_woke_starts_nothing_before_its_network_is_back(afk: Worl
 def test_once_makes_up_for_all_that_waits(afk: World) -> None:
     """From cron there is nobody who gives the next slot its turn later."""
     afk.init(TOML + 'catch_up = "all"\n')
-    afk.runs = [sys.executable, str(CLOCKED)]
     clocks = Clocks(afk)
 
     assert afk.start("--once", wait=False).wait() == 0
@@ -158,7 +121,6 @@ def test_once_makes_up_for_all_that_waits(afk: World) -> None:
 def test_an_end_that_takes_long_goes_on_beating(afk: World, tmp_path: Path) -> None:
     """Nobody takes it for one that hangs: leases are renewed and systemd is fed until the last attempt has ended."""
     afk.init('[runner]\nworkers = 1\nstop_grace = "1h"\n', tasks=TASKS)
-    afk.runs = [sys.executable, str(CLOCKED)]
     clocks = Clocks(afk)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
