@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -27,16 +28,16 @@ class Capture:
         self._fd = fd
         self._passing = Passing(redactor)
         self._loop = asyncio.get_running_loop()
-        self._path: Path | None = None
+        self._place: Callable[[], Path] | None = None
         self._file: BinaryIO | None = None
         self._written = 0
         self._tail = bytearray()
         self._resume: asyncio.TimerHandle | None = None
         self._loop.add_reader(fd, self._readable)
 
-    def begin(self, path: Path) -> None:
-        """From now on it is another attempt's output. The file is made with its first byte."""
-        self._path = path
+    def begin(self, place: Callable[[], Path]) -> None:
+        """From now on it is another attempt's output. `place` is asked, and its file made, with the first byte."""
+        self._place = place
         self._written = 0
         self._passing.rest()
         self._tail.clear()
@@ -50,7 +51,7 @@ class Capture:
         if self._file is not None:
             self._file.close()
             self._file = None
-        self._path = None
+        self._place = None
         return bytes(self._tail).decode("utf-8", "replace").replace("\0", "\\0")
 
     def close(self) -> None:
@@ -84,12 +85,13 @@ class Capture:
         self._tail += chunk
         del self._tail[:-TAIL_LIMIT]
         room = FILE_LIMIT - self._written
-        if self._path is None or not chunk or room <= 0:
+        if self._place is None or not chunk or room <= 0:
             return
         with suppress(OSError):  # a full disk must not cost the attempt; its tail is on the row
             if self._file is None:
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                path = self._place()
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
                 self._file = os.fdopen(fd, "wb", buffering=0)
             self._file.write(chunk[:room])
             self._written += len(chunk)

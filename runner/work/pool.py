@@ -211,7 +211,7 @@ class Pool:
             self._over(seat, Ending(outcome="died", cut=Cut.SHUTDOWN if self._closing else Cut.UNSTARTED))
             return
         self._passes.issue(live.granted)
-        child.capture.begin(self._home.attempt_file(live.job.id, live.job.starts))
+        child.capture.begin(partial(self._home.attempt_file, live.job.id, live.job.starts))
         live.deadline = self._loop.call_later(live.max_seconds_ms / 1000, self._overtime, seat, live)
         child.order(live.order(live.task, home=self._home, gate_url=self._gate_url))
 
