@@ -61,7 +61,7 @@ class Opened:
 
 
 class _Look:
-    """A look as a `with`: a class, for a generator costs a frame as much as its statements."""
+    """A look as a `with`: a class, as `_Write` in the store is, for a generator costs more."""
 
     __slots__ = ("_opened", "_whole")
 
