@@ -81,7 +81,7 @@ class ClockWatch:
         return Jump(by_ms, slept_ms)
 
     def _read(self) -> tuple[int, float | None]:
-        """How far the wall clock is ahead, in ms, and seconds asleep, of one moment: else they would tell a false jump."""
+        """How far the wall clock is ahead, in ms, and seconds asleep, both of one moment: else a false jump is told."""
         for _ in range(READS):
             began, slept = self._monotonic(), self._asleep()
             now = self._clock.now()
