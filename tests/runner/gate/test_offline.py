@@ -238,10 +238,10 @@ def test_any_text_gets_an_answer_that_streams_back_whole(text: str, limit: int) 
     ["a", "[", "[](", "![", "<!--", "<a ", "# ", "# a" + "#" * 3_000 + "b\n", ". ", "A. ", "。あ", "*", "- a\n", "`"],
 )
 def test_a_megabyte_of_anything_takes_no_time_to_speak_of(hostile: str) -> None:
-    """Milliseconds here; the limit leaves room for a slow machine, not for time that grows with the square."""
+    """Tenths of a second on a core; what grows with the square takes hours. A busy machine costs time, and no core's."""
     text = hostile * (1_000_000 // len(hostile))
-    begun = time.perf_counter()
+    begun = time.thread_time()
 
     offline.answer(make_body("In 60 lines:", text))
 
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 10
