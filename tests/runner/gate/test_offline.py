@@ -238,7 +238,7 @@ def test_any_text_gets_an_answer_that_streams_back_whole(text: str, limit: int) 
     ["a", "[", "[](", "![", "<!--", "<a ", "# ", "# a" + "#" * 3_000 + "b\n", ". ", "A. ", "。あ", "*", "- a\n", "`"],
 )
 def test_a_megabyte_of_anything_takes_no_time_to_speak_of(hostile: str) -> None:
-    """Tenths of a second on a core; what grows with the square takes hours of one, on an idle machine as on a busy one."""
+    """Tenths of a second of a core, idle or busy; what grows with the square takes hours of it."""
     text = hostile * (1_000_000 // len(hostile))
     begun = time.thread_time()
 
