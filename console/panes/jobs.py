@@ -81,7 +81,7 @@ class JobsPane(ListPane):
 
     def __init__(self, look: Look, monotonic: Callable[[], float], *, id: str) -> None:
         super().__init__(look, monotonic, id=id)
-        self.table = Table(look, id=f"{id}-list", can_mark=True, paged=True, drawn=self._draw_title)
+        self.table = Table(look, id=f"{id}-list", can_mark=True, paged=True, turns=True, drawn=self._draw_title)
         self._title = Lines(look, id=f"{id}-title")
         self._prompt = Prompt(look, id=f"{id}-prompt")
         self._ask = JobsAsk()

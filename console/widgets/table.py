@@ -56,16 +56,19 @@ class Table(Lines, can_focus=True):
         can_mark: bool = False,
         drifts: bool = False,
         paged: bool = False,
+        turns: bool = False,
         drawn: Callable[[], None] | None = None,
     ) -> None:
         """`drifts`: until a key moves the cursor it is on the first row, whichever that is; for lists without acts.
 
-        `paged`: rows that are not in the list are elsewhere, so their marks stay. `drawn`: called whenever other rows
+        `paged`: rows that are not in the list are elsewhere, so their marks stay. `turns`: its owner turns over to a
+        far page that is wanted; a picture before that one would cost time. `drawn`: called whenever other rows
         are in view, by whoever says above the list which they are.
         """
         super().__init__(look, id=id)
         self._drifts = drifts
         self._paged = paged
+        self._turns = turns
         self._drawn = drawn
         self._unseen = False
         """What an act would mean has changed by itself, and no picture of that was sent yet."""
@@ -119,12 +122,12 @@ class Table(Lines, can_focus=True):
         """Start anew with the next list: another database, where no id means what it meant, or a far page."""
         self.marks = frozenset()
         self.turn_over(at_end=at_end)
+        self.redraw()
 
     def turn_over(self, *, at_end: bool = False) -> None:
-        """The next list is another part of the same: its marks stay."""
+        """The next list is another part of this: marks stay, and until it comes no key means what is still shown."""
         self.cursor, self.gone, self._rows, self._top, self._anchor = None, frozenset(), (), 0, None
         self._at_end, self._moved = at_end, False
-        self.redraw()
 
     def mark(self, ids: Iterable[RowId]) -> None:
         """Mark these and no others."""
@@ -195,11 +198,11 @@ class Table(Lines, can_focus=True):
         self._go((self._index() or 0) + pages * max(1, self._room() - 1))
 
     def action_jump(self, to: int) -> None:
-        if to < 0 and self.listing.more_above:
-            self.post_message(PageWanted("newest"))
-        elif to > 0 and self.listing.more_below:
-            self.post_message(PageWanted("oldest"))
-        self._go(0 if to < 0 else len(self._rows) - 1, ask=False)
+        far = self.listing.more_above if to < 0 else self.listing.more_below
+        if far:
+            self.post_message(PageWanted("newest" if to < 0 else "oldest"))
+        if not (far and self._turns):
+            self._go(0 if to < 0 else len(self._rows) - 1, ask=False)
 
     def action_mark(self) -> None:
         if not self.can_mark or self.cursor is None or self.cursor in self.gone:
