@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -95,16 +96,23 @@ def _draw(home: Home, db: Path | None, switches: frozenset[str]) -> int:
     os.environ.setdefault("TEXTUAL_FPS", FRAMES_S)
     # While it draws, the thread that reads would wait 5 ms for each of its turns.
     sys.setswitchinterval(SWITCH_S)
+    gc.disable()  # nothing is garbage yet: looking for it took a tenth of the time until the first picture
     from console.tui import ConsoleApp, Options  # noqa: PLC0415
 
     for name in ("COLUMNS", "LINES"):  # of some other terminal: ours says its size itself, and when it changes
         os.environ.pop(name, None)
-    tui = ConsoleApp(home, db=db, options=Options(look=_look(switches), readonly="readonly" in switches))
+    tui = ConsoleApp(home, db=db, options=Options(look=_look(switches), readonly="readonly" in switches), made=_collect)
     tui.run(mouse="mouse" in switches)
     tui.finish()
     if tui.return_code:
         return Exit.INTERNAL
     return Exit.OK if os.environ.get(OF_A_DEMO) else _print("The console ended; the runner goes on as it was.")
+
+
+def _collect() -> None:
+    """From now on there is garbage; what was made so far stays to the end and is not looked at again."""
+    gc.enable()
+    gc.freeze()
 
 
 def _print_state(home: Home, db: Path | None, switches: frozenset[str]) -> int:

@@ -14,8 +14,8 @@ from console.panes.home import HomeAsk
 from console.seen import Seen
 from console.views.dead import letters as dead_letters
 from console.views.home import HomePage, needs, next_line
-from console.views.jobs import running
 from console.views.log import event_line
+from console.views.running import running
 from console.views.table import Listing, empty_line, head_line, place, row_line
 from console.views.vitals import vitals
 from runner.errors import StoreError

@@ -81,7 +81,9 @@ class ConsoleApp(ThriftyApp[None]):
         options: Options | None = None,
         clock: Clock | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        made: Callable[[], object] = lambda: None,
     ) -> None:
+        """`made`: called once all panes are."""
         super().__init__(ansi_color=True)
         self.options = options or Options()
         self.theme = "ansi-dark"
@@ -90,6 +92,7 @@ class ConsoleApp(ThriftyApp[None]):
         self.set_class(self.options.look is ASCII, "-ascii")
         self.animation_level = "none"
         self.home = home
+        self._made = made
         self.clock = clock or SystemClock()
         self.monotonic = monotonic
         self.feed = Feed(home, db=db)
@@ -131,6 +134,7 @@ class ConsoleApp(ThriftyApp[None]):
         """Load and make what the first picture did not wait for. Keys that come meanwhile wait, in their order."""
         self.acts.warm()
         await self.board.make_rest()
+        self._made()
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and event.key not in KILLS and self.board.is_attached:

@@ -13,7 +13,7 @@ from console.look import Look, Role
 from console.panes.pane import Pane
 from console.seen import PAGE, Ask, LogPart, Seen, View
 from console.views.home import HomePage, needs, next_line
-from console.views.jobs import running
+from console.views.running import running
 from console.widgets.lines import Lines
 from console.widgets.table import Table
 from console.widgets.tail import Tail

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 
 from console.format import age, count
 from console.look import Look, Role
-from console.views.jobs import cost, first_line
+from console.views.running import cost, first_line
 from console.views.table import Column, Listing, Row, RowId
 from runner.snapshot import DeadGroup, DeadPage, Job
 

@@ -9,7 +9,7 @@ from console.format import age, clock, money, plural, when
 from console.line import Line, fit, line
 from console.look import Look, Role
 from console.seen import Seen
-from console.views.jobs import first_line
+from console.views.running import first_line
 from console.views.stop import answered
 from runner.snapshot import (
     Attempt,

@@ -1,17 +1,18 @@
-"""Lists of jobs: running, all, dead."""
+"""The list of all jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from console.clean import clean, one_line
-from console.format import age, count, money, plural
+from console.format import age, count, plural
 from console.line import Line, Span, fit, line, spread, width_of
 from console.look import Look, Role
 from console.paging import Window
 from console.searching import MOST, JobsPage, Order
+from console.views.running import COST, TASK, TRY, cost, first_line
 from console.views.table import Column, Listing, Row
-from runner.snapshot import Attempt, Job, JobStatus
+from runner.snapshot import Job, JobStatus
 from runner.units import SECOND_MS
 
 STATUS_ROLES = {
@@ -27,37 +28,15 @@ SEARCH_SHOWN_MS = 2 * SECOND_MS
 """A search that ended longer ago than this is told."""
 
 _KEY = Column(title="job", width=18, grow=2, most=44)
-_TASK = Column(title="task", width=10, rank=3, grow=1, most=20)
-_TRY = Column(title="try", width=4, right=True)
-_COST = Column(title="cost", width=8, right=True)
-
-_RUNNING = (
-    Column(title="RUNNING", width=18, grow=2, most=44),
-    _TASK,
-    _TRY,
-    Column(title="elapsed", width=7, right=True),
-    _COST,
-    Column(title="limit", width=8, right=True, rank=2),
-    Column(title="waited", width=6, right=True, rank=4),
-)
 _ALL = (
     _KEY,
-    _TASK,
+    TASK,
     Column(title="state", width=9),
-    _TRY,
+    TRY,
     Column(title="age", width=5, right=True, rank=2),
-    _COST,
+    COST,
     Column(title="what holds it, or its error", width=24, rank=1, grow=4),
 )
-
-
-def running(pairs: Sequence[tuple[Job, Attempt]], now: int) -> Listing:
-    """The jobs at work, oldest first."""
-    return Listing(
-        columns=_RUNNING,
-        rows=tuple(_running(job, attempt, now) for job, attempt in pairs),
-        empty="nothing runs",
-    )
 
 
 def all_jobs(
@@ -120,32 +99,6 @@ def _rows(page: JobsPage, window: Window, view: tuple[int, int]) -> str:
     total = count(page.total) if page.total is not None else f"{count(before + loaded)}{'+' if page.more else ''}"
     about = "~" if before else ""
     return f"rows {about}{count(before + top + 1)}-{count(before + end)} of {total}"
-
-
-def cost(job: Job) -> str:
-    """What it cost so far, what is held for it included."""
-    return money(job.settled + job.held)
-
-
-def first_line(text: str | None) -> str:
-    """The line of an error that says most."""
-    return (text or "").strip().split("\n", 1)[0]
-
-
-def _running(job: Job, attempt: Attempt, now: int) -> Row:
-    started = attempt.started_at
-    return Row(
-        job.id,
-        (
-            (job.key, Role.PLAIN),
-            (job.task, Role.DIM),
-            (f"{job.attempts + 1}/{job.max_attempts}", Role.PLAIN),
-            (age(now - started), Role.PLAIN),
-            (cost(job), Role.PLAIN),
-            (money(job.max_usd) if job.max_usd is not None else "-", Role.DIM),
-            (age(started - job.created_at), Role.DIM),
-        ),
-    )
 
 
 def _any(job: Job, now: int) -> Row:
