@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 
 from runner.units import HOUR_MS, MINUTE_MS, iso
-from tests.e2e.test_clock import CLOCKED, TASKS, TOML, Clocks
+from tests.e2e.clocks import Clocks
+from tests.e2e.test_clock import TASKS, TOML
 from tests.e2e.world import World, eventually
 
 FROZEN_S = 12.0
@@ -18,7 +18,6 @@ FROZEN_S = 12.0
 def test_a_runner_that_is_frozen_for_longer_than_it_may_stand_still_loses_nothing(afk: World) -> None:
     """Its watchdog's own timer runs on, so it is mostly ended when it thaws, and its supervisor starts it again."""
     afk.init('[watch]\nstall = "5s"\n' + TOML, tasks=TASKS)
-    afk.runs = [sys.executable, str(CLOCKED)]
     clocks = Clocks(afk)
     runner = afk.start("--supervisor", "systemd")
     release = afk.home / "release"
