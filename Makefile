@@ -30,7 +30,9 @@ help:
 demo: $(VENV)/.runtime
 	@$(BIN)/afk-runner demo
 
-# Most tests wait for a process or a screen, so there are more of them at once than cores.
+# Most tests wait for a process or a screen, so there are more of them at once than cores. They start thousands of
+# processes, each of which would compile what it imports again where bytecode is not kept.
+test: export PYTHONDONTWRITEBYTECODE =
 test: lint
 	$(BIN)/python -m pytest -q -n 6 --dist worksteal -m 'not bench'
 	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && $(BIN)/afk-runner demo --headless --home "$$home"
