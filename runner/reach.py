@@ -22,15 +22,14 @@ def places(home: Home, tasks: Mapping[str, TaskConfig]) -> dict[str, Path]:
 
 
 def refused(path: Path) -> str | None:
-    """Why the folder, or the first file in it, cannot be opened; None: both can, or it is not there.
+    """Why the folder cannot be opened; None: it can, or it is not there.
 
-    It may take for ever on a disk of another machine that is gone.
+    No file in it is opened: to close one of the database's takes SQLite's locks from this process. May take for ever on
+    a disk of another machine that is gone.
     """
     try:
         with os.scandir(path) as entries:
-            file = next((entry.path for entry in entries if entry.is_file(follow_symlinks=False)), None)
-        if file is not None:
-            os.close(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+            next(entries, None)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

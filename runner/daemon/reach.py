@@ -16,9 +16,10 @@ from runner.store import controls
 def begin(parts: Parts) -> None:
     """Look, and write down what was found. Nobody waits for it, not even the end of the process."""
     loop = asyncio.get_running_loop()
+    wanted = set(places(parts.home, parts.tasks).values())
 
     def look() -> None:
-        found = {str(path): refused(path) for path in set(places(parts.home, parts.tasks).values())}
+        found = {str(path): refused(path) for path in wanted}
         with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(lambda: parts.errand(_note(parts, found)))
 

@@ -22,7 +22,7 @@ from runner.lock import holder_of
 PREFIX = "afk-drill-"
 LOCK = "drill.lock"
 YOUNG_S = 60.0
-"""A directory without a lock may be one that is being made, or removed, at this moment."""
+"""A directory without a home may be one that is being made, or removed, at this moment."""
 ENDS_WITHIN_S = 5.0
 
 
@@ -49,13 +49,9 @@ class Place:
         status = os.lstat(root)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             return None
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            fd = os.open(root / LOCK, flags)
-        except FileNotFoundError:
-            if time.time() - status.st_mtime < YOUNG_S:
-                return None
-            fd = os.open(root / LOCK, flags | os.O_CREAT, 0o600)
+        if not (root / "home").exists() and time.time() - status.st_mtime < YOUNG_S:
+            return None
+        fd = os.open(root / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from runner.schedule.deal import MISSED, ON_TIME_MS, Dealt, deal, declare
 from runner.schedule.due import MOST_MISSED, due_after, next_due, owed
 from runner.schedule.timer import Timer
-from runner.schedule.watch import alert_key, overdue, tell_overdue
+from runner.schedule.watch import overdue, tell_overdue
 
 __all__ = [
     "MISSED",
@@ -18,7 +18,6 @@ __all__ = [
     "ON_TIME_MS",
     "Dealt",
     "Timer",
-    "alert_key",
     "deal",
     "declare",
     "due_after",

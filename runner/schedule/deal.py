@@ -6,11 +6,10 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from runner import telling
 from runner.config import ScheduleConfig, TaskConfig
 from runner.enqueue import JobRequest, insert_jobs, new_job
 from runner.schedule.due import next_due, owed
-from runner.schedule.watch import alert_key, does_its_work, loses
+from runner.schedule.watch import does_its_work, is_dealt_with, loses
 from runner.store import controls, events, jobs, schedules
 from runner.store.jobs import JobStatus
 from runner.store.schedules import Schedule
@@ -48,8 +47,7 @@ def deal(
     schedules.forget_ahead(db, name=task.name, now=now)
     due, older = owed(schedule, after=min(row.dealt_to, now), now=now)
     schedules.set_next(db, name=task.name, at=next_due(schedule, now))
-    if not row.skips_all(now):
-        telling.settled(db, key=alert_key(task.name), now=now)
+    is_dealt_with(db, task.name, now=now)
     if not due:
         schedules.dealt(db, name=task.name, to=min(row.dealt_to, now), waiting=0)
         return Dealt()
@@ -236,7 +234,8 @@ def declare(db: sqlite3.Connection, tasks: Mapping[str, TaskConfig], *, max_atte
 
 def _end(db: sqlite3.Connection, row: Schedule, *, became: str | None, now: UnixMs) -> None:
     """A schedule is no more what it was: what it still owes is a row."""
-    telling.settled(db, key=alert_key(row.name), now=now)
+    is_dealt_with(db, row.name, now=now)
+    does_its_work(db, row.name, now=now)
     how = f"was changed to {became}" if became else "was taken out of the configuration"
     if row.waiting and row.last_slot is not None:
         reason = f"{plural(row.waiting, 'slot')} waited for an earlier one's job to end, and then it {how}"

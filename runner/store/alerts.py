@@ -174,11 +174,6 @@ def outbox(db: sqlite3.Connection) -> tuple[int | None, ...]:
     )
 
 
-def any_owed(db: sqlite3.Connection) -> bool:
-    """Whether somebody may have to be told of something."""
-    return db.execute("SELECT 1 FROM alerts WHERE owed = 1 LIMIT 1").fetchone() is not None
-
-
 def owed(db: sqlite3.Connection, *, limit: int) -> list[Alert]:
     """The newest that some address is to be told of, the oldest of them first."""
     rows = db.execute(f"SELECT {_COLUMNS} FROM alerts WHERE owed = 1 ORDER BY id DESC LIMIT ?", (limit,)).fetchall()  # noqa: S608

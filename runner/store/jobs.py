@@ -38,10 +38,6 @@ class JobStatus(StrEnum):
     DEAD = "dead"
 
 
-FINISHED = (JobStatus.DONE, JobStatus.HALTED, JobStatus.CANCELLED)
-"""What may be pruned; a dead job waits for a person."""
-
-
 class NewJob(NamedTuple):
     """What enqueueing writes down: columns of the table. A tuple, for a bulk makes a hundred thousand."""
 

@@ -112,8 +112,8 @@ KEYS = {
     "WORD": ["disk"],
     "key": ["cap:"],
     "reason.alert": ["crashloop", "refused"],
-    "alert_key(one.name)": ["schedule:"],
-    "alert_key(name)": ["schedule:"],
+    "overdue_key(one.name)": ["schedule:"],
+    "skips_key(name)": ["skipped:"],
     "undelivered_key(name)": ["undelivered:"],
     "f'{(_POISON if poison else _DEAD)}{task}'": ["dead:", "poison:"],
 }

@@ -107,7 +107,7 @@ async def test_an_hour_without_the_server_and_all_of_it_arrives_after_once(post:
     assert mailbox.titles == ["breaker:x is over", "dead:t", "disk", "stall"]
     assert mailbox.texts == ["breaker:x is open", "dead:t is open", "disk is open", "it stalled"]
     assert alerts.counts(post.db) == (0, 3)
-    assert not alerts.any_owed(post.db)
+    assert not alerts.owed(post.db, limit=1)
     await deliverer.finish(60)
     assert len(mailbox.taken) == 4
     assert [word[0] for word in post.guarded] == ["+", "-"] * 3
@@ -137,11 +137,11 @@ async def test_a_runner_that_ends_waits_for_no_server_and_the_next_one_tells(pos
     await deliverer.close()
 
     assert [word[0] for word in post.guarded] == ["+", "-"]
-    assert alerts.any_owed(post.db)
+    assert alerts.owed(post.db, limit=1)
     mailbox.open.set()
     await post.open(mailbox.url).finish(60)
     assert mailbox.titles[-1] == "breaker:x"
-    assert not alerts.any_owed(post.db)
+    assert not alerts.owed(post.db, limit=1)
 
 
 async def test_what_was_taken_and_could_not_be_written_down_is_not_told_twice(
@@ -160,13 +160,13 @@ async def test_what_was_taken_and_could_not_be_written_down_is_not_told_twice(
     await until(lambda: not deliverer.busy)
     locker.execute("ROLLBACK")
     locker.close()
-    assert alerts.any_owed(post.db)
+    assert alerts.owed(post.db, limit=1)
 
     post.clock.advance(MINUTE_MS)
     await deliverer.finish(60)
 
     assert mailbox.titles == ["breaker:x"]
-    assert not alerts.any_owed(post.db)
+    assert not alerts.owed(post.db, limit=1)
 
 
 async def test_nothing_is_started_where_nothing_is_owed(post: Post, mailbox: Mailbox) -> None:

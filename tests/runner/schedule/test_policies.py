@@ -233,14 +233,19 @@ def test_a_schedule_of_which_every_slot_is_skipped_for_long_is_told_of_until_it_
 
     assert told == [0] * 24 + [1] * 4, "24 hours after the first one that was skipped"
     ((key, level, text),) = db.execute("SELECT key, level, text FROM alerts").fetchall()
-    assert (key, level) == ("schedule:digest", "warn")
+    assert (key, level) == ("skipped:digest", "warn")
     assert "nothing since 2026-01-01T02:00:00.000Z: 25 slots in a row" in text
     assert '"the job of an earlier slot, digest@2026-01-01T01:00:00.000Z, is still pending"' in text
 
+    schedule.tell_overdue(db, now=UnixMs(hour(48)))
+    assert alerts.counts(db)[1] == 2, "nobody dealt with it for a day: an edge of its own"
+    deal(db, hourly, now=hour(48))
+    assert [key for (key,) in db.execute("SELECT key FROM alerts WHERE closed_at IS NULL")] == ["skipped:digest"]
+
     end_all(db)
-    deal(db, hourly, now=hour(30))
+    deal(db, hourly, now=hour(50))
     assert alerts.counts(db)[1] == 0
-    assert (row(db, now=hour(30)).skips, row(db, now=hour(30)).skips_since) == (0, None)
+    assert (row(db, now=hour(50)).skips, row(db, now=hour(50)).skips_since) == (0, None)
 
 
 def test_two_slots_that_are_skipped_are_not_told_of_however_far_apart(db: Connection) -> None:
