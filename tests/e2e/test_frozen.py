@@ -34,7 +34,8 @@ def test_a_runner_that_is_frozen_for_longer_than_it_may_stand_still_loses_nothin
     def dealt_with() -> bool:
         nonlocal runner
         if runner.poll() is not None:
-            assert runner.returncode == 1
+            # The stacks are read from below while threads run on: Python says that this may crash, which ends it too.
+            assert runner.returncode in (1, -signal.SIGSEGV)
             runner = afk.start("--supervisor", "systemd")
         return bool(afk.sql("SELECT 1 FROM slots WHERE due_at = ?", slot))
 
