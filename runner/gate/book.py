@@ -133,7 +133,10 @@ class Book:
         await self._write(lambda db: tool_calls.add(db, granted.job_id, asked))
 
     async def settle(self, charge: int, call: Call, *, price: Price, used: Usage, answer: str | None = None) -> None:
-        """Write the true cost down, by the prices of all models that worked on it. `answer`: to be kept with it."""
+        """Write the true cost down, by the prices of all models that worked on it.
+
+        `answer`: to be kept with it. A cost that is written late keeps none: by then it may be recorded.
+        """
         others = {}
         for other in used.other_models:
             known = self.price(other, local=price.free)
@@ -149,11 +152,10 @@ class Book:
             await self.conclude(charge, call, held("the answer ran at a speed whose price is unknown"))
             return
 
-        def settle(db: sqlite3.Connection) -> None:
-            kept = None if answer is None else self._redact(answer)
-            ledger.settle(db, charge, call, self._policy, cost=cost, usage=used, now=self._clock.now(), answer=kept)
+        def settle(db: sqlite3.Connection, answer: str | None = None) -> None:
+            ledger.settle(db, charge, call, self._policy, cost=cost, usage=used, now=self._clock.now(), answer=answer)
 
-        await self._write(settle)
+        await self._write(lambda db: settle(db, None if answer is None else self._redact(answer)), late=settle)
 
     def found_again(self, granted: Pass) -> None:
         """Tell that an answer of an earlier attempt was given once more. Nobody waits for it."""
@@ -177,13 +179,14 @@ class Book:
             lambda db: ledger.conclude(db, charge, call, self._policy, verdict, now=self._clock.now(), rng=self._rng)
         )
 
-    async def _write(self, act: Callable[[Any], None]) -> None:
+    async def _write(self, act: Callable[[Any], None], *, late: Callable[[Any], None] | None = None) -> None:
+        """`late`: what of it is still to be written after the client may have had its answer; None: all."""
         try:
             await self._writer.write(act)
         except _FAULTS:  # the hold is in the ledger and goes on counting: never less than the truth
-            late = asyncio.ensure_future(self._write_late(act))
-            self._late.add(late)
-            late.add_done_callback(self._late.discard)
+            task = asyncio.ensure_future(self._write_late(late or act))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
 
     async def _write_late(self, act: Callable[[Any], None]) -> None:
         for _ in range(TRIES_AGAIN):

@@ -36,8 +36,8 @@ class Call:
     """Of the canonical body without what may differ for the same question; empty: not looked at for repetition."""
     tokens: int = 0
     """Upper bound of input and output, for the limit of tokens a minute."""
-    keep: bool = False
-    """Its answer is kept until the job has recorded it."""
+    step: str | None = None
+    """The step that is to record its answer, which is kept until then; None: its client records none."""
 
     @property
     def breaker(self) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from runner.config import UpstreamConfig
 from runner.gate import admission, plain
@@ -17,12 +18,13 @@ from runner.gate.endpoints import Endpoint, Question
 from runner.gate.estimate import Bound, Unbounded
 from runner.gate.flight import Flight
 from runner.gate.http import BadRequest, Request, Responder
+from runner.gate.jobapi import is_name
 from runner.gate.passes import Pass
 from runner.gate.rates import Price
 from runner.gate.upstreams import OFFLINE, Outgoing, Upstreams
 
 KEEP = "x-afk-keep"
-"""The header of a call whose answer its client is about to record as a step."""
+"""The header of a call whose answer its client is about to record: the name of the step, as in the path of its PUT."""
 MAX_MODEL_CHARS = 200
 _WIRES = {
     "anthropic": "Anthropic wire, at POST /v1/messages",
@@ -62,12 +64,14 @@ class Calls:
 
     async def _given_again(self, request: Request, responder: Responder, granted: Pass, body: dict[str, Any]) -> bool:
         """Answer a question that an earlier attempt paid for and could not record any more; False: it is another."""
-        if granted.kept is None or KEEP not in request.headers or body.get("stream"):
+        step = _step_of(request)
+        if step is None or step not in granted.kept or body.get("stream"):
             return False
-        question, answer = granted.kept
+        question, answer = granted.kept[step]
         if question != await beside(granted, request.body, lambda: _hash(body)):
             return False
-        granted.kept = None
+        if granted.kept.pop(step, None) is None:
+            return False  # another call got it meanwhile
         try:
             self._book.last_look(granted)
         except Barred as barred:
@@ -111,7 +115,7 @@ class Calls:
             model=model,
             hold=limit.hold,
             request_hash=question,
-            keep=KEEP in request.headers,
+            step=_step_of(request),
             tokens=limit.input_tokens + limit.output_tokens,
         )
         held = await self._book.hold(call)
@@ -184,6 +188,12 @@ def routed(upstreams: Upstreams, model: str, wire: str) -> UpstreamConfig | Refu
         said = f"its upstream {upstream.name} speaks the {_WIRES[upstream.wire]}; nothing is translated between the two"
         return admission.unknown_model(model, said)
     return upstream
+
+
+def _step_of(request: Request) -> str | None:
+    """The step that is to record the answer; None: none is, or none that could be."""
+    name = unquote(request.headers.get(KEEP, ""))
+    return name if is_name(name) else None
 
 
 def _hash(body: Mapping[str, Any]) -> str:

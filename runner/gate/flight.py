@@ -19,6 +19,7 @@ from runner.gate.endpoints import Endpoint, Passer
 from runner.gate.estimate import Bound
 from runner.gate.http import NO_RETRY, Responder
 from runner.gate.local import RemoteWatch, came_from_elsewhere
+from runner.gate.message import message_in
 from runner.gate.passes import Pass
 from runner.gate.rates import Price
 from runner.gate.toolcalls import StreamedCalls
@@ -225,8 +226,15 @@ class Flight:
         return used is not None
 
     def _to_keep(self, answer: bytes) -> str | None:
-        """A whole answer that its job is about to record; a copy of it must outlive whoever is to do that."""
-        if not self._call.keep or len(answer) > MOST_KEPT_BYTES:
+        """A whole answer that its job is about to record; a copy of it must outlive whoever is to do that.
+
+        None for one that cannot be recorded: given once more, it would be as useless to every attempt.
+        """
+        if self._call.step is None or len(answer) > MOST_KEPT_BYTES:
+            return None
+        try:
+            message_in(answer)
+        except ValueError:
             return None
         self._granted.keeps = True
         return answer.decode("utf-8", "replace")

@@ -66,7 +66,7 @@ class JobApi:
         raise BadRequest(404, f"there is no {request.method} {request.path[:100]} here")
 
     async def _step(self, granted: Pass, name: str, result: str) -> dict[str, Any]:
-        if not _is_name(name):
+        if not is_name(name):
             raise BadRequest(400, f"a step's name has 1 to {MAX_NAME_CHARS} printable characters")
         if len(result.encode("utf-8", "replace")) > MAX_STEP_BYTES:
             raise BadRequest(
@@ -79,7 +79,7 @@ class JobApi:
                 db, job_id=granted.job_id, n=granted.n, name=name, result=self._redact(result), now=self._clock.now()
             )
             if granted.keeps:
-                answers.drop(db, granted.job_id)
+                answers.drop(db, granted.job_id, step=name)
 
         await self._writer.write(record)
         return {"recorded": name}
@@ -115,7 +115,7 @@ class JobApi:
             or not isinstance(summary, str)
         ):
             raise BadRequest(400, 'an action is drafted as {"task", "payload", "summary", "name"}')
-        if not _is_name(name):
+        if not is_name(name):
             raise BadRequest(400, f"a draft's name has 1 to {MAX_NAME_CHARS} printable characters")
         if not 0 < len(summary.strip()) <= MAX_SUMMARY_CHARS:
             raise BadRequest(
@@ -177,5 +177,6 @@ class JobApi:
         return {"logged": True}
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether a step or a draft may be called so."""
     return 0 < len(text) <= MAX_NAME_CHARS and text.isprintable()

@@ -103,15 +103,15 @@ def settle(
     """Replace the hold by the true cost; the brakes learn of a success. A charge that has ended stays as it is.
 
     An answer dearer than its bound is charged in full, told, and trips its model: the bound or the price is wrong.
-    `answer`: what was paid for, to be kept until its job has recorded it.
+    `answer`: what is paid for with it, to be kept until the call's step has recorded it.
     """
-    if answer is not None:
-        answers.keep(db, call.job_id, question=call.request_hash, body=answer)
     (hold,) = db.execute("SELECT hold FROM charges WHERE id = ?", (charge,)).fetchone()
     over = cost > hold
     note = f"dearer than its bound of {hold} micro-dollars" if over else None
     if not charges.settle(db, charge, cost=cost, usage=json.dumps(usage, default=_fields), now=now, note=note):
         return
+    if answer is not None and call.step is not None:
+        answers.keep(db, call.job_id, lease=call.lease, step=call.step, question=call.request_hash, body=answer)
     tokens = usage.prompt - usage.cache_read + usage.output  # as vendors count: what is read from a cache is free
     brakes.answered(db, call, charge, policy, cost=cost, tokens=tokens, now=now)
     if over:

@@ -33,8 +33,8 @@ class Pass:
     """Most tool calls that models may ask for in the job; None: no limit."""
     tool_calls: int = 0
     """Asked for so far, in all attempts; counted only where there is a limit."""
-    kept: tuple[str, str] | None = None
-    """The hash of the last question of an earlier attempt, and its answer, if that was not recorded."""
+    kept: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Answers of earlier attempts that were not recorded, by the step that is to: the hash of the question, and it."""
     keeps: bool = field(init=False, default=False)
     """An answer that is not recorded is kept for the job, or may be."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
@@ -56,7 +56,7 @@ class Pass:
     """Held while a large body of the attempt is worked on."""
 
     def __post_init__(self) -> None:
-        self.keeps = self.kept is not None
+        self.keeps = bool(self.kept)
 
     def call(
         self,
@@ -66,7 +66,7 @@ class Pass:
         hold: MicroUsd,
         request_hash: str = "",
         tokens: int = 0,
-        keep: bool = False,
+        step: str | None = None,
     ) -> Call:
         """A call of this attempt for the ledger. `tokens`: the most it may take in and put out."""
         return Call(
@@ -83,7 +83,7 @@ class Pass:
             hold=hold,
             request_hash=request_hash,
             tokens=tokens,
-            keep=keep,
+            step=step,
         )
 
     def launch(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class _Agent:
         messages: list[dict[str, Any]] = [{"role": "user", "content": self._opening()}]
         rounds, unread, judged = 0, 0, None
         for turn in range(1, MOST_TURNS + 1):
-            message = self._step(f"turn {turn}", lambda: self._ask(messages))
+            message = self._step(f"turn {turn}", lambda name: self._ask(messages, name))
             content = message["content"]
             calls = [block for block in content if block["type"] == "tool_use"]
             text = text_of(content)
@@ -93,8 +93,10 @@ class _Agent:
             messages.append({"role": "user", "content": [{"type": "text", "text": complaint(unmet)}]})
         raise Halted(f"it had not come to an end after {MOST_TURNS} turns")
 
-    def _step(self, name: str, work: Any) -> Any:
-        return self._context.step(self._before + name, work)
+    def _step(self, name: str, work: Callable[[str], Any]) -> Any:
+        """Do what is recorded as a step; `work` is told under which name."""
+        full = self._before + name
+        return self._context.step(full, lambda: work(full))
 
     def _series(self) -> str:
         """Where this conversation is recorded. One that began with other words belongs to a task that was changed."""
@@ -121,7 +123,7 @@ class _Agent:
 
     # --- the model ------------------------------------------------------------------------------------------------
 
-    def _ask(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _ask(self, messages: Sequence[Mapping[str, Any]], step: str) -> dict[str, Any]:
         """One answer, fit to be recorded."""
         asked: dict[str, Any] = {
             "model": self._order["model"],
@@ -130,7 +132,7 @@ class _Agent:
         }
         if schemas := self._toolbox.schemas():
             asked |= {"system": _UNATTENDED, "tools": schemas}
-        message = message_of(self._context.anthropic(), asked)
+        message = message_of(self._context.anthropic(), asked, step=step)
         content = message["content"]
         says = text_of(content).strip() or any(block["type"] == "tool_use" for block in content)
         if not says and not self._last_text:
@@ -173,9 +175,9 @@ class _Agent:
         """What was found of the last text, one verdict a criterion."""
         return [Verdict(**one) for one in self._step(f"verdict {number}", self._judge)]
 
-    def _judge(self) -> list[dict[str, Any]]:
+    def _judge(self, step: str) -> list[dict[str, Any]]:
         asked = question(self._order["model"], self._criteria, self._last_text, max_tokens=self._max_tokens)
-        message = message_of(self._context.anthropic(), asked)
+        message = message_of(self._context.anthropic(), asked, step=step)
         if message["stop_reason"] == "max_tokens":
             raise Halted(f"the check of its answer was cut at its limit of {self._max_tokens:,} output tokens")
         return [asdict(verdict) for verdict in read_verdicts(text_of(message["content"]), self._criteria)]

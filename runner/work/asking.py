@@ -5,11 +5,11 @@ An answer comes from an upstream nobody here controls: it is checked as JSON, no
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from runner.gate.message import message_in
 from runner.work.context import Retry, Unusable, refusal
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 LONGEST_S = 3_600.0
 """Of one call; the attempt's own time limit is what usually ends it."""
-TO_BE_RECORDED = {"x-afk-keep": "1"}
-"""Has the gate keep the answer until it is recorded as a step, or of no use."""
+TO_BE_RECORDED = "x-afk-keep"
+"""The header that names the step which is to record the answer: the gate keeps it until then, or until the job ends."""
 
 
 def client_of(gate: str, token: str) -> Anthropic:
@@ -47,14 +47,14 @@ def async_client_of(gate: str, token: str) -> AsyncAnthropic:
     )
 
 
-def message_of(client: Anthropic, asked: dict[str, Any]) -> dict[str, Any]:
-    """A whole message with a list of content blocks, which the caller records as a step.
+def message_of(client: Anthropic, asked: dict[str, Any], *, step: str) -> dict[str, Any]:
+    """A whole message with a list of content blocks, which the caller records as this step.
 
     Raises GateRefused when the gate or the upstream says no, Unusable for an answer that is no message.
     """
     anthropic = sys.modules["anthropic"]
     try:
-        answer = client.messages.with_raw_response.create(**asked, extra_headers=TO_BE_RECORDED)
+        answer = client.messages.with_raw_response.create(**asked, extra_headers={TO_BE_RECORDED: quote(step, safe="")})
     except anthropic.APIStatusError as error:
         raise refusal(error.status_code, error.response.content) from None
     except anthropic.APIConnectionError as error:
@@ -70,31 +70,7 @@ def text_of(content: list[dict[str, Any]]) -> str:
 
 def _checked(body: bytes) -> dict[str, Any]:
     try:
-        message = json.loads(body, parse_constant=_no_number, parse_float=_finite)
-        if b"\\ud" in body.lower():  # half a surrogate pair could be neither recorded nor sent back
-            message = json.loads(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        raise Unusable("the model's answer cannot be read: it is not JSON") from None
-    content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(content, list) or not all(map(_is_block, content)):
-        raise Unusable("the model's answer cannot be read: it has no content as the Messages API defines it")
-    return {"content": content, "stop_reason": message.get("stop_reason")}
-
-
-def _no_number(word: str) -> object:
-    raise ValueError(word)
-
-
-def _finite(word: str) -> float:
-    value = float(word)
-    if not math.isfinite(value):
-        raise ValueError(word)
-    return value
-
-
-def _is_block(block: object) -> bool:
-    if not isinstance(block, dict) or not isinstance(block.get("type"), str):
-        return False
-    if block["type"] == "text":
-        return isinstance(block.get("text"), str)
-    return block["type"] != "tool_use" or (isinstance(block.get("id"), str) and "input" in block and "name" in block)
+        message = message_in(body)
+    except ValueError as error:
+        raise Unusable(f"the model's answer cannot be read: {error}") from None
+    return {"content": message["content"], "stop_reason": message.get("stop_reason")}

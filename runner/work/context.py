@@ -120,7 +120,7 @@ class Context:
         `parts` are appended to the prompt. Raises GateRefused when the gate or the upstream says no.
         """
         name = self._once("ask", prompt, parts, model, max_tokens, system)
-        return self.step(name, lambda: ask(self.anthropic(), prompt, parts, model, max_tokens, system))
+        return self.step(name, lambda: ask(self.anthropic(), name, prompt, parts, model, max_tokens, system))
 
     def _once(self, kind: str, *words: object) -> str:
         """A name that the same words get again in a later attempt, and that the next same words do not."""
@@ -210,7 +210,7 @@ class AsyncContext:
         context = self._context
         name = context._once("ask", prompt, parts, model, max_tokens, system)
         client = context.anthropic()
-        return await self.step(name, lambda: _in_thread(ask, client, prompt, parts, model, max_tokens, system))
+        return await self.step(name, lambda: _in_thread(ask, client, name, prompt, parts, model, max_tokens, system))
 
     def anthropic(self) -> AsyncAnthropic:
         """See `Context.anthropic`."""
@@ -242,9 +242,9 @@ async def _in_thread(work: Callable[..., T], *words: Any, **named: Any) -> T:
 
 
 def ask(  # noqa: PLR0917 - also called in a thread, with words in a row
-    client: Anthropic, prompt: str, parts: tuple[str, ...], model: str, max_tokens: int, system: str | None
+    client: Anthropic, step: str, prompt: str, parts: tuple[str, ...], model: str, max_tokens: int, system: str | None
 ) -> str:
-    """One call of the Messages API; the text of its answer, to be recorded. Raises GateRefused, Retry."""
+    """One call of the Messages API; the text of its answer, to be recorded as the step. Raises GateRefused, Retry."""
     from runner.work.asking import message_of, text_of  # noqa: PLC0415 - for those who ask
 
     asked: dict[str, Any] = {
@@ -256,7 +256,7 @@ def ask(  # noqa: PLR0917 - also called in a thread, with words in a row
     }
     if system:
         asked["system"] = system
-    return text_of(message_of(client, asked)["content"])
+    return text_of(message_of(client, asked, step=step)["content"])
 
 
 def refusal(status: int, body: bytes, *, ours: bool = False) -> GateRefused:

@@ -117,7 +117,7 @@ class Register:
             server_tools=task.server_tools,
             max_tool_calls=most_tools,
             tool_calls=asked_tools,
-            kept=answers.of_job(db, job.id) if job.starts > 1 and task.kind is not TaskKind.COMMAND else None,
+            kept=answers.of_job(db, job.id) if job.starts > 1 and task.kind is not TaskKind.COMMAND else {},
         )
         return Live(job=job, task=task, granted=granted, recorded=recorded, performers=self._performers)
 
@@ -177,7 +177,7 @@ class Register:
         except LeaseLost as lost:
             self._event(db, job, events.ERROR, "job.lease_lost", str(lost), now=now)
             return
-        if live.granted.keeps and (ending.unusable or decision.status is not JobStatus.PENDING):
+        if live.granted.keeps and ending.unusable:
             answers.drop(db, job.id)
         attempts.end(db, job_id=job.id, n=job.starts, outcome=decision.outcome, now=now, error=error, tail=tail or None)
         level, word, text = _told(decision, error)

@@ -121,6 +121,16 @@ CREATE VIEW ended AS
 SELECT quarter, task, status, jobs, cost FROM outcomes
 UNION ALL SELECT tally_quarter, tally_task, 'done', tally_jobs, tally_cost FROM board WHERE tally_jobs > 0;
 
+-- What models answered to a job that has not recorded it yet: it is paid for, and goes with the step it becomes, or with
+-- the end of the job, whatever ends it.
+CREATE TABLE answers (
+    job_id   INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    step     TEXT    NOT NULL,                            -- the name of the step that is to record it
+    question TEXT    NOT NULL,                            -- a hash of what was asked
+    body     TEXT    NOT NULL,
+    PRIMARY KEY (job_id, step)
+) STRICT;
+
 -- What a job that moves is counted by. Each trigger costs every move a step of its own, so there are few, and the two
 -- ways nearly every job goes have one each. What it cost is counted since it was queued, or since its last replay; a
 -- replay that is undone is no second death.
@@ -143,6 +153,7 @@ WHEN NEW.status = 'done' AND OLD.status IN ('running', 'pending') BEGIN
            tally_task = NEW.task,
            done_at = NEW.finished_at,
            done_key = NEW.key;
+    DELETE FROM answers WHERE job_id = NEW.id;
 END;
 
 DROP TRIGGER jobs_moved;
@@ -164,6 +175,7 @@ WHEN OLD.status <> NEW.status AND NOT (OLD.status = 'pending' AND NEW.status = '
      WHERE (NEW.status IN ('halted', 'cancelled') AND OLD.status IN ('pending', 'running'))
         OR (NEW.status = 'dead' AND OLD.status = 'running')
     ON CONFLICT DO UPDATE SET jobs = jobs + 1, cost = cost + excluded.cost;
+    DELETE FROM answers WHERE NEW.status <> 'pending' AND NEW.status <> 'running' AND job_id = NEW.id;
 END;
 
 DROP TRIGGER jobs_added;
@@ -264,10 +276,3 @@ ALTER TABLE board ADD COLUMN called_model TEXT;                       -- of whic
 CREATE TRIGGER charges_settled_noted AFTER UPDATE OF state ON charges WHEN NEW.state = 'settled' AND OLD.state = 'held' BEGIN
     UPDATE board SET called_at = NEW.ended_at, called_model = NEW.model;
 END;
-
--- What a model answered last to a job that has not recorded it yet: it is paid for, and goes with the step it becomes.
-CREATE TABLE answers (
-    job_id   INTEGER PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
-    question TEXT    NOT NULL,                            -- a hash of what was asked
-    body     TEXT    NOT NULL
-) STRICT;

@@ -1,8 +1,10 @@
-"""An answer that was paid for and not recorded is kept for the next attempt of its job, and for nothing else."""
+"""Answers that were paid for and not recorded are kept for the next attempt of their job, and for nothing else."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -12,13 +14,15 @@ from typing import Any
 import httpx
 import pytest
 
+from runner.gate import book
 from runner.gate.calls import KEEP
 from runner.gate.passes import Pass
-from runner.store import answers
+from runner.store import answers, charges, jobs
+from tests.factories import NOW
 from tests.runner.gate.world import ASKED, COST, House, error_of, house, pass_of
-from tests.upstream import FakeAnthropic, Reply
+from tests.upstream import FakeAnthropic, Reply, message_events
 
-RECORDED = {KEEP: "1"}
+RECORDED = {KEEP: "turn%201"}
 
 
 @pytest.fixture
@@ -33,14 +37,18 @@ async def gate(tmp_path: Path, vendor: FakeAnthropic) -> AsyncIterator[House]:
         yield made
 
 
-def kept(gate: House) -> tuple[str, str] | None:
+def kept(gate: House) -> dict[str, tuple[str, str]]:
     with closing(sqlite3.connect(gate.path)) as db:
         return answers.of_job(db, gate.job.id)
 
 
+def answer_with(content: bytes) -> bytes:
+    return b'{"type": "message", "content": %s, "usage": {"input_tokens": 10, "output_tokens": 5}}' % content
+
+
 def next_attempt(gate: House) -> Pass:
     """The job is claimed once more: what the register hands to the gate for it."""
-    again = replace(pass_of(gate.job), n=2, kept=kept(gate))
+    again = replace(pass_of(gate.job), n=2, kept=kept(gate), token="of attempt 2")
     gate.passes.issue(again)
     return again
 
@@ -76,39 +84,109 @@ async def test_another_question_is_asked(gate: House, vendor: FakeAnthropic, oth
 
 
 async def test_who_does_not_record_gets_a_new_answer_every_time(gate: House, vendor: FakeAnthropic) -> None:
-    await ask(gate, gate.granted, headers={})
-    assert kept(gate) is None
+    for headers in ({}, {KEEP: ""}, {KEEP: "x" * 201}, {KEEP: "%00"}):
+        await ask(gate, gate.granted, headers=headers)
+    assert kept(gate) == {}
 
     await ask(gate, gate.granted)
     await ask(gate, next_attempt(gate), headers={})
+    assert len(vendor.requests) == 6
+
+
+async def test_what_was_asked_side_by_side_is_all_kept_however_much_alike(gate: House, vendor: FakeAnthropic) -> None:
+    """The third asks what the first asks: the job wants two answers to it, and has paid for both."""
+    asked: dict[str, dict[str, Any]] = {"ask:a:1": {}, "ask:b:1": {"max_tokens": 99}, "ask:a:2": {}}
+    vendor.script(*(Reply.ok(name) for name in asked))
+    bought = {name: await ask(gate, gate.granted, headers={KEEP: name}, **body) for name, body in asked.items()}
+    again = next_attempt(gate)
+    given = {name: await ask(gate, again, headers={KEEP: name}, **body) for name, body in asked.items()}
+
+    assert {name: answer.json() for name, answer in given.items()} == {n: b.json() for n, b in bought.items()}
     assert len(vendor.requests) == 3
 
 
-async def test_one_answer_is_kept_and_it_goes_with_the_step_that_records_it(gate: House) -> None:
-    await ask(gate, gate.granted)
-    first = kept(gate)
-    await ask(gate, gate.granted, max_tokens=99)
-    second = kept(gate)
+async def test_an_answer_goes_with_the_step_that_records_it_and_with_no_other(gate: House) -> None:
+    for name in ("turn%201", "ask:1"):
+        await ask(gate, gate.granted, headers={KEEP: name})
     async with gate.client() as client:
+        await client.put("/afk/v1/steps/fetch", json={"result": "Hello"})
+        before = set(kept(gate))
         await client.put("/afk/v1/steps/turn%201", json={"result": "Hello"})
 
-    assert first is not None
-    assert second is not None
-    assert first[0] != second[0]
-    assert gate.sql("SELECT name FROM steps") == [("turn 1",)]
-    assert gate.sql("SELECT * FROM answers") == []
+    assert before == {"turn 1", "ask:1"}
+    assert set(kept(gate)) == {"ask:1"}
+
+
+async def test_only_the_newest_of_a_job_are_kept(gate: House) -> None:
+    with closing(sqlite3.connect(gate.path)) as db:
+        for number in (0, *range(answers.MOST_KEPT), 0):
+            answers.keep(
+                db, gate.job.id, lease=gate.job.lease or "", step=f"ask:{number}", question=f"{number}", body="{}"
+            )
+        answers.keep(db, gate.job.id, lease=gate.job.lease or "", step="one more", question="x", body="{}")
+        left = set(answers.of_job(db, gate.job.id))
+
+    assert left == {"ask:0", "one more", *(f"ask:{number}" for number in range(2, answers.MOST_KEPT))}
+
+
+async def test_an_answer_whose_cost_is_written_late_is_not_kept(
+    gate: House, vendor: FakeAnthropic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client has had it by then, and may have recorded it: it must not come back."""
+    monkeypatch.setattr(book, "AGAIN_S", 0.01)
+    release = threading.Event()
+    vendor.script(Reply.hang(release))
+    call = asyncio.ensure_future(ask(gate, gate.granted))
+    await asyncio.to_thread(vendor.wait_for, 1)
+    connection = gate.writer._database.connection
+    connection.execute("PRAGMA query_only = ON")
+    release.set()
+    assert (await call).status_code == 200
+    connection.execute("PRAGMA query_only = OFF")
+
+    assert await gate.ended() == [("settled", COST, None)]
+    assert kept(gate) == {}
+
+
+@pytest.mark.parametrize("over", ["its charge", "its attempt"])
+async def test_an_answer_that_comes_after_the_end_is_not_kept(gate: House, vendor: FakeAnthropic, over: str) -> None:
+    release = threading.Event()
+    vendor.script(Reply.hang(release))
+    call = asyncio.ensure_future(ask(gate, gate.granted))
+    await asyncio.to_thread(vendor.wait_for, 1)
+    with closing(sqlite3.connect(gate.path, isolation_level=None)) as db:
+        if over == "its charge":
+            ((charge,),) = db.execute("SELECT id FROM charges").fetchall()
+            charges.release(db, charge, note="ended by hand", now=NOW)
+        else:
+            token = gate.job.lease or ""
+            jobs.put_back(db, id=gate.job.id, token=token, not_before=NOW, gate="x", fact="x", counted=False)
+    release.set()
+    await call
+
+    assert kept(gate) == {}
 
 
 @pytest.mark.parametrize(
     "reply",
-    [Reply.error(500, "api_error", "no"), Reply(body=b"not an answer"), Reply(body=b'{"type": "message"}')],
-    ids=["an error", "no answer", "no usage"],
+    [
+        Reply.error(500, "api_error", "no"),
+        Reply(body=b"not an answer"),
+        Reply(body=b'{"type": "message"}'),
+        Reply(body=b"".join(message_events(Reply(), ASKED)), headers={"content-type": "text/event-stream"}),
+        Reply(body=answer_with(b"null")),
+        Reply(body=answer_with(b'[{"type": "text"}]')),
+        Reply(body=answer_with(b'[{"type": "text", "text": "x", "odd": NaN}]')),
+    ],
+    ids=["an error", "no answer", "no usage", "a stream unasked", "no content", "no text", "no JSON"],
 )
-async def test_what_was_not_paid_for_is_not_kept(gate: House, vendor: FakeAnthropic, reply: Reply) -> None:
+async def test_what_was_not_paid_for_or_cannot_be_recorded_is_not_kept(
+    gate: House, vendor: FakeAnthropic, reply: Reply
+) -> None:
     vendor.script(reply)
     await ask(gate, gate.granted)
 
-    assert kept(gate) is None
+    assert kept(gate) == {}
 
 
 async def test_an_answer_too_long_for_a_step_is_not_kept(
@@ -118,7 +196,7 @@ async def test_an_answer_too_long_for_a_step_is_not_kept(
     await ask(gate, gate.granted)
 
     assert gate.charges() == [("settled", COST, None)]
-    assert kept(gate) is None
+    assert kept(gate) == {}
 
 
 async def test_under_a_stop_it_is_not_given(gate: House) -> None:
@@ -128,4 +206,4 @@ async def test_under_a_stop_it_is_not_given(gate: House) -> None:
     gate.stop["now"] = "a STOP file"
 
     assert error_of(await ask(gate, again)) == (503, "api_error", "afk_stopped")
-    assert kept(gate) is not None
+    assert set(kept(gate)) == {"turn 1"}

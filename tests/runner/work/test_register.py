@@ -129,15 +129,15 @@ def test_an_answer_that_is_not_recorded_is_there_for_the_next_attempt(
     books, db = register(ManualClock()), database.connection
     job = make_job(db, key="job")
     first = claimed(database, books)
-    answers.keep(db, job.id, question="a hash", body="{}")
+    answers.keep(db, job.id, lease=first.granted.lease, step="turn 1", question="a hash", body="{}")
     first.granted.keeps = True
 
     with database.write() as held:
         books.close(held, first, ending, None)
 
     left = answers.of_job(db, job.id)
-    assert left == (("a hash", "{}") if stays else None)
-    assert first.granted.kept is None
+    assert left == ({"turn 1": ("a hash", "{}")} if stays else {})
+    assert first.granted.kept == {}
     if (after := jobs.by_key(db, "job")) is not None and after.status is JobStatus.PENDING:
         db.execute("UPDATE jobs SET not_before = 0")
         assert claimed(database, books).granted.kept == left
@@ -183,6 +183,32 @@ def test_a_vanished_runner_leaves_what_cannot_be_undone_to_a_person(database: Da
 
     rows = dict(database.connection.execute("SELECT key, status FROM jobs").fetchall())
     assert rows == {"post": "dead", "digest": "pending"}
+
+
+@pytest.mark.parametrize("end", ["dead by rescue", "cancelled while it waits", "cancelled by rescue", "done by hand"])
+def test_no_end_of_a_job_leaves_an_answer_behind(database: Database, end: str) -> None:
+    """Neither does it come back when the job is replayed."""
+    books, db = register(ManualClock()), database.connection
+    job = make_job(db, key="job", task="post" if end == "dead by rescue" else "digest")
+    live = claimed(database, books)
+    token = live.granted.lease
+    answers.keep(db, job.id, lease=token, step="turn 1", question="a hash", body="{}")
+
+    with database.write() as held:
+        if end == "cancelled while it waits":
+            jobs.put_back(held, id=job.id, token=token, not_before=NOW, gate="x", fact="x", counted=False)
+            assert len(answers.of_job(held, job.id)) == 1
+            jobs.cancel(held, id=job.id, now=NOW)
+        elif end == "done by hand":
+            jobs.finish(held, id=job.id, token=token, status=JobStatus.DONE, now=NOW)
+        else:
+            if end == "cancelled by rescue":
+                jobs.cancel(held, id=job.id, now=NOW)
+            upkeep.take_back(held, runner="runner-2", now=NOW, irreversible={"post"})
+
+    assert answers.of_job(db, job.id) == {}
+    if jobs.replay(db, id=job.id, now=NOW):
+        assert claimed(database, books).granted.kept == {}
 
 
 def test_an_agent_is_told_its_criteria_and_what_it_may_draft(database: Database) -> None:
