@@ -16,7 +16,8 @@ LIGHT_PARTS = 4_000
 """A body within both takes some milliseconds in all."""
 PATIENT_BYTES = 2 * 1024 * 1024
 PATIENT_PARTS = 20_000
-"""A body within both holds all threads for ten milliseconds at a time; beyond, it is read and written in turns."""
+"""A body within both holds all threads for some ten milliseconds at a time; beyond, it is read and written in turns.
+No turn ends within a text: the longest there can be takes 20 to 100 milliseconds, in which nobody else has one."""
 THREADS = 2
 """Each attempt has one at a time, so that one with a heap of large bodies leaves the others the second."""
 

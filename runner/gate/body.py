@@ -20,7 +20,8 @@ MOST_SIGNS = 8 * 1024 * 1024
 MOST_MEMBERS = 100_000
 """Of one object."""
 MOST_DIGITS = 100
-"""Of one number: the time to read it grows with its square."""
+"""Of one number: the time to read it grows with its square. As many as a piece of the body has are not even looked for
+their end, which the parser does in one go."""
 
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -62,6 +63,8 @@ def _check_length(body: bytes) -> None:
         raise BadRequest(413, f"the body has more than {MOST_ESCAPES:,} escapes")
     if len(body) > MOST_SIGNS and _signs(body) > MOST_SIGNS:
         raise BadRequest(413, f"the body has more than {MOST_SIGNS:,} bytes that are neither letters nor digits")
+    if any(len(each) == plain.PIECE and each.isdigit() for each in plain.slices(body)):
+        raise BadRequest(413, f"the body has more than {plain.PIECE:,} digits in a row")
 
 
 def _signs(body: bytes) -> int:
@@ -91,13 +94,18 @@ def _no_constant(word: str) -> object:
 
 
 def _short(word: str) -> int:
-    if len(word) > MOST_DIGITS:
-        raise ValueError(f"{word[:40]} and so on has more than {MOST_DIGITS} digits")
+    _check_digits(word)
     return int(word)
 
 
 def _finite(word: str) -> float:
+    _check_digits(word)
     value = float(word)
     if not math.isfinite(value):
         raise ValueError(f"{word[:40]} is larger than any number here")
     return value
+
+
+def _check_digits(word: str) -> None:
+    if len(word) > MOST_DIGITS:
+        raise ValueError(f"{word[:40]} and so on has more than {MOST_DIGITS} digits")

@@ -73,7 +73,8 @@ class StreamedCalls:
 
         The vendor that wrote the wire tells a call's place in every piece and its id in the first. Others leave out
         the one or the other, or repeat both: a new place, or a new id at a place, is a new call, and so is a name
-        where there is neither.
+        where there is neither. Not told apart: whole calls in a row that all name the same place and no id count as
+        one, for just so a vendor may repeat the name in each piece of one call.
         """
         id, place = _plain(call.get("id")), _plain(call.get("index"))
         if id is None and place is None:

@@ -98,6 +98,10 @@ def test_a_call_is_one_however_its_pieces_are_told_apart(stream: bytes) -> None:
     assert StreamedCalls().feed(stream) == 2
 
 
+def test_whole_calls_that_all_name_one_place_and_no_id_cannot_be_told_from_pieces_of_one() -> None:
+    assert StreamedCalls().feed(chat({"index": 0, "function": NAMED}) * 2) == 1
+
+
 @given(
     st.sampled_from([MESSAGES, CHATS, RESPONSES, *OTHER_CHATS.values()]), st.lists(st.integers(0, 2_000), max_size=6)
 )
