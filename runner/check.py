@@ -91,6 +91,8 @@ def checkup(
         found.append(Reason(Grade.UNKNOWN, f"the database cannot be read: {error}"))
         if held and beat is not None and now - beat.at > STALE_MS and not woke:
             found.append(_stale(f"pid {beat.pid}", now - beat.at))
+        elif held and beat is not None and beat.fault is not None:
+            found.append(Reason(Grade.WARNING, f"pid {beat.pid} is parked: {beat.fault}"))
     else:
         found += [*_of_runner(vitals, woke=woke, excused=bool(found)), *_of_cron(vitals, installed), *_of_work(vitals)]
         found += [*_of_slots(vitals, schedules, woke=woke), *_of_catching_up(caught_up)]

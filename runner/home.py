@@ -136,6 +136,16 @@ class Home:
                 changed = max(changed, path.stat().st_mtime)
         return UnixMs(int(changed * 1000))
 
+    def used(self) -> bool:
+        """Whether a runner has worked here, by what it leaves beside the database."""
+        if os.path.lexists(self.heartbeat) or os.path.lexists(self.starts):
+            return True
+        left: list[Path] = []
+        for folder in (self.logs, self.attempts, self.outputs, self.reports):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                left += folder.iterdir()
+        return any(path != self.attempts for path in left)
+
     def check(self) -> None:
         """Raise ConfigError for a home that is missing, not ours, writable by others, or on a network file system."""
         try:

@@ -35,9 +35,14 @@ def register(app: typer.Typer) -> None:
 
 
 def init(home: HomeDir = None) -> None:
-    """Make a home. What stands already is kept."""
-    from runner.home import init_text  # noqa: PLC0415 - light verbs start fast
-    from runner.store.db import Database  # noqa: PLC0415
+    """Make a home. What stands already is kept.
+
+    Where a home was used and its database is gone, the new one begins stopped, for it knows nothing of what was spent.
+    """
+    from runner.care.make import make  # noqa: PLC0415 - light verbs start fast
+    from runner.commands import who  # noqa: PLC0415
+    from runner.home import init_text  # noqa: PLC0415
+    from runner.units import SystemClock  # noqa: PLC0415
 
     place = find_home(home)
     place.create()
@@ -49,10 +54,16 @@ def init(home: HomeDir = None) -> None:
         say(f"kept {place.config}")
     else:
         say(f"wrote {place.config}: timezone {zone}, at most $1.00 a day; read it before you go on")
-    there = place.db.exists()
-    Database.open(place.db, create=True).close()
-    say(f"kept {place.db}" if there else f"made {place.db}")
+    made = make(place, by=who("cli"), now=SystemClock().now())
+    say(f"made {place.db}" if made.new else f"kept {place.db}")
     where = f" --home {home}" if home is not None else ""
+    if made.stopped:
+        remark(
+            "STOPPED: this home was used and its database is gone, so what was spent before is not known. "
+            f"Put the old one in its place, or `afk-runner restore BACKUP{where}`; "
+            f"`afk-runner resume{where}` goes on without what it knew, with a fresh cap"
+        )
+        return
     remark(f"next: `afk-runner doctor{where}`, `afk-runner enqueue sample{where}`, `afk-runner run{where}`")
 
 

@@ -56,6 +56,9 @@ _RESTORE = "stop the runner, keep the file, put the last backup in its place (RU
 
 def _mend(look: Look, error: StoreError) -> str | None:
     match error:
+        case StoreMissing() if look.home.used():
+            empty = f"without a backup {look.command('init')} makes an empty one, stopped"
+            return f"put it back, or {look.command('restore BACKUP')}; {empty}"
         case StoreMissing():
             return look.command("init")
         case StoreCorrupt():

@@ -9,7 +9,10 @@ from runner.check import ONCE
 from runner.doctor.finding import Finding, Level, fail, ok, warn
 from runner.doctor.look import Look
 from runner.errors import StoreError
+from runner.heartbeat import last_beat
+from runner.lock import lock_is_held
 from runner.snapshot import Health, Reader, RunnerView, RunState, Vitals
+from runner.store.db import MOVED
 from runner.units import duration
 
 PARKED = {
@@ -24,8 +27,11 @@ def state(look: Look) -> Iterator[Finding]:
     """What is observed of the runner, and what holds it back."""
     try:
         reader = Reader(look.home)
-    except StoreError:
-        return  # the database has its own finding
+    except StoreError:  # the database has its own finding
+        beat = last_beat(look.home.heartbeat)
+        if lock_is_held(look.home.lock) and beat is not None and beat.fault is not None:
+            yield warn("runner", f"pid {beat.pid} is parked: {beat.fault}", PARKED["refused"])
+        return
     with closing(reader):
         try:
             vitals = reader.vitals(now=look.now)
@@ -47,7 +53,7 @@ def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one retu
     start = look.command("run")
     match view.health:
         case Health.LIVE if view.row is not None and view.row.state is RunState.PARKED and view.row.reason != "stop":
-            mend = PARKED.get(view.row.reason or "", look.command("status"))
+            mend = _lifts(look, view.row.reason or "")
             return warn("runner", f"pid {pid} is parked: {view.row.reason}", mend)
         case Health.LIVE if view.row is not None:
             why = f" ({view.row.reason})" if view.row.reason else ""
@@ -66,6 +72,12 @@ def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one retu
         case _:
             text = f"pid {pid} holds the lock and says nothing: it hangs or is frozen"
             return fail("runner", text, look.command("kill --force --reason 'it hangs'"))
+
+
+def _lifts(look: Look, reason: str) -> str:
+    if reason.endswith(MOVED):
+        return f"put that file back at {look.home.db}; or end the runner, and start it again on the one that is there"
+    return PARKED.get(reason, look.command("status"))
 
 
 def _outdated(look: Look, view: RunnerView) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from runner.home import Home
 from runner.lock import lock_is_held
 from runner.store import controls, runners
 from runner.store.controls import Everything
-from runner.store.runners import RunState
+from runner.store.runners import Runner, RunState
 from runner.units import UnixMs
 from runner.views import LATE_MS, SILENT_MS, Health, RunnerView, StopView
 
@@ -20,7 +21,7 @@ def runner_view(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerVie
     row = runners.latest(db)
     held = lock_is_held(home.lock)
     if row is None:
-        return RunnerView(health=Health.SILENT if held else Health.NEVER)
+        return _unknown_here(home, now=now) if held else RunnerView(health=Health.NEVER)
     age = max(0, now - row.heartbeat_at)
     silent = age > LATE_MS or row.ended is not None
     if held and silent and (beat := last_beat(home.heartbeat)) is not None and beat.fault is not None:
@@ -40,6 +41,28 @@ def runner_view(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerVie
     else:
         health = Health.LATE if age > LATE_MS else Health.LIVE
     return RunnerView(health=health, row=row, heartbeat_age_ms=age)
+
+
+def _unknown_here(home: Home, *, now: UnixMs) -> RunnerView:
+    """A runner that the database knows nothing of: it has just begun, or it is another database that it works on."""
+    beat = last_beat(home.heartbeat)
+    if beat is None or now - beat.at > LATE_MS:
+        return RunnerView(health=Health.SILENT)
+    row = Runner(
+        id="",
+        pid=beat.pid,
+        pid_started="",
+        boot="",
+        host=os.uname().nodename,
+        version="unknown",
+        state=RunState.STARTING if beat.fault is None else RunState.PARKED,
+        reason=beat.fault,
+        started_at=beat.at,
+        heartbeat_at=beat.at,
+        stop_seq=0,
+        ended=None,
+    )
+    return RunnerView(health=Health.LIVE, row=row, heartbeat_age_ms=max(0, now - beat.at))
 
 
 def stop_view(home: Home, switches: Everything, runner: RunnerView) -> StopView:

@@ -39,8 +39,10 @@ WRITE_WAIT_S = 5.0
 READERS_WAIT_S = 0.02
 """How long cutting the log short waits for those who read in it. The next try comes soon."""
 
-MISSING = "there is no database at {path}: was it moved? put it back; `afk-runner init` makes a new and empty one"
+MISSING = "there is no database: put it back, or `afk-runner restore` a backup; `afk-runner init` makes an empty {path}"
 """An empty one has forgotten every job and what today has cost, so nothing but `init` makes it."""
+
+MOVED = "was moved, deleted or replaced while in use"
 
 _ERRORS: dict[int, type[StoreError]] = {
     sqlite3.SQLITE_BUSY: StoreBusy,
@@ -201,7 +203,7 @@ class Database:
         except OSError:
             same = False
         if not same:
-            raise StoreMissing(f"{self.path} was moved, deleted or replaced while in use")
+            raise StoreMissing(f"{self.path} {MOVED}")
 
     def poke(self) -> None:
         """Wake the runner of this home, if one listens. Never waits, never fails."""
@@ -284,7 +286,7 @@ def open_reader(path: Path, *, older_too: bool = False) -> sqlite3.Connection:
     try:
         _check_header(connection, path)
         if schema_version(connection) == 0:
-            raise StoreCorrupt(f"{path} holds no schema; `afk-runner init` makes one")
+            raise StoreCorrupt(f"{path} is empty: put the right file there, or `afk-runner restore` a backup")
         if schema_version(connection) < len(_migrations()) and not older_too:
             raise StoreOlder(_older(path, schema_version(connection)))
     except sqlite3.Error as error:

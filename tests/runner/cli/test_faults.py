@@ -65,8 +65,8 @@ def test_a_missing_database_is_exit_code_74(afk: Afk, home: Home, verb: str) -> 
 
     assert answer.code == Exit.FILES
     assert answer.err == (
-        f"afk-runner: there is no database at {home.db}: was it moved? put it back; "
-        "`afk-runner init` makes a new and empty one\n"
+        "afk-runner: there is no database: put it back, or `afk-runner restore` a backup; "
+        f"`afk-runner init` makes an empty {home.db}\n"
     )
 
 

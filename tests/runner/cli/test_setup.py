@@ -50,6 +50,20 @@ def test_init_keeps_what_stands(afk: Afk, home: Home) -> None:
     assert afk("job", "k").code == 0
 
 
+def test_init_begins_stopped_where_the_database_was_lost(afk: Afk, home: Home) -> None:
+    home.heartbeat.touch()
+    home.db.unlink()
+    mend = checks(afk("doctor", "--offline", "--json"))["database"]["mend"]
+    assert mend.startswith(f"put it back, or afk-runner restore BACKUP --home {home.root}")
+
+    answer = afk("init")
+
+    assert answer.code == 0
+    assert "STOPPED: this home was used and its database is gone" in answer.err
+    assert all(way in answer.err for way in ("Put the old one", "`afk-runner restore BACKUP", "`afk-runner resume"))
+    assert afk("status", "--json").json["stop"]["reason"].startswith("the database was made anew")
+
+
 def test_init_refuses_a_directory_of_other_things(afk: Afk, tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "to mum.txt").touch()

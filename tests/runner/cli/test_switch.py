@@ -186,7 +186,7 @@ def test_resume_without_a_database_clears_the_file_and_names_the_row(afk: Afk, h
 
     assert answer.code == Exit.REFUSED
     assert "cleared file" in answer.out
-    assert f"remains row: there is no database at {home.db}" in answer.err
+    assert "remains row: there is no database: put it back" in answer.err
     assert not home.stop_set()
 
 
