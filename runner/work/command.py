@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from runner.text import visible
 from runner.work import agents, confine, processes
 
 MAX_OUTPUT_BYTES = 500_000
-"""Of standard output kept as the result; the whole of it is in the attempt's file."""
+"""Of standard output kept as the result; more of it is in the attempt's file."""
+END_BYTES = 4_000
+"""Of each stream's end, where a command that failed says why."""
+LAST_WORD_CHARS = 500
 EX_DATAERR = 65
 LAST_WORDS_S = 10.0
 """How long the rest of the output is waited for, once everything in sight has ended."""
@@ -56,7 +62,7 @@ def _run(order: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Raises Unconfined, or OSError or ValueError when it cannot be started."""
     confined = order["confine"] == "network"
     argv = agents.pinned(order["command"], folder=folder, confined=confined)
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     env = environment(order, folder)
     if confined:
         with confine.start(argv, gate=order["gate"], cwd=order["cwd"], env=env, **pipes) as started:
@@ -66,23 +72,67 @@ def _run(order: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _served(order: Mapping[str, Any], child: subprocess.Popen[bytes]) -> dict[str, Any]:
     """Feed a command and read it to its end."""
-    argv = order["command"]
-    kept, over = bytearray(), threading.Event()
-    reader = threading.Thread(target=_read, args=(child.stdout, kept, over), daemon=True)
+    over = threading.Event()
+    out, err = _Stream(MAX_OUTPUT_BYTES), _Stream(0)
+    readers = [
+        threading.Thread(target=stream.read, args=(pipe, sys.stdout.buffer, over), daemon=True)
+        for stream, pipe in ((out, child.stdout), (err, child.stderr))
+    ]
     writer = threading.Thread(target=_feed, args=(child.stdin, order["payload"].encode()), daemon=True)
-    reader.start()
-    writer.start()
+    for thread in (*readers, writer):
+        thread.start()
     code = child.wait()
-    processes.end_leftovers()  # what it left running may hold the pipe open for ever
-    reader.join(LAST_WORDS_S)
+    processes.end_leftovers()  # what it left running may hold the pipes open for ever
+    until = time.monotonic() + LAST_WORDS_S
+    for reader in readers:
+        reader.join(max(0.0, until - time.monotonic()))
     over.set()  # off Linux what got out of sight may still write: no word of it belongs to the next attempt
-    output = bytes(kept).decode("utf-8", "replace").replace("\0", "\\0")
     if code == 0:
-        return {"outcome": "done", "result": json.dumps(output, ensure_ascii=False)}
+        return {"outcome": "done", "result": json.dumps(out.text(), ensure_ascii=False)}
     ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    last = output.strip().rsplit("\n", 1)[-1][:500]
-    told = f"{argv[0]} {ended}{': ' + last if last else ''}"
+    last = last_word(err.end) or last_word(out.end)
+    told = f"{order['command'][0]} {ended}{': ' + last if last else ''}"
     return {"outcome": "dead" if code == EX_DATAERR else "retry", "error": told}
+
+
+class _Stream:
+    """One stream of a command: passed on as it comes, with its beginning and its end kept."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: bytes of its beginning."""
+        self._most = most
+        self._beginning = bytearray()
+        self._bytes = 0
+        self.end = b""
+        """Its last `END_BYTES`."""
+
+    def read(self, pipe: IO[bytes], onto: IO[bytes], over: threading.Event) -> None:
+        """Pass it on to the attempt's capture until it ends or is `over`."""
+        while (chunk := pipe.read1(65_536)) and not over.is_set():  # type: ignore[attr-defined]
+            self._beginning += chunk[: self._most - len(self._beginning)]
+            self._bytes += len(chunk)
+            self.end = (self.end + chunk)[-END_BYTES:]
+            with suppress(OSError):
+                onto.write(chunk)
+                onto.flush()
+
+    def text(self) -> str:
+        """Its beginning, and a last line that says so where it is not all."""
+        whole = bytes(self._beginning).decode("utf-8", "replace").replace("\0", "\\0")
+        if self._bytes <= self._most:
+            return whole
+        return f"{whole}\n[{self._bytes:,} bytes were printed; only the first {self._most:,} are the result]"
+
+
+_COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+"""What a terminal takes for a colour, a move or a title."""
+
+
+def last_word(end: bytes) -> str:
+    """The last line with anything in it, fit to be shown; empty when there is none."""
+    lines = _COLOURS.sub("", end.decode("utf-8", "replace")).splitlines()
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return visible(last.strip()[:LAST_WORD_CHARS])
 
 
 def environment(order: Mapping[str, Any], folder: Path) -> dict[str, str]:
@@ -100,17 +150,6 @@ def environment(order: Mapping[str, Any], folder: Path) -> dict[str, str]:
         "AFK_KEY": order["key"],
         "AFK_ATTEMPT": str(order["n"]),
     }
-
-
-def _read(stdout: IO[bytes] | None, kept: bytearray, over: threading.Event) -> None:
-    """Pass standard output on to the attempt's capture until it is `over`, and keep its beginning as the result."""
-    if stdout is None:
-        return
-    while (chunk := stdout.read1(65_536)) and not over.is_set():  # type: ignore[attr-defined]
-        kept += chunk[: MAX_OUTPUT_BYTES - len(kept)]
-        with suppress(OSError):
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
 
 
 def _feed(stdin: IO[bytes] | None, payload: bytes) -> None:
