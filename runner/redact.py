@@ -36,7 +36,8 @@ class Redactor:
         encoded = [form.encode(errors="surrogateescape") for form in ordered]
         self._bytes = re.compile(b"|".join(map(re.escape, encoded))) if ordered else None
         self._begun = {form[:length] for form in encoded for length in range(1, len(form))}
-        self._longest = max(map(len, self._begun), default=0)
+        self.longest = max(map(len, self._begun), default=0)
+        """Bytes that a cut through raw output leaves of a secret at the most."""
 
     def __call__(self, text: str) -> str:
         """The text without secrets, and without what is left of one where the text was cut to a length."""
@@ -48,7 +49,7 @@ class Redactor:
 
     def begun(self, data: builtins.bytes) -> int:
         """How many bytes at the end of raw output may be the beginning of a secret: wait for what follows them."""
-        for length in range(min(self._longest, len(data)), 0, -1):
+        for length in range(min(self.longest, len(data)), 0, -1):
             if data[-length:] in self._begun:
                 return length
         return 0

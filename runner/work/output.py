@@ -16,8 +16,9 @@ FILE_LIMIT = 10_000_000
 TAIL_LIMIT = 4_000
 """Bytes of its end kept on the row."""
 CHUNK = 65_536
-FLOOD_PAUSE_S = 0.05
-"""Past the file's limit output is only thrown away, and not faster than a chunk in this time."""
+FLOOD_PAUSE_S = 0.002
+"""Past the file's limit output is only thrown away, and not faster than a chunk in this time: an endless flood then
+costs the event loop a few hundredths of a core, and one of 50 MB ends in seconds."""
 
 
 class Capture:
@@ -27,32 +28,45 @@ class Capture:
         os.set_blocking(fd, False)
         self._fd = fd
         self._passing = Passing(redactor)
+        self._window = TAIL_LIMIT + redactor.longest
         self._loop = asyncio.get_running_loop()
         self._place: Callable[[], Path] | None = None
         self._file: BinaryIO | None = None
         self._written = 0
+        self._printed = 0
+        """Bytes it printed in all."""
         self._tail = bytearray()
+        self._flood = bytearray()
+        """Past the file's limit: the newest output with its secrets, at least a window of it."""
+        self._flooded = 0
+        """Bytes that went through there."""
         self._resume: asyncio.TimerHandle | None = None
         self._loop.add_reader(fd, self._readable)
 
     def begin(self, place: Callable[[], Path]) -> None:
         """From now on it is another attempt's output. `place` is asked, and its file made, with the first byte."""
         self._place = place
-        self._written = 0
+        self._written = self._printed = self._flooded = 0
         self._passing.rest()
         self._tail.clear()
+        self._flood.clear()
 
     def end(self) -> str:
         """Take what is still in the pipe, close the file; the tail, free of secrets."""
         for _ in range(256):  # a process that goes on printing must not keep us here
             if not self._take():
                 break
+        self._ebb()
         self._keep(self._passing.rest())  # of a secret too, printed by somebody who was ended before its end
         if self._file is not None:
             self._file.close()
             self._file = None
         self._place = None
-        return bytes(self._tail).decode("utf-8", "replace").replace("\0", "\\0")
+        tail = bytes(self._tail).decode("utf-8", "replace").replace("\0", "\\0")
+        if self._printed <= FILE_LIMIT:
+            return tail
+        line_end = "" if tail.endswith("\n") else "\n"
+        return f"{tail}{line_end}[{self._printed:,} bytes were printed; only the first {FILE_LIMIT:,} are in its file]"
 
     def close(self) -> None:
         """Let go of the pipe."""
@@ -77,8 +91,30 @@ class Capture:
         if not chunk:
             self._loop.remove_reader(self._fd)
             return False
-        self._keep(self._passing.take(chunk))
+        self._printed += len(chunk)
+        if self._written < FILE_LIMIT:
+            self._keep(self._passing.take(chunk))
+        else:
+            self._throw_away(chunk)
         return True
+
+    def _throw_away(self, chunk: bytes) -> None:
+        """Keep no more than may become the tail: looking through all of a flood for secrets is what makes it slow."""
+        self._flooded += len(chunk)
+        self._flood += chunk
+        if len(self._flood) > 2 * CHUNK:
+            del self._flood[: -self._window]
+
+    def _ebb(self) -> None:
+        """The flood is over: take the secrets out of its end."""
+        if self._flooded == len(self._flood):
+            self._keep(self._passing.take(bytes(self._flood)))
+            return
+        self._passing.rest()
+        self._tail.clear()
+        # The window may begin in the middle of a secret, and what is left of that one looks like none.
+        clean = self._passing.take(bytes(self._flood[-self._window :])) + self._passing.rest()
+        self._keep(clean[self._window - TAIL_LIMIT :])
 
     def _keep(self, chunk: bytes) -> None:
         """Add output that is free of secrets to tail and file."""
