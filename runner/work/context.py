@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,6 +96,8 @@ class Context:
         self._steps = dict(steps)
         self._asked: dict[str, int] = {}
         self._http: http.client.HTTPConnection | None = None
+        self._one_by_one = threading.Lock()
+        """Held while the connection is used: an `async def` that asks side by side comes in several threads."""
         self._client: Anthropic | None = None
 
     def step(self, name: str, work: Callable[[], T]) -> T:
@@ -170,17 +173,18 @@ class Context:
 
         data = json.dumps(body, allow_nan=False).encode()
         headers = {"authorization": f"Bearer {self._token}", "content-type": "application/json"}
-        if self._http is None:
-            where = urlsplit(self._gate)
-            self._http = http.client.HTTPConnection(where.hostname or "127.0.0.1", where.port, timeout=60)
-        try:
-            self._http.request(method, path, body=data, headers=headers)
-            answer = self._http.getresponse()
-            status, text = answer.status, answer.read()
-        except (OSError, http.client.HTTPException):
-            self._http.close()
-            self._http = None
-            raise
+        with self._one_by_one:
+            if self._http is None:
+                where = urlsplit(self._gate)
+                self._http = http.client.HTTPConnection(where.hostname or "127.0.0.1", where.port, timeout=60)
+            try:
+                self._http.request(method, path, body=data, headers=headers)
+                answer = self._http.getresponse()
+                status, text = answer.status, answer.read()
+            except (OSError, http.client.HTTPException):
+                self._http.close()
+                self._http = None
+                raise
         if status != http.client.OK:
             raise refusal(status, text, ours=True)
         given = json.loads(text)

@@ -18,6 +18,7 @@ from runner.gate import book
 from runner.gate.calls import KEEP
 from runner.gate.passes import Pass
 from runner.store import answers, charges, jobs
+from runner.work.context import AsyncContext, Context
 from tests.factories import NOW
 from tests.runner.gate.world import ASKED, COST, House, error_of, house, pass_of
 from tests.upstream import FakeAnthropic, Reply, message_events
@@ -43,7 +44,10 @@ def kept(gate: House) -> dict[str, tuple[str, str]]:
 
 
 def answer_with(content: bytes) -> bytes:
-    return b'{"type": "message", "content": %s, "usage": {"input_tokens": 10, "output_tokens": 5}}' % content
+    return (
+        b'{"type": "message", "model": "house-model", "content": %s, "usage": {"input_tokens": 10, "output_tokens": 5}}'
+        % content
+    )
 
 
 def next_attempt(gate: House) -> Pass:
@@ -103,6 +107,30 @@ async def test_what_was_asked_side_by_side_is_all_kept_however_much_alike(gate: 
 
     assert {name: answer.json() for name, answer in given.items()} == {n: b.json() for n, b in bought.items()}
     assert len(vendor.requests) == 3
+
+
+async def test_a_task_that_asks_side_by_side_pays_once(
+    gate: House, vendor: FakeAnthropic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first attempt loses the gate between the answers and their records."""
+
+    def context(granted: Pass) -> Context:
+        return Context(gate=gate.gate.url, token=granted.token, key="job", attempt=granted.n, task="digest", steps={})
+
+    async def ask_all(context: AsyncContext) -> list[str | BaseException]:
+        asks = (context.ask(words, model="house-model") for words in ("Hello", "Bye", "Hello"))
+        return await asyncio.gather(*asks, return_exceptions=True)
+
+    first = context(gate.granted)
+    monkeypatch.setattr(first, "_call", lambda *_: 1 / 0)
+    lost = await ask_all(AsyncContext(first))
+    found = await ask_all(AsyncContext(context(next_attempt(gate))))
+
+    assert [type(one) for one in lost] == [ZeroDivisionError] * 3
+    assert found == ["Understood."] * 3
+    assert len(vendor.requests) == 3
+    assert gate.sql("SELECT count(*) FROM steps") == [(3,)]
+    assert kept(gate) == {}
 
 
 async def test_an_answer_goes_with_the_step_that_records_it_and_with_no_other(gate: House) -> None:
