@@ -106,7 +106,7 @@ def make_job(
         "lease_until": NOW + DAY_MS if running else None,
         "runner": runner if running else None,
         "error": said,
-        "fingerprint": jobs.fingerprint(said) if said else None,
+        "fingerprint": jobs.fingerprint(said, task=task) if said else None,
         "result": json.dumps(result) if result is not None else None,
         "waiting_on": waiting_on,
         "waiting_gate": "retry" if waiting_on else None,

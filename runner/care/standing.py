@@ -88,7 +88,7 @@ def bring_along(db: sqlite3.Connection, irreversible: Collection[str] | None, *,
         if status is None or status == JobStatus.RUNNING:
             error = AT_WORK if status else PRUNED
             db.execute(CLOSE, (Outcome.RESCUED, now, "its runner vanished", id))
-            db.execute(DIE, (now, error, fingerprint(error), id))
+            db.execute(DIE, (now, error, fingerprint(error, task=task), id))
             telling.dead(db, task=task, job=key, error=error, now=now)
             unknown.append(key)
         else:

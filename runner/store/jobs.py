@@ -149,11 +149,40 @@ canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii
 """JSON text in which equal payloads are equal. Raises ValueError for NaN and infinities, TypeError, RecursionError."""
 
 
-def fingerprint(error: str) -> str:
-    """Eight hex digits that errors of one kind share: the first line without its numbers, hex runs and quoted parts."""
+_VARIES = re.compile(
+    r"""'[^']*'|"[^"]*" | 0x[0-9a-f]+
+    | \b[0-9a-f]{4,}(?:-[0-9a-f]{4,}){2,}\b | \b[0-9a-f]{8,}\b | \b[a-z]+_[0-9a-z]{12,}\b
+    | (?P<code>\b(?:code|exit|exited\ with|systemexit|status|signal|errno|upstream|http(?:/[\d.]+)?)[ :=]{1,2}\d{1,3}\b)
+    | \d+(?:[.,:]\d+)*(?:[ ]?(?:ms|us|min|[smhd])(?![a-z]))?
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""Of an error: what is quoted, ids, times and counts. A code is none of these: it says what failed."""
+_OUTAGE = re.compile(
+    r"\bhttp\b|upstream|time(?:d[ ])?out|connect(?:ion|error)|overloaded|no model answered", re.IGNORECASE
+)
+"""What strikes every task alike."""
+_OWN = re.compile(r" (?:ended with exit code|was ended by signal) \d+")
+"""A command's end is its task's own, whatever it said last."""
+
+
+def fingerprint(error: str, *, task: str) -> str:
+    """Eight hex digits that failures of one kind share: the same task, the same first line but for what varies in it.
+
+    Tasks that meet the same outage share them too: one cause, and one replay when it is over.
+    """
     first = error.strip().split("\n", 1)[0][:400]
-    plain = re.sub(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8,}\b|\d+|'[^']*'|\"[^\"]*\"", "#", first)
-    return hashlib.sha256(plain.encode()).hexdigest()[:8]
+    plain = re.sub("##+", "#", _VARIES.sub(lambda found: found["code"] or "#", first))
+    shared = _OUTAGE.search(first) and not _OWN.search(first)
+    return hashlib.sha256((plain if shared else f"{task}\n{plain}").encode()).hexdigest()[:8]
+
+
+def _fingerprint_of(db: sqlite3.Connection, id: int, error: str | None) -> str | None:
+    """The same for an error of a job; None for none, which costs nothing."""
+    if not error:
+        return None
+    row = db.execute("SELECT task FROM jobs WHERE id = ?", (id,)).fetchone()
+    return fingerprint(error, task=row[0]) if row else None
 
 
 AT_ONCE = 50
@@ -326,7 +355,7 @@ def finish(
     """End a job for good. Raises LeaseLost, and changes nothing, when the token is not the job's any more."""
     changed = db.execute(
         FINISH,
-        (status, now, int(counted), result, error, fingerprint(error) if error else None, id, token),
+        (status, now, int(counted), result, error, _fingerprint_of(db, id, error), id, token),
     ).rowcount
     if not changed:
         raise LeaseLost(f"job {id} is not leased under this token any more; its outcome {status} was not written")
@@ -366,7 +395,7 @@ def put_back(
             "counted": int(counted),
             "rescued": int(rescued),
             "error": error,
-            "fingerprint": fingerprint(error) if error else None,
+            "fingerprint": _fingerprint_of(db, id, error),
             "gate": gate,
             "fact": fact,
         },

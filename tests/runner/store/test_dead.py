@@ -84,12 +84,12 @@ def test_groups_are_what_a_count_of_all_jobs_gives(db: Connection) -> None:
 def test_groups_are_listed_by_their_newest_death(db: Connection) -> None:
     die(db, error="HTTP 504 after 60s", at=NOW - 9_000, task="research")
     old = die(db, error="the box is gone", at=NOW - 5_000, task="intake")
-    die(db, error="HTTP 529 after 3s", at=NOW - 1_000, task="summarise")
+    die(db, error="HTTP 504 after 3s", at=NOW - 1_000, task="summarise")
 
     page = letters.page(db)
 
     http, box = page.groups
-    assert (http.error, http.jobs, http.tasks) == ("HTTP 529 after 3s", 2, ("research", "summarise"))
+    assert (http.error, http.jobs, http.tasks) == ("HTTP 504 after 3s", 2, ("research", "summarise"))
     assert (http.first_at, http.last_at) == (NOW - 9_000, NOW - 1_000)
     assert (box.jobs, box.ids, box.died) == (1, (old.id,), (NOW - 5_000,))
     assert (page.total, page.ids[-1], page.more_groups) == (3, http.ids[-1], False)
@@ -109,7 +109,7 @@ def test_few_letters_are_all_shown_and_many_begin_folded(db: Connection) -> None
 
 def test_a_group_lists_the_newest_first_and_more_when_asked(db: Connection) -> None:
     made = [die(db, at=NOW + number).id for number in range(SAMPLE + 20)]
-    print_ = jobs.fingerprint("HTTP 504")
+    print_ = jobs.fingerprint("HTTP 504", task="summarise")
 
     few = letters.page(db, unfolded=True).groups[0]
     more = letters.page(db, unfolded=True, reach={print_: SAMPLE + 10}).groups[0]
@@ -174,7 +174,7 @@ def test_every_query_goes_through_an_index(db: Connection) -> None:
     asked: list[str] = []
     db.set_trace_callback(asked.append)
     letters.page(db, unfolded=True)
-    letters.plan_of_group(db, jobs.fingerprint("HTTP 504"), died=UnixMs(NOW), id=job.id)
+    letters.plan_of_group(db, jobs.fingerprint("HTTP 504", task="summarise"), died=UnixMs(NOW), id=job.id)
     db.set_trace_callback(None)
 
     plans = [step[3] for sql in asked for step in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
@@ -225,7 +225,9 @@ def test_a_plan_of_an_error_ends_where_the_list_ended(db: Connection) -> None:
     other = die(db, error="another", at=NOW)
     late = die(db, at=NOW + 9)
 
-    plan = letters.plan_of_group(db, jobs.fingerprint("HTTP 504"), died=UnixMs(NOW + 2), id=shown[-1].id)
+    plan = letters.plan_of_group(
+        db, jobs.fingerprint("HTTP 504", task="summarise"), died=UnixMs(NOW + 2), id=shown[-1].id
+    )
 
     assert plan.ids == tuple(job.id for job in reversed(shown))
     assert (plan.newer, plan.older) == (1, 0)
@@ -236,7 +238,9 @@ def test_a_plan_takes_a_thousand_and_tells_of_the_rest(database: Database, db: C
     with database.write():
         made = [die(db, at=NOW + number) for number in range(MOST + 2)]
 
-    plan = letters.plan_of_group(db, jobs.fingerprint("HTTP 504"), died=UnixMs(NOW + MOST), id=made[MOST].id)
+    plan = letters.plan_of_group(
+        db, jobs.fingerprint("HTTP 504", task="summarise"), died=UnixMs(NOW + MOST), id=made[MOST].id
+    )
 
     assert (len(plan.ids), plan.ids[0], plan.older, plan.newer) == (MOST, made[MOST].id, 1, 1)
 
