@@ -86,6 +86,22 @@ def cell(text: str, width: int, look: Look, *, right: bool = False) -> str:
     return " " * (width - taken) + text if right else text + " " * (width - taken)
 
 
+def cell_apart(text: str, width: int, look: Look) -> str:
+    """The same of a text whose end tells it from others: it is cut in the middle."""
+    if width < 3 or cell_len(text[: (width + 1) * FULLEST]) <= width:
+        return cell(text, width, look)
+    end, room = len(text), width // 2
+    while room > 0 and end > len(text) - width * FULLEST:
+        wide = cell_len(text[end - 1])
+        if wide > room:
+            break
+        room, end = room - wide, end - 1
+    while end < len(text) and not cell_len(text[end]):
+        end += 1  # its letter was cut off: on the sign of the cut it would be another
+    tail = text[end:]
+    return cell(set_cell_size(text[: width * FULLEST], width - 1 - cell_len(tail)) + look.more + tail, width, look)
+
+
 def pack(parts: Sequence[Part], width: int, *, gap: int = 2) -> Line:
     """As many parts as fit, in their order, `gap` blanks between them; those of the highest rank go first."""
     chosen = [part for part in parts if part.spans]

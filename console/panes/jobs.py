@@ -144,6 +144,7 @@ class JobsPane(ListPane):
                     wanted=str(self._ask.wanted),
                     order=self._ask.order,
                     marks=len(self.table.marks),
+                    pushed=self.table.pushed,
                     view=self.table.in_view(),
                     now=self._seen.at if self._seen is not None else None,
                     width=self.size.width,

@@ -32,7 +32,7 @@ class ListPane(Pane):
 
     def open(self) -> None:
         self._covered = True
-        self.table.unsee()
+        self.table.reopen()
         self.table.focus()
 
     def draw(self, seen: Seen) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from console.clean import clean, one_line
 from console.format import age, count, plural
@@ -10,7 +11,7 @@ from console.line import Line, Span, fit, line, spread, width_of
 from console.look import Look, Role
 from console.paging import Window
 from console.searching import MOST, JobsPage, Order
-from console.views.running import COST, TASK, TRY, cost, first_line
+from console.views.running import COST, TRY, cost, first_line
 from console.views.table import Column, Listing, Row
 from runner.snapshot import Job, JobStatus
 from runner.units import SECOND_MS
@@ -27,15 +28,15 @@ STATUS_ROLES = {
 SEARCH_SHOWN_MS = 2 * SECOND_MS
 """A search that ended longer ago than this is told."""
 
-_KEY = Column(title="job", width=18, grow=2, most=44)
+_KEY = Column(title="job", width=18, grow=2, most=44, middle=True)
 _ALL = (
     _KEY,
-    TASK,
+    Column(title="task", width=8, rank=3, grow=1, most=20),
     Column(title="state", width=9),
-    TRY,
-    Column(title="age", width=5, right=True, rank=2),
+    replace(TRY, rank=4),
+    Column(title="age", width=4, right=True, rank=2),
     COST,
-    Column(title="what holds it, or its error", width=24, rank=1, grow=4),
+    Column(title="what holds it, or its error", width=15, rank=1, grow=4),
 )
 
 
@@ -59,6 +60,7 @@ def jobs_title(
     wanted: str,
     order: Order,
     marks: int,
+    pushed: int,
     view: tuple[int, int],
     now: int | None,
     width: int,
@@ -69,6 +71,7 @@ def jobs_title(
     right = line(
         (f"{count(marks)} marked  " if marks else "", Role.ACCENT),
         (_searched(page, now), Role.WARN),
+        (f"{look.up}{count(pushed)} newer above  " if pushed else "", Role.ACCENT),
         (_rows(page, window, view), Role.DIM),
     )
     room = max(0, width - width_of(right) - 1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from console.clean import one_line
-from console.line import EMPTY, Line, Span, cell, fit
+from console.line import EMPTY, Line, Span, cell, cell_apart, fit
 from console.look import Look, Role
 
 RowId = int | str
@@ -31,6 +32,8 @@ class Column:
     """Its share of the room that is left."""
     most: int = 1_000
     """Where it stops growing."""
+    middle: bool = False
+    """What is too long is cut in its middle: names whose end tells them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +108,43 @@ def row_line(
     cursor: bool = False,
     marked: bool = False,
     gone: bool = False,
+    alike: AbstractSet[tuple[int, str]] = frozenset(),
 ) -> Line:
-    """One row, filled to `width`. A row under the cursor is told by its sign first and its role second."""
+    """One row, filled to `width`. A row under the cursor is told by its sign first and its role second.
+
+    `alike`: of `told_by_their_end`.
+    """
     signs = f"{look.at if cursor else ' '}{look.mark if marked else ' '} "
     spans = [Span(signs, Role.CURSOR if cursor else Role.ACCENT)]
     for place_of, one in enumerate(placed):
         text, role = row.cells[one.index]
         if gone and not place_of:
             text = f"gone {text}"
-        shown = cell(one_line(text), one.width, look, right=one.column.right)
+        if one.column.middle or (one.index, text) in alike:
+            shown = cell_apart(one_line(text), one.width, look)
+        else:
+            shown = cell(one_line(text), one.width, look, right=one.column.right)
         if place_of:
             spans.append(Span(" " * GAP, Role.CURSOR if cursor else Role.PLAIN))
         spans.append(Span(shown, Role.GONE if gone else Role.CURSOR if cursor else role))
     cut = fit(tuple(spans), width, look)
     blanks = width - sum(len(span.text) for span in cut)
     return (*cut, Span(" " * blanks, Role.CURSOR)) if cursor and blanks > 0 else cut
+
+
+def told_by_their_end(rows: Sequence[Row], placed: Sequence[Placed], look: Look) -> frozenset[tuple[int, str]]:
+    """Column and text of those that differ, and would not be seen to once their ends were cut off."""
+    found: set[tuple[int, str]] = set()
+    for one in placed:
+        if one.column.right or one.column.middle:
+            continue
+        cut: dict[str, set[str]] = {}
+        for row in rows:
+            text = row.cells[one.index][0]
+            if len(text) > one.width // 2:  # most are shorter, and a wide letter takes two cells
+                cut.setdefault(cell(one_line(text), one.width, look), set()).add(text)
+        found.update((one.index, text) for texts in cut.values() if len(texts) > 1 for text in texts)
+    return frozenset(found)
 
 
 def empty_line(listing: Listing) -> Line:

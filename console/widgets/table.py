@@ -17,7 +17,7 @@ from console.line import Line, fit, line, spread, width_of
 from console.look import Look, Role
 from console.messages import Flash, PageWanted, RowChosen
 from console.output import ThriftyApp
-from console.views.table import Listing, Row, RowId, empty_line, head_line, place, row_line
+from console.views.table import Listing, Row, RowId, empty_line, head_line, place, row_line, told_by_their_end
 from console.widgets.lines import Lines
 
 NEAR = 20
@@ -81,6 +81,10 @@ class Table(Lines, can_focus=True):
         self._unranged: frozenset[RowId] = frozenset()
         """What was marked before it."""
         self._moved = False
+        self._reopened = False
+        """Its view was at the top when it was left: the next list is shown from its top."""
+        self.pushed = 0
+        """Rows that came above a view that was at the top, and are not seen."""
         self.listing = Listing(columns=())
         self.can_mark = can_mark
         self.cursor: RowId | None = None
@@ -96,7 +100,7 @@ class Table(Lines, can_focus=True):
     def show(self, listing: Listing, *, total: int | None = None) -> None:
         """Take a new list; the row under the cursor stays where it is, and is shown as gone when it is not in it."""
         meant = self._under_cursor()
-        if self._drifts and not self._moved:
+        if (self._drifts or self._reopened) and not self._moved:
             self.cursor = None
         before = self._index()
         ids = {row.id for row in listing.rows}
@@ -113,7 +117,10 @@ class Table(Lines, can_focus=True):
             self._at_end = False
         after = self._index()
         if before is not None and after is not None:
+            self.pushed += max(0, after - before) if self._top == self.pushed else 0
             self._top += after - before
+        if self._reopened:
+            self._top, self._reopened = 0, False
         if self._under_cursor() not in (None, meant):
             self._unseen = True
         self.redraw()
@@ -127,7 +134,7 @@ class Table(Lines, can_focus=True):
     def turn_over(self, *, at_end: bool = False) -> None:
         """The next list is another part of this: marks stay, and until it comes no key means what is still shown."""
         self.cursor, self.gone, self._rows, self._top, self._anchor = None, frozenset(), (), 0, None
-        self._at_end, self._moved = at_end, False
+        self._at_end, self._moved, self._reopened, self.pushed = at_end, False, False, 0
 
     def mark(self, ids: Iterable[RowId]) -> None:
         """Mark these and no others."""
@@ -180,6 +187,14 @@ class Table(Lines, can_focus=True):
         """It was hidden: no key means what it shows before that was shown again."""
         self._unseen = True
         self._send_telling()
+
+    def reopen(self) -> None:
+        """It was left and is shown again: at its top, if that is where it was, and not where newer rows pushed it.
+
+        The cursor stays on its row if a hand put it there.
+        """
+        self._reopened = self._top == self.pushed and not self.listing.more_above
+        self.unsee()
 
     def cover(self, text: Line) -> None:
         """Show this instead of the rows, none of which any key means now."""
@@ -257,6 +272,7 @@ class Table(Lines, can_focus=True):
     def action_choose(self) -> None:
         if self.cursor is None:
             return
+        self._moved = True  # who comes back from it looks for it
         if self.cursor in self.gone:
             self.post_message(Flash("that row is gone"))
         else:
@@ -272,10 +288,12 @@ class Table(Lines, can_focus=True):
             return
         self._settle(room)
         placed = place(self.listing.columns, width - 1)
+        rows = self._rows[self._top : self._top + room]
+        alike = told_by_their_end(rows, placed, self.look)
         position = self._position(room) if self._drawn is None else ()
         titles = fit(head_line(placed, self.look), width - (width_of(position) + 2 if position else 0), self.look)
         lines: list[Line] = [spread(titles, position, width, self.look)]
-        for row in self._rows[self._top : self._top + room]:
+        for row in rows:
             lines.append(
                 row_line(
                     row,
@@ -285,6 +303,7 @@ class Table(Lines, can_focus=True):
                     cursor=row.id == self.cursor,
                     marked=row.id in self.marks,
                     gone=row.id in self.gone,
+                    alike=alike,
                 )
             )
         if not self._rows:
@@ -322,6 +341,7 @@ class Table(Lines, can_focus=True):
         if not self._rows:
             return
         self._moved = True
+        top = self._top
         index = max(0, min(len(self._rows) - 1, index))
         target = self._rows[index].id
         if self.cursor in self.gone and target != self.cursor:
@@ -333,6 +353,8 @@ class Table(Lines, can_focus=True):
         index = self._index() or 0
         room = self._room()
         self._top = min(max(self._top, index - room + 1), index)
+        if self._top != top:
+            self.pushed = 0
         if ask and index >= len(self._rows) - NEAR and self.listing.more_below:
             self.post_message(PageWanted("older"))
         elif ask and index < NEAR and self.listing.more_above:
@@ -345,6 +367,7 @@ class Table(Lines, can_focus=True):
         index = self._index()
         if index is not None and room > 0:
             self._top = min(max(self._top, index - room + 1), index)
+        self.pushed = min(self.pushed, self._top)
 
     def _position(self, room: int) -> Line:
         if not self._rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from console.line import Part, cell, fit, line, pack, plain, spread, width_of, wrap
+from console.line import Part, cell, cell_apart, fit, line, pack, plain, spread, width_of, wrap
 from console.look import ASCII, UNICODE
 
 
@@ -14,6 +14,24 @@ from console.look import ASCII, UNICODE
 def test_a_cell_is_exactly_as_wide_as_asked(text: str, width: int) -> None:
     assert cell_len(cell(text, width, UNICODE)) == width
     assert width_of(fit(line(text), width, ASCII)) <= width
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", "漢字漢字", "a漢b字c", "😀😀😀", "abcdefghij\u0301", "ab\u0301cdefgh\u0301i"]
+)
+@pytest.mark.parametrize("width", range(8))
+def test_so_is_one_that_is_cut_in_the_middle(text: str, width: int) -> None:
+    shown = cell_apart(text, width, UNICODE)
+
+    assert cell_len(shown) == width
+    assert "…\u0301" not in shown
+
+
+def test_the_end_stays_of_what_is_cut_in_the_middle() -> None:
+    assert cell_apart("disk@2026-11-21T18:30", 13, UNICODE) == "disk@2…T18:30"
+    assert cell_apart("disk@2026-11-21T18:30", 13, ASCII) == "disk@2~T18:30"
+    assert cell_apart("disk@noon", 13, UNICODE) == "disk@noon    "
+    assert len(cell_apart("x" * 10_000_000, 13, UNICODE)) == 13
 
 
 def test_a_cut_is_marked() -> None:

@@ -14,7 +14,7 @@ from console.line import line, plain
 from console.look import ASCII, Role
 from console.messages import PageWanted, RowChosen
 from console.output import ThriftyApp
-from console.views.table import Column, Listing, Row, RowId, place
+from console.views.table import Column, Listing, Row, RowId, place, row_line, told_by_their_end
 from console.widgets.table import Table
 
 COLUMNS = (Column(title="job", width=6, grow=1), Column(title="note", width=8, rank=1))
@@ -178,6 +178,55 @@ async def test_the_row_of_the_cursor_keeps_its_line_while_the_list_is_longer_tha
 
         assert cursor_line(table) == before
         assert plain(table.lines[0]).endswith(" ^5 v15")
+
+
+async def test_a_list_that_was_at_its_top_is_at_its_top_again() -> None:
+    """What came meanwhile is seen; a cursor that no key has moved goes along."""
+    async with table_of(*range(20, 0, -1)) as (table, _, _):
+        table.show(listing(*range(31, 0, -1)))
+        assert (table.pushed, table.cursor) == (11, 20)
+        table.reopen()
+        table.show(listing(*range(33, 0, -1)))
+
+        assert shown(table)[0].startswith(">  job 33")
+        assert table.pushed == 0
+
+
+async def test_a_row_that_was_chosen_keeps_the_cursor_when_its_list_is_opened_again() -> None:
+    async with table_of(*range(20, 0, -1)) as (table, _, pilot):
+        await pilot.press("enter")
+        table.show(listing(*range(22, 0, -1)))
+        table.reopen()
+        table.show(listing(*range(23, 0, -1)))
+
+        assert [line[:9].rstrip() for line in shown(table)[:4]] == ["   job 23", "   job 22", "   job 21", ">  job 20"]
+        table.show(listing(*range(40, 0, -1)))
+        assert cursor_line(table) == 3
+        assert table.pushed == 17
+        await pilot.press("home")
+        assert table.pushed == 0
+
+
+async def test_a_list_that_was_scrolled_is_where_it_was() -> None:
+    async with table_of(*range(20, 0, -1)) as (table, _, pilot):
+        await pilot.press("pagedown", "pagedown")
+        before = shown(table)
+        table.reopen()
+        table.show(listing(*range(23, 0, -1)))
+
+        assert shown(table) == before
+        assert table.pushed == 0
+
+
+def test_texts_that_only_their_ends_tell_apart_are_cut_in_the_middle() -> None:
+    columns = (Column(title="error", width=10),)
+    texts = ("upstream answered 504", "upstream answered 529", "timeout after a minute", "no")
+    rows = [Row(text, ((text, Role.PLAIN),)) for text in texts]
+    placed = place(columns, 13)
+    alike = told_by_their_end(rows, placed, ASCII)
+
+    lines = [plain(row_line(row, placed, ASCII, width=20, alike=alike)).strip() for row in rows]
+    assert lines == ["upst~d 504", "upst~d 529", "timeout a~", "no"]
 
 
 async def test_a_list_that_fits_is_seen_whole() -> None:
