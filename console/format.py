@@ -93,6 +93,12 @@ def place(path: Path, user_home: str) -> str:
     return text if len(text) <= 28 else f"…{text[-27:]}"
 
 
+def model_name(name: str) -> str:
+    """An upstream and its model, `anthropic/claude-haiku-4-5`; the upstream once where the model begins with it."""
+    upstream, _, model = name.partition("/")
+    return model if model.startswith(f"{upstream}/") else name
+
+
 def percent(part: MicroUsd, whole: MicroUsd) -> str:
     """Whole percent, rounded down so that 100 % means reached."""
     return f"{part * 100 // whole}%" if whole else "100%"

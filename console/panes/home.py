@@ -87,7 +87,9 @@ class HomePane(Pane):
             self._share_out()
         page = seen.page if isinstance(seen.page, HomePage) else None
         if page is not None:
-            self.running.show(running(page.running, seen.at))
+            # What may be old is as old as it is: a clock that went on would say that somebody still works.
+            as_of = seen.as_of if seen.stale and seen.as_of is not None else seen.at
+            self.running.show(running(page.running, as_of, doubt="?" if seen.stale else ""))
         width, room = self.size.width, self._needs_height - 2
         found = needs(seen, page, width, self.look)
         waiting = found[: max(0, room)]

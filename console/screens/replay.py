@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from textual import events
 
-from console.format import count, money, plural
+from console.format import count, model_name, money, plural
 from console.line import Line, wrap
 from console.look import Look, Role
 from console.screens.question import FRAME, SETTLE_S, Question, fact
@@ -120,7 +120,7 @@ class ReplayQuestion(LettersQuestion):
             lines.append(fact("stop", ("everything is stopped: they wait for resume", Role.WARN)))
         for breaker in vitals.breakers if vitals else ():
             if breaker.state is not BreakerState.CLOSED:
-                lines.append(fact("breaker", (f"{breaker.name} is open: calls wait", Role.WARN)))
+                lines.append(fact("breaker", (f"{model_name(breaker.name)} is open: calls wait", Role.WARN)))
         return lines
 
     def on_key(self, event: events.Key) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from console.format import clock, clock_s, count
+from console.format import clock, clock_s, count, model_name
 from console.line import Line
 from console.look import Look, Role
 from console.screens.question import Question, fact
@@ -50,7 +50,7 @@ def doubts(seen: Seen) -> list[str]:
     if seen.vitals is None or seen.trouble is not None:
         return ["the database cannot be read"]
     open_ones = [one.name for one in seen.vitals.breakers if one.state is not BreakerState.CLOSED]
-    found = [f"breaker {name} is open" for name in open_ones[:2]]
+    found = [f"breaker {model_name(name)} is open" for name in open_ones[:2]]
     if seen.vitals.spend.free == 0:
         found.append("the day's cap is reached: calls will be refused")
     if seen.vitals.runner.health is Health.SILENT:

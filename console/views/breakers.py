@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from console.format import age, clock_s, in_time, plural, took, when
+from console.format import age, clock_s, in_time, model_name, plural, took, when
 from console.line import Line, Span, fit, line, wrap
 from console.look import Look, Role
 from console.seen import Seen
@@ -138,7 +138,7 @@ def _row(brake: Brake, now: int) -> Row:
     return Row(
         brake.name,
         (
-            (brake.shown, Role.PLAIN),
+            (model_name(brake.shown), Role.PLAIN),
             state_word(view, now),
             (str(one.failures) if one.failures else "-", Role.WARN if one.failures else Role.DIM),
             (f"{view.failed} of {view.calls}" if view.calls else "-", Role.WARN if view.failed else Role.DIM),

@@ -14,7 +14,7 @@ TRY = Column(title="try", width=4, right=True)
 COST = Column(title="cost", width=8, right=True)
 
 _RUNNING = (
-    Column(title="RUNNING", width=18, grow=2, most=44),
+    Column(title="RUNNING", width=18, grow=2, most=44, middle=True),
     TASK,
     TRY,
     Column(title="elapsed", width=7, right=True),
@@ -24,11 +24,11 @@ _RUNNING = (
 )
 
 
-def running(pairs: Sequence[tuple[Job, Attempt]], now: int) -> Listing:
-    """The jobs at work, oldest first."""
+def running(pairs: Sequence[tuple[Job, Attempt]], now: int, *, doubt: str = "") -> Listing:
+    """The jobs at work, oldest first. `doubt`: the sign of numbers that may be old, which `now` is the moment of."""
     return Listing(
         columns=_RUNNING,
-        rows=tuple(_running(job, attempt, now) for job, attempt in pairs),
+        rows=tuple(_running(job, attempt, now, doubt) for job, attempt in pairs),
         empty="nothing runs",
     )
 
@@ -43,7 +43,7 @@ def first_line(text: str | None) -> str:
     return (text or "").strip().split("\n", 1)[0]
 
 
-def _running(job: Job, attempt: Attempt, now: int) -> Row:
+def _running(job: Job, attempt: Attempt, now: int, doubt: str) -> Row:
     started = attempt.started_at
     return Row(
         job.id,
@@ -51,8 +51,8 @@ def _running(job: Job, attempt: Attempt, now: int) -> Row:
             (job.key, Role.PLAIN),
             (job.task, Role.DIM),
             (f"{job.attempts + 1}/{job.max_attempts}", Role.PLAIN),
-            (age(now - started), Role.PLAIN),
-            (cost(job), Role.PLAIN),
+            (f"{age(now - started)}{doubt}", Role.PLAIN),
+            (f"{cost(job)}{doubt}", Role.PLAIN),
             (money(job.max_usd) if job.max_usd is not None else "-", Role.DIM),
             (age(started - job.created_at), Role.DIM),
         ),

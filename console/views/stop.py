@@ -13,7 +13,7 @@ def stop_parts(seen: Seen, *, sending: bool) -> list[Part]:
     if not seen.stopped:
         return [_part("STOP SENT"), _part("waiting for the database", 1)] if sending else []
     if seen.vitals is None or seen.trouble is not None:
-        word = "STOP SENT" if sending else "STOP IS SET"
+        word = "STOP SENT" if sending else "STOP IS SET" if seen.stop_file else "STOP IS SET?"
         return [_part(word), _part("by the STOP file" if seen.stop_file else "by the database", 1), _part("u Resume")]
     stop, runner = seen.vitals.stop, seen.vitals.runner
     running = seen.vitals.counts.running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console.format import age, clock, clock_s, count, exact_age, percent, plural
+from console.format import age, clock, clock_s, count, exact_age, model_name, percent, plural
 from console.line import Line, Part, Span, fit, line, pack, spread, width_of
 from console.look import Look, Role
 from console.seen import Seen
@@ -103,19 +103,22 @@ def _spend_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:
         Part(spans=line((percent(committed, spend.cap), role)), rank=4),
         Part(spans=line(("settled ", Role.DIM), f"{usd(spend.settled)}{doubt}"), rank=6),
         Part(spans=line(("held ", Role.DIM), f"{usd(spend.held)}{doubt}"), rank=3),
-        Part(spans=line(("free ", Role.DIM), f"{usd(spend.free or 0)}{doubt}") if not reached else (), rank=1),
+        Part(
+            spans=line(("free ", Role.DIM), f"{usd(spend.free or 0)}{doubt}"),
+            rank=3 if reached and not spend.free else 1,
+        ),
         Part(spans=line(f"{usd(spend.last_hour)}{doubt}/h"), rank=5),
-        _end_of_money(spend, reached=reached),
+        *_end_of_money(spend, reached=reached),
     ]
     return fit((_label("SPEND"), *pack(parts, width - 10)), width, look)
 
 
-def _end_of_money(spend: SpendView, *, reached: bool) -> Part:
+def _end_of_money(spend: SpendView, *, reached: bool) -> tuple[Part, ...]:
     if reached:
-        return Part(spans=line(("CAP REACHED", Role.BAD), (f" lifts {clock(spend.resets_at)}", Role.PLAIN)))
+        return Part(spans=line(("CAP REACHED", Role.BAD))), Part(spans=line(f"lifts {clock(spend.resets_at)}"), rank=2)
     if spend.reached_at is not None:
-        return Part(spans=line((f"reached at {clock(spend.reached_at)}", Role.WARN)))
-    return Part(spans=line((f"resets {clock(spend.resets_at)}", Role.DIM)), rank=7)
+        return (Part(spans=line((f"reached at {clock(spend.reached_at)}", Role.WARN))),)
+    return (Part(spans=line((f"resets {clock(spend.resets_at)}", Role.DIM)), rank=7),)
 
 
 def bar(spend: SpendView, cells: int, look: Look) -> Line:
@@ -144,20 +147,21 @@ def _stop_line(seen: Seen, width: int, look: Look, sending: bool) -> Line:
         packed = pack(stop, width - 2)
         text = "".join(span.text for span in fit(packed, width - 2, look))
         return (Span(f" {text}".ljust(width), Role.STOP),)
-    right = line(("STOP not set ", Role.DIM)) if seen.vitals is not None else ()
-    breakers = _breaker_parts(seen.vitals.breakers if seen.vitals else (), seen)
+    doubt = "?" if seen.stale else ""
+    right = line((f"STOP not set{doubt} ", Role.DIM)) if seen.vitals is not None else ()
+    breakers = _breaker_parts(seen.vitals.breakers if seen.vitals else (), seen, doubt)
     return spread((_label("BREAKER"), *pack(breakers, width - 11 - width_of(right))), right, width, look)
 
 
-def _breaker_parts(breakers: Sequence[Breaker], seen: Seen) -> list[Part]:
+def _breaker_parts(breakers: Sequence[Breaker], seen: Seen, doubt: str) -> list[Part]:
     if seen.vitals is None:
         return [Part(spans=line(("unknown", Role.DIM)))]
     tripped = [breaker for breaker in breakers if breaker.state is not BreakerState.CLOSED]
     if not tripped:
         failing = sum(breaker.failures > 0 for breaker in breakers)
         doubts = Part(spans=line((f"{failing} with failures", Role.WARN)) if failing else (), rank=1)
-        return [Part(spans=line(("all closed", Role.GOOD))), doubts, _paused(seen)]
-    parts = [Part(spans=_breaker(tripped[0], seen.at))]
+        return [Part(spans=line((f"all closed{doubt}", Role.GOOD))), doubts, _paused(seen)]
+    parts = [Part(spans=_breaker(tripped[0], seen.at, doubt))]
     if len(tripped) > 1:
         parts.append(Part(spans=line((f"+{len(tripped) - 1} more", Role.BAD))))
     if tripped[0].reason:
@@ -174,13 +178,14 @@ def _paused(seen: Seen) -> Part:
     return Part(spans=line((f"{plural(len(pauses), 'rate')} paused", Role.WARN), f" until {lifts}"), rank=1)
 
 
-def _breaker(breaker: Breaker, now: int) -> Line:
+def _breaker(breaker: Breaker, now: int, doubt: str) -> Line:
+    name = model_name(breaker.name)
     if breaker.state is BreakerState.HALF_OPEN:
-        return line(f"{breaker.name} ", ("HALF OPEN", Role.WARN), ", one trial is out")
+        return line(f"{name} ", (f"HALF OPEN{doubt}", Role.WARN), ", one trial is out")
     if breaker.retry_at is None:
-        return line(f"{breaker.name} ", ("OPEN", Role.BAD), " until a person resets it")
+        return line(f"{name} ", (f"OPEN{doubt}", Role.BAD), " until a person resets it")
     lifts = f", trial at {clock(breaker.retry_at)}" if breaker.retry_at > now else ", trial is due"
-    return line(f"{breaker.name} ", ("OPEN", Role.BAD), lifts)
+    return line(f"{name} ", (f"OPEN{doubt}", Role.BAD), lifts)
 
 
 def _jobs_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:
@@ -195,7 +200,7 @@ def _jobs_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:
         _count("done", counts.done, doubt, rank=2),
         _count("halted", counts.halted, doubt, rank=4, role=Role.WARN),
         _count("cancelled", counts.cancelled, doubt, rank=5),
-        _oldest(counts),
+        _oldest(counts, doubt),
     ]
     return fit((_label("JOBS"), *pack(parts, width - 10, gap=3)), width, look)
 
@@ -207,7 +212,7 @@ def _count(word: str, number: int, doubt: str, *, rank: int = 0, role: Role = Ro
     return Part(spans=spans, rank=rank)
 
 
-def _oldest(counts: Counts) -> Part:
+def _oldest(counts: Counts, doubt: str) -> Part:
     if counts.oldest_pending_ms is None:
         return Part(spans=())
-    return Part(spans=line(("oldest due ", Role.DIM), age(counts.oldest_pending_ms)), rank=3)
+    return Part(spans=line(("oldest due ", Role.DIM), f"{age(counts.oldest_pending_ms)}{doubt}"), rank=3)

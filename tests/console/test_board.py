@@ -15,7 +15,7 @@ from runner.home import Home
 from runner.snapshot import JobStatus
 from runner.store.attempts import Outcome
 from runner.store.db import Database
-from runner.units import HOUR_MS
+from runner.units import HOUR_MS, MINUTE_MS
 from tests.console.conftest import ManualMonotonic
 from tests.console.screen import flash_of, lacks, lines_of, look, shows, text_of
 from tests.console.seed import seed
@@ -69,7 +69,7 @@ async def test_home_has_work_what_needs_a_person_and_the_log(app: ConsoleApp, si
             for word in ("RUNNING", "NEEDS YOU", "NEXT", "LOG")
         ]
         assert starts == sorted(starts)
-        assert ">  research-4f2a9" in lines[starts[0] + 1]
+        assert ">  research-" in lines[starts[0] + 1]
         assert lines[starts[1] + 1].startswith(" ! 3 dead letters, the last 12m ago")
         assert lines[starts[1] + 1].rstrip().endswith("[3]")
         assert "18:00Z triage" in lines[starts[2]]
@@ -336,3 +336,17 @@ async def test_a_job_that_ends_leaves_home_unless_somebody_went_to_it(app: Conso
         await pilot.press("down")
         db.execute("UPDATE jobs SET status = 'done', lease = NULL, finished_at = 1 WHERE key = 'job-2'")
         await shows(pilot, ">  gone job-2")
+
+
+async def test_what_ran_when_the_runner_fell_silent_is_no_older_than_its_last_word(
+    app: ConsoleApp, db: sqlite3.Connection, live: None, clock: ManualClock
+) -> None:
+    job = make_running(db)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, job.key)
+        clock.advance(5 * MINUTE_MS)
+        await look(pilot)
+        await shows(pilot, "SILENT 5m00s")
+        row = next(one for one in lines_of(app) if job.key in one)
+
+    assert " 0s? " in row

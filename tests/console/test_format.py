@@ -11,6 +11,12 @@ from runner.units import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.factories import NOW
 
 
+def test_an_upstream_is_named_once() -> None:
+    assert format.model_name("offline/offline/extract") == "offline/extract"
+    assert format.model_name("anthropic/claude-haiku-4-5") == "anthropic/claude-haiku-4-5"
+    assert format.model_name("offline/*") == "offline/*"
+
+
 @pytest.mark.parametrize(
     ("ms", "said"),
     [

@@ -85,7 +85,21 @@ def test_a_reached_cap_is_said_with_the_hour_it_lifts(
 ) -> None:
     make_charge(db, make_running(db), hold=10_000_000)
 
-    assert "CAP REACHED lifts 00:00Z" in said(home, clock, width=60)[1]
+    assert "CAP REACHED  lifts 00:00Z" in said(home, clock, width=60)[1]
+
+
+def test_what_is_free_of_a_reached_cap_stays_visible(
+    home: Home, db: sqlite3.Connection, live: None, clock: ManualClock
+) -> None:
+    """Reached is where the next call was refused: there may be money left, too little for it."""
+    make_charge(db, make_running(db), hold=9_500_000)
+    make_job(db, not_before=NOW + 7 * HOUR_MS)
+    db.execute("UPDATE jobs SET waiting_gate = 'cap:day', waiting_on = 'too dear' WHERE status = 'pending'")
+
+    for width in (60, 80, 120):
+        line = said(home, clock, width=width)[1]
+        assert "free $0.50" in line
+        assert "CAP REACHED" in line
 
 
 def test_the_bar_shows_the_smallest_spend_and_never_overflows(
@@ -104,6 +118,7 @@ def test_late_silent_dead_and_stopped_are_words_and_their_numbers_have_doubts(
     home: Home, db: sqlite3.Connection, clock: ManualClock
 ) -> None:
     make_settings(db)
+    make_job(db)
     never = said(home, clock)
     make_runner(db)
     with runner_lock(home):
@@ -122,11 +137,15 @@ def test_late_silent_dead_and_stopped_are_words_and_their_numbers_have_doubts(
     assert "DEAD, not running  pid 4121  start it: afk-runner run  DATA AS OF 17:46:40Z" in dead[0]
     assert "stopped  asked to  start it: afk-runner run" in stopped[0]
     for lines in (late, silent, dead):
-        assert "queued 0?" in lines[3]
+        assert "queued 1?" in lines[3]
         assert "$0.00? of $10.00" in lines[1]
         assert "settled $0.00?" in lines[1]
         assert "held $0.00?" in lines[1]
         assert "$0.00?/h" in lines[1]
+        assert "all closed?" in lines[2]
+        assert "STOP not set?" in lines[2]
+        assert "oldest due" in lines[3]
+        assert lines[3].endswith("s?")
     assert "?" not in "".join(stopped)
 
 
