@@ -154,6 +154,10 @@ class Alerts:
     """When the oldest undelivered one came. A moment ago is no cause for worry."""
     failing: tuple[Address, ...] = ()
     """Addresses that took none for long."""
+    last_error: str | None = None
+    """Of an address that does not take them now, for however short a time."""
+    addressed: bool = True
+    """False: there is no address that one was ever sent to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from console.format import age, clock, money, plural, when
+from console.format import age, clock, model_name, money, plural, when
 from console.line import Line, fit, line
 from console.look import Look, Role
 from console.seen import Seen
@@ -159,12 +159,18 @@ def _resting_needs(vitals: Vitals, page: HomePage | None) -> list[tuple[str, str
     if page is not None and page.incidents:
         found.append((f"{plural(page.incidents, 'incident is open', 'incidents are open')}: cause and fix?", "i"))
     if untold := min(vitals.alerts.undelivered, vitals.alerts.open):  # what is over is nobody's need any more
-        found.append((f"{plural(untold, 'alert')} that nobody was told of", "6"))
+        found.append((f"{plural(untold, 'alert')} that nobody was told of: {_untold(vitals)}", ""))
     return found
+
+
+def _untold(vitals: Vitals) -> str:
+    if not vitals.alerts.addressed:
+        return "no address was tried: set [alerts] urls"
+    return vitals.alerts.last_error or "afk-runner alerts lists them"
 
 
 def _breaker(breaker: Breaker) -> str:
     word = (
         "is trying again" if breaker.state is BreakerState.HALF_OPEN else f"is OPEN since {clock(breaker.changed_at)}"
     )
-    return f"breaker {breaker.name} {word}{f': {breaker.reason}' if breaker.reason else ''}"
+    return f"breaker {model_name(breaker.name)} {word}{f': {breaker.reason}' if breaker.reason else ''}"

@@ -139,11 +139,14 @@ def _called(db: sqlite3.Connection) -> set[str]:
 
 def _alerts(db: sqlite3.Connection, *, now: UnixMs) -> Alerts:
     undelivered, still_open = alerts.counts(db)
+    known = addresses.all_of(db)
     return Alerts(
         undelivered=undelivered,
         open=still_open,
         untold_since=alerts.untold_since(db),
         failing=tuple(addresses.failing(db, now=now)),
+        last_error=next((one.last_error for one in known if one.last_error is not None), None),
+        addressed=bool(known),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from console.seen import View
 from console.tui import ConsoleApp
 from runner.snapshot import JobStatus
-from runner.store import alerts, charges, controls, drafts
+from runner.store import addresses, alerts, charges, controls, drafts
 from runner.store.drafts import NewDraft
 from runner.units import MINUTE_MS, UnixMs
 from tests.console.hostile import STORABLE
@@ -96,7 +96,10 @@ async def test_a_paused_task_is_told_once_and_how_to_lift_it(app: ConsoleApp, db
 async def test_an_alert_that_is_over_is_nobodys_need(app: ConsoleApp, db: sqlite3.Connection) -> None:
     alerts.raise_alert(db, key="breaker:x", level="warn", text="open", now=NOW)
     async with app.run_test(size=(120, 24)) as pilot:
-        await shows(pilot, "1 alert that nobody was told of")
+        await shows(pilot, "1 alert that nobody was told of: no address was tried: set [alerts] urls")
+        addresses.failed(db, "ntfy://example", error="it refused", now=NOW)
+        await look(pilot)
+        await shows(pilot, "1 alert that nobody was told of: it refused")
         alerts.close(db, key="breaker:x", now=NOW)
         make_job(db)
         await look(pilot)
