@@ -6,6 +6,7 @@ and only then it is asked about or done.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -88,6 +89,8 @@ class Replays:
             except StoreError:
                 self._last = last
                 raise
+            if not bulk.ids:
+                return Said(_nothing_undone(bulk))
             return told(bulk, "dead again")
 
         return Do("z", act)
@@ -124,6 +127,13 @@ def reading(letters: Letters) -> Callable[[Reader], ReplayPlan]:
 def needs_asking(plan: ReplayPlan) -> bool:
     """Whether a replay of these may cost or repeat something; one job that did nothing yet is simply replayed."""
     return len(plan.ids) > 1 or plan.effects > 0 or plan.unknown > 0 or plan.spent > 0
+
+
+def _nothing_undone(bulk: Bulk) -> str:
+    if len(bulk.refused) == 1:
+        return f"nothing to undo: {bulk.refused[0][1]}"
+    reasons = Counter(why for _, why in bulk.refused).most_common(2)
+    return f"nothing to undo: {'; '.join(f'{count(jobs)}: {why}' for why, jobs in reasons)}"
 
 
 def told(bulk: Bulk, did: str, *, after: str = "") -> Said:

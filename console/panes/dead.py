@@ -40,7 +40,7 @@ class DeadPane(ListPane):
 
     view: ClassVar = View.DEAD
     keys: ClassVar = (
-        Key("Enter", "Open", "opens a job; folds or unfolds an error (Left and Right too)"),
+        Key("Enter", "Open/fold", "opens a job; folds or unfolds an error (Left and Right too)"),
         Key("Space", "Mark", "marks a job, or the listed jobs of an error", rank=4, writes=True),
         Key("*", "", "marks every dead job there is now; c clears the marks", writes=True),
         Key("r", "", "replays what is marked, or the job or error under the cursor", writes=True),

@@ -92,4 +92,7 @@ class OverPane(Pane, Generic[P]):
             self.post_message(Flash(f"only these are listed; {self.rest} lists all"))
 
     def action_other(self) -> None:
-        (self.text if self.table.has_focus else self.table).focus()
+        if not self.table.has_focus and self.page is not None and not self.table.listing.rows:
+            self.post_message(Flash(f"{self.table.listing.empty}: the arrows go on moving the text"))
+        else:
+            (self.text if self.table.has_focus else self.table).focus()

@@ -8,12 +8,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
-from console.line import EMPTY, Line, line
+from console.line import EMPTY, Line, line, wrap
 from console.look import Look, Role
 from console.panes.pane import Pane
-from console.registry import EVERYWHERE, SCREEN
+from console.registry import EVERYWHERE, QUITS, SCREEN
 from console.widgets.text import Text
 
+_INDENT = 14
+"""Cells before what a key does."""
 _NOTES = (
     ("k again", "cuts the grace of calls that are in flight"),
     ("F9", "the same as k; works while typing and in every dialog"),
@@ -22,7 +24,7 @@ _MOVES = (
     ("1 to 6", "Home, Jobs, Dead, Approvals, Schedules, Log"),
     ("m b i", "Spend, Breakers, Report, over what is open; q or Esc leads back"),
     ("arrows", "move; PgUp PgDn Home End too. j and k never move"),
-    ("q", "quits; the runner goes on"),
+    ("q", QUITS),
 )
 _TELLS = (
     ("?", "behind a number: it may be old; DATA AS OF says of when it is"),
@@ -43,23 +45,32 @@ class Help(ModalScreen[None]):
 
     def __init__(self, pane: Pane, look: Look, *, readonly: bool) -> None:
         super().__init__()
-        self._pane = pane
-        self._readonly = readonly
-        self._text = Text(look, id="help")
+        self._text = _Keys(pane, look, readonly=readonly)
 
     def compose(self) -> ComposeResult:
         yield self._text
 
     def on_mount(self) -> None:
-        self._text.show(help_lines(self._pane, readonly=self._readonly))
         self._text.focus()
 
     def action_close(self) -> None:
         self.dismiss(None)
 
 
-def help_lines(pane: Pane, *, readonly: bool) -> tuple[Line, ...]:
-    """The keys that work in a pane, and the words its states are told in."""
+class _Keys(Text):
+    """Wrapped to whatever room there is."""
+
+    def __init__(self, pane: Pane, look: Look, *, readonly: bool) -> None:
+        super().__init__(look, id="help")
+        self._pane = pane
+        self._readonly = readonly
+
+    def on_resize(self) -> None:
+        self.show(help_lines(self._pane, self.size.width, readonly=self._readonly))
+
+
+def help_lines(pane: Pane, width: int, *, readonly: bool) -> tuple[Line, ...]:
+    """The keys that work in a pane, and the words its states are told in; no sentence is cut."""
     here = tuple((one.key, one.does) for one in pane.keys if not (readonly and one.writes))
     here_too = {key.key for key in pane.keys}
     kill, *others = [(one.key, one.does) for one in EVERYWHERE if one.key not in here_too]
@@ -69,6 +80,9 @@ def help_lines(pane: Pane, *, readonly: bool) -> tuple[Line, ...]:
     for title, rows in (("ACTS", acts), ("HERE", here), ("MOVING", _MOVES), ("WORDS", _TELLS), ("SCREEN", screen)):
         if rows:
             lines.append(line((f" {title}", Role.DIM)))
-            lines += [line((f"   {key:<10}", Role.ACCENT), f" {does}") for key, does in rows]
+            for key, does in rows:
+                said = wrap(does, max(10, width - _INDENT - 1))
+                signs = (f"   {key:<{_INDENT - 4}} ", *(" " * _INDENT for _ in said[1:]))
+                lines += [line((sign, Role.ACCENT), text) for sign, text in zip(signs, said, strict=True)]
             lines.append(EMPTY)
     return tuple(lines[:-1])

@@ -25,7 +25,7 @@ _DAYS = (
 )
 _OUTCOMES = (
     Column(title="OUTCOME", width=10),
-    Column(title="jobs", width=8, right=True),
+    Column(title="endings", width=8, right=True),
     Column(title="cost", width=8, right=True),
     Column(title="each", width=8, right=True),
 )
@@ -44,7 +44,7 @@ _INCIDENTS = (
     Column(title="INCIDENT", width=8, right=True),
     Column(title="state", width=5),
     Column(title="since", width=5, right=True),
-    Column(title="told", width=4, right=True, rank=3),
+    Column(title="times", width=5, right=True, rank=3),
     Column(title="about", width=14, grow=1, most=30, rank=2),
     Column(title="what", width=16, grow=4),
 )
@@ -120,7 +120,7 @@ def _head(report: Report, doubt: str) -> Iterator[Line]:
         worth += line(("not known: [report] hourly_rate and a task's hours_saved tell it", Role.DIM))
     yield worth
     yield line(
-        (" ended    ", Role.DIM), f"{plural(report.jobs, 'job')}{doubt}, {usd(report.cost)}{doubt} spent or held"
+        (" ended    ", Role.DIM), f"{plural(report.jobs, 'ending')} of jobs{doubt}, {usd(report.cost)}{doubt} spent or held"
     )
     for words in gate_words(report):
         yield line((" waiting  ", Role.DIM), words)

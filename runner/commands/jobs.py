@@ -146,8 +146,9 @@ class JobActs(Acts):
                 died_at=before.died_at,
             )
             if not undone:
-                waits = job.status is JobStatus.PENDING
-                return "it was started since" if waits else f"it is {job.status} by now"
+                if job.status is JobStatus.DEAD:
+                    return "it ran and is dead again"
+                return "it was started since" if job.status is JobStatus.PENDING else f"it is {job.status} by now"
             replays.forget(db, job.id)
             self._event(db, now, "job.unreplay", f"its replay was undone by {self._by}", job=job)
             return None

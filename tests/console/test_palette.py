@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.events import Paste
 from textual.pilot import Pilot
 
-from console.line import plain
+from console.line import plain, width_of
 from console.look import ASCII
 from console.registry import EVERYWHERE, SCREEN, VIEWS, commands, in_bar, matching
 from console.screens.help import help_lines
@@ -171,11 +171,28 @@ async def test_bar_help_and_palette_say_the_same(app: ConsoleApp) -> None:
     async with app.run_test(size=(80, 24)):
         for view in View:
             pane = app.board.panes[view]
-            told = "\n".join(plain(line) for line in help_lines(pane, readonly=False))
+            told = "\n".join(plain(line) for line in help_lines(pane, 80, readonly=False))
             for key, _, _ in in_bar(pane, readonly=False):
                 assert f"   {key}" in told or key in "mbi", (view, key)
             ids = [one.id for one in commands(pane, readonly=False)]
             assert len(ids) == len({*ids})
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_no_sentence_of_the_help_is_cut(app: ConsoleApp, size: tuple[int, int]) -> None:
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("2", "question_mark")
+        seen = ""
+        for _ in range(8):
+            await pilot.pause()
+            seen += text_of(app)
+            await pilot.press("pagedown")
+
+        assert "…" not in seen
+        assert "runner" in seen
+        for view in View:
+            lines = help_lines(app.board.panes[view], size[0], readonly=False)
+            assert max(width_of(one) for one in lines) < size[0]
 
 
 def test_the_closest_name_comes_first() -> None:

@@ -41,6 +41,18 @@ async def test_one_that_did_nothing_yet_is_replayed_without_asking(app: ConsoleA
         assert (status(db, newer), status(db, older)) == (JobStatus.PENDING, JobStatus.DEAD)
 
 
+async def test_an_undo_that_comes_too_late_says_what_became_of_the_job(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    (job,) = make_dead(db, 1)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("3")
+        await shows(pilot, job.key)
+        await pilot.press("down", "r")
+        await shows(pilot, "queued again; z undoes")
+        db.execute("UPDATE jobs SET status = 'dead', starts = starts + 1, finished_at = ? WHERE id = ?", (NOW, job.id))
+        await pilot.press("z")
+        await shows(pilot, "nothing to undo: it ran and is dead again")
+
+
 @pytest.mark.parametrize("trace", ["step", "cost", "hold"])
 async def test_one_that_left_a_trace_is_asked_about(
     app: ConsoleApp, db: sqlite3.Connection, monotonic: ManualMonotonic, trace: str

@@ -224,6 +224,8 @@ async def test_where_nothing_is_open_nothing_is_asked(app: ConsoleApp, db: sqlit
         for key in ("x", "n"):
             await pilot.press(key)
             await shows(pilot, "no incident is open here")
+        await pilot.press("h")
+        await shows(pilot, "no incident is open: the arrows go on moving the text")
         assert not isinstance(app.screen, CloseQuestion)
 
 
