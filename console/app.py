@@ -18,8 +18,6 @@ from runner.home import Home
 from runner.units import SystemClock
 
 PROGRAM = "afk-console"
-OF_A_DEMO = "AFK_DEMO"
-"""Set where the runner ends with the console."""
 FRAMES_S = "200"
 """At the most: nothing is drawn that did not change."""
 SWITCH_S = 0.0005
@@ -106,7 +104,7 @@ def _draw(home: Home, db: Path | None, switches: frozenset[str]) -> int:
     tui.finish()
     if tui.return_code:
         return Exit.INTERNAL
-    return Exit.OK if os.environ.get(OF_A_DEMO) else _print("The console ended; the runner goes on as it was.")
+    return Exit.OK if os.environ.get(terminal.OF_A_DEMO) else _print("The console ended; the runner goes on as it was.")
 
 
 def _collect() -> None:

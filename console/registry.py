@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from console.panes.pane import Key, Pane
+from console.terminal import what_goes_on
 
 _PRESSES = {"Enter": "enter", "Space": "space", "Home": "home", "End": "end", "Tab": "tab"}
 _SYMBOLS = {"?": "question_mark", "$": "dollar_sign", "/": "slash", ":": "colon", "*": "asterisk"}
+
+
+QUITS = f"quits; {what_goes_on(os.environ)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +119,7 @@ SCREEN = (
     ),
     Command(id="redraw", key="Ctrl-L", name="Redraw", does="draws the screen anew, if something else wrote on it"),
     Command(id="help", key="?", name="Help", does="what the keys do here", word="Help", rank=0),
-    Command(id="quit", key="q", name="Quit", does="quits; the runner goes on", word="Quit", rank=2),
+    Command(id="quit", key="q", name="Quit", does=QUITS, word="Quit", rank=2),
 )
 """What is about the screen alone."""
 

@@ -38,3 +38,12 @@ def _is_tty(stream: TextIO | None) -> bool:
         return stream is not None and os.isatty(stream.fileno())
     except (OSError, ValueError):
         return False
+
+
+OF_A_DEMO = "AFK_DEMO"
+"""Set by `afk-runner demo`, which ends its runner with the console."""
+
+
+def what_goes_on(environ: Mapping[str, str]) -> str:
+    """What becomes of the runner when the console ends."""
+    return "the demo's runner ends with it" if environ.get(OF_A_DEMO) else "the runner goes on"

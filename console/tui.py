@@ -35,7 +35,7 @@ from console.messages import (
     ResumeEnded,
 )
 from console.output import ThriftyApp
-from console.registry import commands
+from console.registry import QUITS, commands
 from console.replays import Replays
 from console.screens.board import Board
 from console.screens.question import Question
@@ -366,7 +366,7 @@ class ConsoleApp(ThriftyApp[None]):
         self.redraw_all()
 
     def action_how_to_quit(self) -> None:
-        self.board.flash("q quits; the runner goes on either way")
+        self.board.flash(f"q {QUITS}")
 
     def _refused(self, key: str) -> bool:
         if self.options.readonly:

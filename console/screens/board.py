@@ -20,6 +20,7 @@ from console.messages import Flash, JobWanted, LookNow, RowChosen
 from console.output import TerminalBehind
 from console.panes.pane import Pane
 from console.panes.shelf import Shelf
+from console.registry import QUITS
 from console.seen import OVERLAYS, Ask, Beside, LogPart, Seen, View
 from console.views.frame import folded, key_bar, tabs
 from console.views.vitals import vitals
@@ -194,7 +195,7 @@ class Board(Screen[None]):
         elif quits:
             self.app.exit()
         else:
-            self.flash("q quits; the runner goes on")
+            self.flash(f"q {QUITS}")
 
     def action_fold_vitals(self) -> None:
         """Give the room of the vitals to the pane, or take it back. A stop is shown all the same."""

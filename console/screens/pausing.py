@@ -1,4 +1,4 @@
-"""Pause this? The reason is typed, for whoever finds it paused."""
+"""Pause this? A reason can be typed, for whoever finds it paused."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 from console.line import Line
 from console.look import Look
 from console.screens.question import fact
-from console.screens.typed import TypedQuestion, reason
+from console.screens.typed import TypedQuestion, reason_if_any
 from console.seen import Seen
 
 
 class PauseQuestion(TypedQuestion):
-    """Wants to know why."""
+    """Would like to know why."""
 
     def __init__(self, name: str, seen: Seen, look: Look, monotonic: Callable[[], float]) -> None:
-        super().__init__(seen, look, monotonic, verb=f"pause {name}", fields=(reason(kind="a pause"),))
+        super().__init__(seen, look, monotonic, verb=f"pause {name}", fields=(reason_if_any(),))
         self.name_ = name
 
     def asks(self) -> str:

@@ -27,6 +27,11 @@ class Field:
     """Why a line does not do, as one sentence; empty when it does."""
 
 
+def reason_if_any() -> Field:
+    """The line that may say why, where nothing is done that cannot be taken back."""
+    return Field("because", lambda _: "")
+
+
 def reason(word: str = "because", *, kind: str = "this") -> Field:
     """The line that says why."""
     return Field(word, lambda typed: "" if typed.strip() else f"{kind} wants a reason, which is kept with your name")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from runner.store.db import open_reader, schema_version
 from runner.units import UnixMs, iso
 
 NOT_INSIDE = ("afk.toml", ".env", "tasks/", "inputs/", "outputs/", "logs/")
-_DATED = re.compile(r"agent-[0-9]{8}T[0-9]{6}Z\.db")
+_DATED = re.compile(r"agent-([0-9]{8}T[0-9]{6}Z)(?:-([0-9]+))?\.db")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +62,11 @@ def backup(
     Raises Refused, StoreError; what stood at `dest` is then untouched.
     """
     into_folder = _folder(dest, meant=folder or keep is not None)
-    path = dest / f"agent-{re.sub('[-:]', '', (iso(now) or '')[:19])}Z.db" if into_folder else dest
+    path = _free(dest, now) if into_folder else dest
     _check_place(home, path, force=force)
     with closing(open_reader(home.db, older_too=True)) as source, _part(path) as (part, fd):
+        if into_folder:
+            path = _free(dest, now)  # another one may have taken the name until it was our turn
         copy(source, part, progress=progress)
         verify(part)
         os.fchmod(fd, 0o600)
@@ -86,6 +89,19 @@ def backup(
         removed=_let_go(path.parent, keep) if keep is not None else (),
         same_volume=os.stat(path).st_dev == os.stat(home.root).st_dev,
     )
+
+
+def _free(folder: Path, now: UnixMs) -> Path:
+    """The dated name; of a second backup within the same second it ends in -2."""
+    dated = f"agent-{re.sub('[-:]', '', (iso(now) or '')[:19])}Z"
+    names = itertools.chain((f"{dated}.db",), (f"{dated}-{n}.db" for n in itertools.count(2)))
+    return next(folder / name for name in names if not os.path.lexists(folder / name))
+
+
+def _age(path: Path) -> tuple[str, int]:
+    """By which dated backups sort: those of one second by their number."""
+    dated = _DATED.fullmatch(path.name)
+    return (dated[1], int(dated[2] or 1)) if dated else ("", 0)
 
 
 def _folder(dest: Path, *, meant: bool) -> bool:
@@ -204,7 +220,7 @@ def page_of(path: Path) -> dict[str, Any] | None:
 
 def _let_go(folder: Path, keep: int) -> tuple[Path, ...]:
     """Delete the oldest dated backups of a folder beyond `keep`; nothing that has another name."""
-    dated = sorted(path for path in folder.iterdir() if _DATED.fullmatch(path.name) and path.is_file())
+    dated = sorted((path for path in folder.iterdir() if _DATED.fullmatch(path.name) and path.is_file()), key=_age)
     gone = []
     for path in dated[: max(0, len(dated) - keep)]:
         with suppress(OSError):

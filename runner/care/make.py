@@ -38,9 +38,10 @@ def make(home: Home, *, by: str, now: UnixMs) -> Made:
     lock = HomeLock(home.lock)
     try:
         if not lock.take():
+            pid = lock.holder()
             raise Refused(
-                f"runner pid {lock.holder()} holds {home.root} and waits for its database: put it back, "
-                "or end the runner first"
+                f"runner pid {pid} holds {home.root} and waits for its database: put it back, or end the runner first "
+                f"with `afk-runner service stop`, or `kill {pid}` where no service keeps it"
             )
         log = home.db.with_name(home.db.name + "-wal")
         if not _size(home.db) and _size(log):

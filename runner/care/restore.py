@@ -70,8 +70,10 @@ def restore(home: Home, source: Path, terms: Terms, *, progress: Progress) -> Re
     lock = HomeLock(home.lock)
     try:
         if not lock.take():
+            pid = lock.holder()
             raise Refused(
-                f"runner pid {lock.holder()} holds {home.root}; end it first, `afk-runner kill` alone parks it"
+                f"runner pid {pid} holds {home.root}: end it first with `afk-runner service stop`, or `kill {pid}` "
+                "where no service keeps it; `afk-runner kill` only parks it"
             )
         _check_standby(home)
         copied = home.db.with_name(home.db.name + ".restoring")
@@ -105,7 +107,9 @@ def _check_standby(home: Home) -> None:
         for runner in runners.present(db):
             seen = runner.heartbeat_at > last_sign(db) - STANDBY_MS
             if runner.state is RunState.STANDBY and seen and _lives(runner.pid):
-                raise Refused(f"a second runner (pid {runner.pid}) stands by for {home.root}; end it first")
+                raise Refused(
+                    f"a second runner (pid {runner.pid}) stands by for {home.root}: `kill {runner.pid}` first"
+                )
 
 
 def _exchange(

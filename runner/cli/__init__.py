@@ -110,6 +110,10 @@ def _say_usage(error: typer.TyperException) -> None:
     if said.startswith("Usage:"):  # no verb at all: the message is the whole help
         remark_lines(said)
         return
+    option = getattr(error, "option_name", None)
+    if path == PROGRAM and option:
+        remark(f"{path}: {option} stands before the verb, and an option comes after it: `{path} VERB {option} ...`")
+        return
     remark(f"{path}: {said[:1].lower()}{said[1:]}; `{path} --help` shows how it is written")
 
 

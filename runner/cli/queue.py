@@ -33,7 +33,7 @@ from runner.cli.tasks import KnownTasks
 from runner.commands import JobRequest
 from runner.errors import Exit, NotFound, StoreError, UsageError
 from runner.home import Home
-from runner.snapshot import Health, Job, JobStatus, Reader
+from runner.snapshot import Health, Job, JobStatus, Reader, Runner
 from runner.units import SystemClock, plural, usd
 
 DRY_RUN_SHOWS = 1_000_000
@@ -125,7 +125,7 @@ def enqueue(  # noqa: PLR0917 - typer reads the flags from the signature
         say_json({"key": answer.key, "created": answer.created, "status": answer.status.value})
     elif answer.created:
         say(f"queued {answer.key}")
-        _say_outdated(place)
+        _say_waits(place)
     else:
         say(f"exists {answer.key}")
         remark(f"nothing was added: it is {answer.status.value}; --again makes a fresh key")
@@ -146,23 +146,35 @@ def _enqueue_lines(home: Home, tasks: KnownTasks, defaults: JobRequest, when: Wh
         say_json({"created": added.created, "existing": added.existing, "jobs": jobs})
     else:
         say(f"queued {added.created:,}")
-        _say_outdated(home)
+        if added.created:
+            _say_waits(home)
         if added.existing:
             remark(f"{added.existing:,} existed already and were not added again")
         if not added.keys:
             remark("there were no lines")
 
 
-def _say_outdated(home: Home) -> None:
-    """Whether the runner may not know what was queued, or not as it is written now."""
+def _say_waits(home: Home) -> None:
+    """Whether nothing will run what was queued, or the runner may not know it as it is written now."""
     try:
         with reading(home.root) as reader:
-            view = reader.vitals(now=SystemClock().now()).runner
+            vitals = reader.vitals(now=SystemClock().now())
     except StoreError:
         return  # the job is in; whoever asks about the runner is told what is wrong
-    row = view.row
-    if row is not None and view.health in (Health.LIVE, Health.LATE) and home.declared_at() > row.started_at:
+    view, row = vitals.runner, vitals.runner.row
+    if vitals.stop.set:
+        remark(f"nothing starts: {vitals.stop.reason}; `afk-runner resume` lifts it")
+    elif view.health in (Health.NEVER, Health.DEAD) or (view.health is Health.STOPPED and not _comes_again(row)):
+        remark("no runner is live to do it; `afk-runner run` starts one")
+    elif row is not None and view.health in (Health.LIVE, Health.LATE) and home.declared_at() > row.started_at:
         remark("the runner was started before afk.toml or tasks/*.py was changed; restart the runner")
+
+
+def _comes_again(row: Runner | None) -> bool:
+    """Whether it ended as `run --once` does, which cron starts again and again."""
+    from runner.check import ONCE  # noqa: PLC0415 - light verbs start fast
+
+    return row is not None and row.ended == ONCE
 
 
 def cancel(keys: Keys, home: HomeDir = None, as_json: AsJson = False) -> None:
@@ -291,7 +303,7 @@ def _say_dry_run(reader: Reader, keys: list[str], ids: set[int], *, as_json: boo
         spent = sum(job.settled + job.held for job in found)
         remark(f"would replay {plural(len(found), 'job')}, which cost {usd(spent)} so far; nothing was changed")
     for key, reason in refused:
-        remark(f"would not replay {key}: {reason}")
+        remark(f"afk-runner: would not replay {key}: {reason}")
     if refused:
         raise typer.Exit(Exit.REFUSED)
 

@@ -190,6 +190,6 @@ def say_bulk(done: Sequence[str], refused: Sequence[tuple[str, str]], *, verb: s
         for key in done:
             say(f"{verb} {key}")
     for key, reason in refused:
-        remark(f"not {verb} {key}: {reason}")
+        remark(f"afk-runner: not {verb} {key}: {reason}")
     if refused:
         raise typer.Exit(Exit.REFUSED)

@@ -40,8 +40,9 @@ def platform_for(home: Home, machine: Machine, named: Platform | None) -> Platfo
     if shutil.which("crontab"):
         return Platform.CRON
     raise Refused(
-        "this machine has neither launchd nor systemd nor cron running; name a --platform, or keep `afk-runner run` in "
-        "tmux, or a container: `afk-runner service render --platform docker`"
+        "this machine has neither launchd nor systemd nor cron running; name a --platform "
+        f"({', '.join(Platform)}), or keep `afk-runner run` in tmux, or a container: "
+        "`afk-runner service render --platform docker`"
     )
 
 

@@ -286,7 +286,7 @@ def open_reader(path: Path, *, older_too: bool = False) -> sqlite3.Connection:
     try:
         _check_header(connection, path)
         if schema_version(connection) == 0:
-            raise StoreCorrupt(f"{path} is empty: put the right file there, or `afk-runner restore` a backup")
+            raise StoreCorrupt(f"{path} holds no schema; put the right file there, or `afk-runner restore` a backup")
         if schema_version(connection) < len(_migrations()) and not older_too:
             raise StoreOlder(_older(path, schema_version(connection)))
     except sqlite3.Error as error:

@@ -41,6 +41,22 @@ async def test_a_pause_has_a_reason_and_is_lifted_by_the_same_key(
         assert controls.paused(db, "digest") is None
 
 
+async def test_a_pause_needs_no_reason(app: ConsoleApp, db: sqlite3.Connection, monotonic: ManualMonotonic) -> None:
+    """As at the shell: nothing is done that the same key does not undo."""
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("5")
+        await shows(pilot, ">  digest")
+        await pilot.press("p")
+        await shows(pilot, "Pause digest?")
+        monotonic.advance(1)
+        await pilot.press("enter", "y")
+        await shows(pilot, "digest paused")
+
+    pause = controls.paused(db, "digest")
+    assert pause is not None
+    assert pause.reason == "asked by a person"
+
+
 async def test_f_queues_one_job_now_and_no_second_while_that_is_not_over(
     app: ConsoleApp, db: sqlite3.Connection, clock: ManualClock
 ) -> None:

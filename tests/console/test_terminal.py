@@ -47,6 +47,13 @@ def walk(home: Home) -> bytes:
     return tty.output
 
 
+@pytest.mark.parametrize(
+    ("environ", "said"), [({}, "the runner goes on"), ({"AFK_DEMO": "1"}, "the demo's runner ends with it")]
+)
+def test_what_becomes_of_the_runner_is_told_as_it_is(environ: dict[str, str], said: str) -> None:
+    assert terminal.what_goes_on(environ) == said
+
+
 def test_a_poisoned_home_sends_the_terminal_nothing_but_our_own_sequences(home: Home, database: Database) -> None:
     make_job(database.connection, status=JobStatus.DEAD)
     calm = walk(home)

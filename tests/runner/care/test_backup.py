@@ -117,6 +117,20 @@ def test_a_folder_gets_dated_names_and_keeps_so_many(home: Home, tmp_path: Path)
     }
 
 
+def test_two_of_one_second_stand_side_by_side_and_the_first_goes_first(home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+
+    done = [take(home, folder, keep=2, now=NOW) for _ in range(3)]
+
+    assert [backup.path.name for backup in done] == [
+        "agent-20300317T174640Z.db",
+        "agent-20300317T174640Z-2.db",
+        "agent-20300317T174640Z-3.db",
+    ]
+    assert done[2].removed == (done[0].path,)
+
+
 @pytest.mark.parametrize("name", ["agent.db", "agent.db-wal", "agent.db.new"])
 def test_the_database_itself_is_no_place(home: Home, name: str) -> None:
     with pytest.raises(Refused, match="place of the database itself"):

@@ -551,7 +551,7 @@ def test_a_living_runner_is_in_the_way(home: Home, db: sqlite3.Connection) -> No
     lock = HomeLock(home.lock)
     assert lock.take()
 
-    with pytest.raises(Refused, match="end it first"):
+    with pytest.raises(Refused, match=f"end it first with `afk-runner service stop`, or `kill {os.getpid()}`"):
         go_back(home, source)
 
     lock.close()

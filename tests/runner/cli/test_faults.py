@@ -57,6 +57,15 @@ def test_wrong_usage_is_exit_code_64(afk: Afk, argv: list[str]) -> None:
     assert answer.err != ""
 
 
+def test_an_option_before_the_verb_is_told_where_it_belongs(afk: Afk) -> None:
+    answer = afk("--home", "/somewhere", "status")
+
+    assert answer.code == Exit.USAGE
+    assert answer.err == (
+        "afk-runner: --home stands before the verb, and an option comes after it: `afk-runner VERB --home ...`\n"
+    )
+
+
 @pytest.mark.parametrize("verb", ["status", "jobs", "dead", "spend", "schedules", "logs", "breaker"])
 def test_a_missing_database_is_exit_code_74(afk: Afk, home: Home, verb: str) -> None:
     home.db.unlink()

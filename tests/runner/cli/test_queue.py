@@ -7,9 +7,11 @@ import sqlite3
 
 import pytest
 
+from runner.check import ONCE
 from runner.errors import Exit
 from runner.home import Home
 from runner.lock import HomeLock
+from runner.store.runners import RunState
 from runner.units import SystemClock, UnixMs
 from runner.work.register import DECLARE_IT
 from tests.runner.cli.world import Afk, bury, queue, start_runner
@@ -237,7 +239,7 @@ def test_remove_wants_a_finished_job(afk: Afk, home: Home, db: sqlite3.Connectio
     refused = afk("remove", "live one")
 
     assert refused.code == Exit.REFUSED
-    assert "it is pending; cancel it first" in refused.err
+    assert refused.err == "afk-runner: not removed live one: it is pending; cancel it first\n"
 
 
 def test_replay_gives_a_dead_job_a_new_life_with_its_history(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
@@ -321,6 +323,19 @@ def test_a_hostile_error_shows_as_text(afk: Afk, home: Home, db: sqlite3.Connect
         assert "\\x1b[2J" in answer.out, verb
     assert afk("job", key, "--json").json["error"] == error
     assert json.dumps(error) in afk("dead", "--json").out
+
+
+def test_whoever_queues_hears_that_nothing_will_run_it(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    """In one line beside the answer; where cron starts runs of `run --once`, none is missed."""
+    first = afk("enqueue", "digest", '{"n": 1}')
+    assert first.out.startswith("queued ")
+    assert first.err == "no runner is live to do it; `afk-runner run` starts one\n"
+
+    start_runner(db, state=RunState.STOPPED, ended=ONCE)
+    assert afk("enqueue", "digest", '{"n": 2}').err == ""
+
+    afk("kill", "--reason", "lunch")
+    assert afk("enqueue", "digest", '{"n": 3}').err == "nothing starts: lunch; `afk-runner resume` lifts it\n"
 
 
 def test_whoever_queues_hears_that_the_runner_knows_an_older_file(afk: Afk, home: Home, db: sqlite3.Connection) -> None:

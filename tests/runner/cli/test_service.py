@@ -155,7 +155,7 @@ def test_a_machine_without_any_names_other_ways(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(Path, "is_dir", lambda _: False)
 
-    with pytest.raises(Refused, match=r"`afk-runner run` in tmux, or a container: `afk-runner service render"):
+    with pytest.raises(Refused, match=r"systemd-user, .*docker, fly\), or keep `afk-runner run` in tmux, or a con"):
         platform_for(home, machine, None)
 
 
