@@ -119,9 +119,8 @@ def _head(report: Report, doubt: str) -> Iterator[Line]:
     else:
         worth += line(("not known: [report] hourly_rate and a task's hours_saved tell it", Role.DIM))
     yield worth
-    yield line(
-        (" ended    ", Role.DIM), f"{plural(report.jobs, 'ending')} of jobs{doubt}, {usd(report.cost)}{doubt} spent or held"
-    )
+    ended = f"{plural(report.jobs, 'ending')} of jobs{doubt}"
+    yield line((" ended    ", Role.DIM), f"{ended}, {usd(report.cost)}{doubt} spent or held")
     for words in gate_words(report):
         yield line((" waiting  ", Role.DIM), words)
 

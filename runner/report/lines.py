@@ -38,7 +38,7 @@ def lines(report: Report) -> Iterator[str]:
     )
     yield from _heading("OUTCOMES")
     yield from table(
-        ("OUTCOME", "JOBS", "COST", "EACH"),
+        ("OUTCOME", "ENDINGS", "COST", "EACH"),
         rows.outcomes(report),
     )
     yield from _heading("TASKS")
@@ -89,10 +89,10 @@ def _heading(text: str) -> Iterator[str]:
 
 
 def _total(report: Report) -> str:
-    jobs = f"{plural(report.jobs, 'job')} ended, {usd(report.cost)} spent or held"
+    ended = f"{plural(report.jobs, 'ending')} of jobs, {usd(report.cost)} spent or held"
     if report.earned is not None:
-        return f"{usd(report.earned)}: hours saved at their rate, less the cost; {jobs}"
-    return f"not known: [report] hourly_rate and a task's hours_saved tell it; {jobs}"
+        return f"{usd(report.earned)}: hours saved at their rate, less the cost; {ended}"
+    return f"not known: [report] hourly_rate and a task's hours_saved tell it; {ended}"
 
 
 def _waits(report: Report) -> Iterator[str]:

@@ -57,7 +57,7 @@ def _lines(report: Report) -> Iterator[str]:
     )
     yield from _heading("Outcomes")
     yield from _table(
-        ("Outcome", "Jobs", "Cost", "Each"),
+        ("Outcome", "Endings", "Cost", "Each"),
         rows.outcomes(report),
     )
     yield from _heading("Tasks")
@@ -96,7 +96,7 @@ def _lines(report: Report) -> Iterator[str]:
 def _title(report: Report) -> str:
     waiting = len(needs(report))
     todo = f"{plural(waiting, 'thing waits', 'things wait')} for you" if waiting else "nothing waits for you"
-    return f"{plural(report.jobs, 'job')} ended, {todo}"
+    return f"{plural(report.jobs, 'ending')} of jobs, {todo}"
 
 
 def _waits(report: Report) -> Iterator[str]:

@@ -28,7 +28,7 @@ def days(report: Report) -> Cells:
 
 
 def outcomes(report: Report) -> Cells:
-    """Outcome, jobs, cost, cost of each."""
+    """Outcome, endings, cost, cost of each."""
     return [(row.status, f"{row.jobs:,}", usd(row.cost), usd(row.each) if row.jobs else "-") for row in report.outcomes]
 
 

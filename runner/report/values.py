@@ -38,12 +38,13 @@ class DayRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeRow:
-    """Jobs that ended the same way."""
+    """Endings of one kind."""
 
     status: str
     jobs: int
+    """A job counts once for each life that ended so: a dead one that was replayed ends again."""
     cost: MicroUsd
-    """Of their attempts, when they ended."""
+    """Of the attempts of those lives, when they ended."""
 
     @property
     def each(self) -> MicroUsd:
@@ -182,7 +183,7 @@ class Report:
 
     @property
     def jobs(self) -> int:
-        """That ended."""
+        """Endings: a job that was replayed counts once for each of its lives."""
         return sum(row.jobs for row in self.outcomes)
 
     @property

@@ -64,7 +64,7 @@ async def test_what_happened_and_what_it_was_worth_is_all_there(
         for wanted in (
             "2 days  2030-03-16 00:00 to 2030-03-17 17:46",
             "earned   $28.50",
-            "2 jobs, $1.50 spent or held",
+            "2 endings of jobs, $1.50 spent or held",
             "! 1 incident is open: each wants a cause and a fix",
             "2030-03-17",
             "2030-03-16",

@@ -108,6 +108,23 @@ def test_days_outcomes_and_tasks_add_up(db: sqlite3.Connection, read: Callable[.
     assert read(days=3).cost == 62_000
 
 
+def test_a_job_that_was_replayed_is_two_endings_and_they_are_called_so(
+    db: sqlite3.Connection, read: Callable[..., Report]
+) -> None:
+    job = make_running(db)
+    jobs.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DEAD, now=NOW, error="E: no")
+    assert jobs.replay(db, id=job.id, now=NOW)
+    db.execute("UPDATE jobs SET status = 'done', finished_at = ? WHERE id = ?", (NOW, job.id))
+
+    found = read()
+
+    text, file = list(lines(found)), markdown(found)
+    assert [(row.status, row.jobs) for row in found.outcomes if row.jobs] == [("done", 1), ("dead", 1)]
+    assert any("2 endings of jobs, $0.00 spent or held" in line for line in text)
+    assert any(line.split()[:2] == ["OUTCOME", "ENDINGS"] for line in text)
+    assert "2 endings of jobs, nothing waits for you" in file
+
+
 def test_a_day_is_one_of_the_caps_zone(db: sqlite3.Connection, read: Callable[..., Report]) -> None:
     """17:46 UTC is 23:31 in Kathmandu, whose midnight is a quarter of an hour after one of ours."""
     make_settings(db, timezone="Asia/Kathmandu")
