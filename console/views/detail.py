@@ -25,7 +25,7 @@ _INDENT = 3
 _OUTCOMES = {
     "running": Role.ACCENT,
     "done": Role.GOOD,
-    "retry": Role.WARN,
+    "failed": Role.WARN,
     "dead": Role.BAD,
     "halted": Role.WARN,
     "rescued": Role.WARN,
@@ -135,7 +135,7 @@ def _timeline(page: Detail, view: JobDetail, now: int) -> None:
             page.lines.append(_moment(None, now, "running", cost=attempt.cost))
             before = now
         else:
-            word = attempt.outcome.value if attempt.outcome else "ended"
+            word = attempt.outcome.word if attempt.outcome else "ended"
             span = took(attempt.ended_at - attempt.started_at)
             page.lines.append(_moment(attempt.ended_at, now, word, told=span, cost=attempt.cost))
             before = attempt.ended_at
@@ -162,7 +162,7 @@ def _told_of(attempts: tuple[Attempt, ...]) -> tuple[Attempt | None, ...]:
 
 
 def _attempt(page: Detail, attempt: Attempt, width: int, now: int, *, tail: bool) -> None:
-    outcome = attempt.outcome.value if attempt.outcome else "running"
+    outcome = attempt.outcome.word if attempt.outcome else "running"
     until = attempt.ended_at if attempt.ended_at is not None else now
     span = took(until - attempt.started_at) if attempt.ended_at is not None else "so far"
     page.lines.append(

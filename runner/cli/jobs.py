@@ -173,7 +173,7 @@ def _say_detail(detail: JobDetail) -> None:
 
 def _say_attempt(attempt: Attempt) -> None:
     took = duration(attempt.ended_at - attempt.started_at) if attempt.ended_at is not None else "so far"
-    outcome = attempt.outcome.value if attempt.outcome else "running"
+    outcome = attempt.outcome.word if attempt.outcome else "running"
     error = f": {first_line(attempt.error)}" if attempt.error else ""
     say(f"attempt {attempt.n} {outcome}, {stamp(attempt.started_at)}, {took}, {usd(attempt.cost)}{error}")
     if attempt.tail and attempt.tail.strip():

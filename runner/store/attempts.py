@@ -26,6 +26,11 @@ class Outcome(StrEnum):
     """Its runner vanished."""
     CANCELLED = "cancelled"
 
+    @property
+    def word(self) -> str:
+        """As a person reads it: a last attempt fails too, and whether one was tried again the next one shows."""
+        return "failed" if self is Outcome.RETRY else self.value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:

@@ -118,7 +118,7 @@ async def test_the_story_of_a_job_says_what_happened_when(app: ConsoleApp, home:
         assert story == [
             "17:26:40Z    queued",
             "17:26:42Z    start 1    after 2.0s",
-            "17:26:42Z    retry      340ms",
+            "17:26:42Z    failed     340ms",
             "17:27:50Z    start 2    after 1m07s",
             "17:28:50Z    dead       1m00s     $0.113",
         ]

@@ -197,6 +197,14 @@ def test_a_job_shows_its_attempts(afk: Afk, home: Home, db: sqlite3.Connection) 
     assert "| the last words" in text
 
 
+def test_a_last_attempt_failed_and_is_no_retry(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    key = bury(home, db)
+    db.execute("UPDATE attempts SET outcome = 'retry'")
+
+    assert "attempt 1 failed" in afk("job", key).out
+    assert afk("job", key, "--json").json["attempts_log"][0]["outcome"] == "retry", "the word of the row stays"
+
+
 def test_why_names_every_gate(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
     key = queue(home, db)
     afk("kill", "--reason", "lunch")
