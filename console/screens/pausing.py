@@ -25,4 +25,5 @@ class PauseQuestion(TypedQuestion):
         return [
             fact("slots", "that come due meanwhile are skipped, with the reason"),
             fact("jobs", "of it that are queued wait; those at work go on"),
+            fact("reason", "kept with your name; Enter alone leaves it out"),
         ]

@@ -75,7 +75,7 @@ def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one retu
 
 
 def _lifts(look: Look, reason: str) -> str:
-    if reason.endswith(MOVED):
+    if MOVED in reason:
         return f"put that file back at {look.home.db}; or end the runner, and start it again on the one that is there"
     return PARKED.get(reason, look.command("status"))
 

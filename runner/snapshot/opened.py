@@ -84,6 +84,7 @@ class _Look:
             try:
                 self._opened._connection.execute("ROLLBACK")
             except sqlite3.Error as again:
-                raise translate(again, self._opened.path) from again
+                first = error if isinstance(error, sqlite3.Error) else again  # it says what is wrong
+                raise translate(first, self._opened.path) from first
         if isinstance(error, sqlite3.Error):
             raise translate(error, self._opened.path) from error

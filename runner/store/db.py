@@ -42,7 +42,7 @@ READERS_WAIT_S = 0.02
 MISSING = "there is no database: put it back, or `afk-runner restore` a backup; `afk-runner init` makes an empty {path}"
 """An empty one has forgotten every job and what today has cost, so nothing but `init` makes it."""
 
-MOVED = "was moved, deleted or replaced while in use"
+MOVED = "the file was moved, deleted or replaced while in use"
 
 _ERRORS: dict[int, type[StoreError]] = {
     sqlite3.SQLITE_BUSY: StoreBusy,
@@ -203,7 +203,7 @@ class Database:
         except OSError:
             same = False
         if not same:
-            raise StoreMissing(f"{self.path} {MOVED}")
+            raise StoreMissing(f"{MOVED}: {self.path}")
 
     def poke(self) -> None:
         """Wake the runner of this home, if one listens. Never waits, never fails."""

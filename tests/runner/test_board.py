@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
+import pytest
+
+from runner.errors import StoreError
 from runner.home import Home
 from runner.snapshot import Reader
 from runner.store import alerts, controls, rate_pauses
@@ -80,3 +84,18 @@ def test_a_running_job_comes_with_the_attempt_in_progress(database: Database, db
     reader.close()
 
     assert [(one.id, attempt.n, attempt.outcome) for one, attempt in found] == [(job.id, job.starts, None)]
+
+
+def test_a_look_that_fails_says_what_was_wrong_and_not_what_came_of_it(database: Database) -> None:
+    """SQLite ends a transaction by itself where the file cannot be read; then there is none to roll back."""
+
+    def fail(reader: Reader) -> None:
+        with reader.reading() as look:
+            look.execute("ROLLBACK")
+            raise sqlite3.OperationalError("disk I/O error")
+
+    with (
+        closing(Reader(Home(database.path.parent), db=database.path)) as reader,
+        pytest.raises(StoreError, match="disk I/O error"),
+    ):
+        fail(reader)

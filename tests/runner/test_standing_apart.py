@@ -19,7 +19,7 @@ from runner.store.db import MOVED
 from runner.units import SECOND_MS, SystemClock, UnixMs
 from tests.factories import new_database
 
-FAULT = f"the database cannot be written: /a/home/agent.db {MOVED}"
+FAULT = f"the database cannot be written: {MOVED}: /a/home/agent.db"
 
 
 @pytest.fixture
