@@ -100,7 +100,7 @@ class Table(Lines, can_focus=True):
     def show(self, listing: Listing, *, total: int | None = None) -> None:
         """Take a new list; the row under the cursor stays where it is, and is shown as gone when it is not in it."""
         meant = self._under_cursor()
-        if (self._drifts or self._reopened) and not self._moved:
+        if self._drifts and not self._moved:
             self.cursor = None
         before = self._index()
         ids = {row.id for row in listing.rows}
@@ -194,6 +194,8 @@ class Table(Lines, can_focus=True):
         The cursor stays on its row if a hand put it there.
         """
         self._reopened = self._top == self.pushed and not self.listing.more_above
+        if self._reopened and not self._moved:
+            self.cursor = None
         self.unsee()
 
     def cover(self, text: Line) -> None:
@@ -272,7 +274,7 @@ class Table(Lines, can_focus=True):
     def action_choose(self) -> None:
         if self.cursor is None:
             return
-        self._moved = True  # who comes back from it looks for it
+        self._moved = self._moved or not self._drifts  # who comes back from it looks for it
         if self.cursor in self.gone:
             self.post_message(Flash("that row is gone"))
         else:

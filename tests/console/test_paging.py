@@ -57,6 +57,19 @@ def test_a_window_slides_over_everything_and_back(
     assert not window.below(more=True)
 
 
+async def test_who_comes_back_to_the_top_sees_the_newest_though_pages_of_them_came(
+    app: ConsoleApp, database: Database, many: list[Job]
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await shows(pilot, many[-1].key)
+        await pilot.press("1")
+        with database.write() as db:
+            newest = [make_job(db, key=f"newer-{number:04}") for number in range(PAGE + 20)][-1]
+        await pilot.press("2")
+        await shows(pilot, f">  {newest.key}", "rows 1-")
+
+
 def test_half_of_the_rows_stay_when_it_slides(home: Home, clock: ManualClock, many: list[Job]) -> None:
     first = page(home, clock, Window()).jobs
     second = page(home, clock, Window().moved("older", first)).jobs
