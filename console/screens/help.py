@@ -27,7 +27,7 @@ _MOVES = (
     ("q", QUITS),
 )
 _TELLS = (
-    ("?", "behind a number: it may be old; DATA AS OF says of when it is"),
+    ("?", "behind a number or a state: it may be old; DATA AS OF says of when it is"),
     ("LATE", "the runner missed two heartbeats"),
     ("SILENT", "the runner holds its lock and says nothing: hung or frozen"),
     ("DEAD", "the runner is gone and did not say goodbye"),

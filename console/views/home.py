@@ -23,6 +23,7 @@ from runner.snapshot import (
     ScheduleView,
     Vitals,
 )
+from runner.units import MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +165,8 @@ def _resting_needs(vitals: Vitals, page: HomePage | None) -> list[tuple[str, str
 
 
 def _untold(vitals: Vitals) -> str:
-    if not vitals.alerts.addressed:
+    since = vitals.alerts.untold_since
+    if not vitals.alerts.addressed and since is not None and vitals.read_at - since >= MINUTE_MS:
         return "no address was tried: set [alerts] urls"
     return vitals.alerts.last_error or "afk-runner alerts lists them"
 

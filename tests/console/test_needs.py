@@ -94,7 +94,7 @@ async def test_a_paused_task_is_told_once_and_how_to_lift_it(app: ConsoleApp, db
 
 
 async def test_an_alert_that_is_over_is_nobodys_need(app: ConsoleApp, db: sqlite3.Connection) -> None:
-    alerts.raise_alert(db, key="breaker:x", level="warn", text="open", now=NOW)
+    alerts.raise_alert(db, key="breaker:x", level="warn", text="open", now=UnixMs(NOW - MINUTE_MS))
     async with app.run_test(size=(120, 24)) as pilot:
         await shows(pilot, "1 alert that nobody was told of: no address was tried: set [alerts] urls")
         addresses.failed(db, "ntfy://example", error="it refused", now=NOW)
