@@ -241,6 +241,8 @@ class ScheduleView:
     """Why the newest slot was not run; None when it was."""
     overdue_ms: int = 0
     """How long a slot has been due that nobody dealt with; 0: there is none, or none to speak of yet."""
+    late_key: str | None = None
+    """The job of its oldest slot that is not over, when that was due a minute ago and more and has not begun."""
 
     @property
     def when(self) -> str:
@@ -254,9 +256,13 @@ class ScheduleView:
             return f"overdue: no runner has dealt with its slot for {duration(self.overdue_ms)}"
         if self.paused is not None:
             return f"paused: {self.paused}"
+        late = f"{self.late_key} has not begun; `afk-runner why {self.late_key}` says what holds it"
         if self.schedule.waiting:
-            return f"{plural(self.schedule.waiting, 'slot waits', 'slots wait')} for its job to end"
+            waits = f"{plural(self.schedule.waiting, 'slot waits', 'slots wait')} for its job to end"
+            return f"{waits}: {late}" if self.late_key else waits
         one = self.schedule
         if one.next_at is None and (one.last_slot is None or one.last_slot < one.since):
             return "never: its time was past before a runner knew of it"
-        return f"last one skipped: {self.last_skipped}" if self.last_skipped is not None else None
+        if self.last_skipped is not None:
+            return f"last one skipped: {self.last_skipped}"
+        return late if self.late_key else None

@@ -151,9 +151,19 @@ class _Look:
         if len(busy) < self._schedule.overlap:
             return None
         if self._schedule.overlap == 1:
-            return f"the job of an earlier slot, {busy[0].key}, is still {busy[0].status}"
+            held = self._held(busy[0])
+            return f"the job of an earlier slot, {busy[0].key}, is still {busy[0].status}{held}"
         first, most = busy[0].key, self._schedule.overlap
         return f"{len(busy)} jobs of earlier slots are not over, {first} the first, and its overlap is {most}"
+
+    def _held(self, job: jobs.Job) -> str:
+        """Behind what such a job waits; empty when it runs, or when it is the next one."""
+        if job.status is not JobStatus.PENDING:
+            return ""
+        if job.not_before > self._now:
+            return f": {job.waiting_on}" if job.waiting_on else ""
+        ahead = jobs.ahead_of(self._db, job, now=self._now)
+        return f": {ahead}; {jobs.first_by(job)}" if ahead else ""
 
     def _skip(self, due_at: UnixMs, reason: str) -> None:
         if _skip(self._db, self._name, due_at, reason, now=self._now):

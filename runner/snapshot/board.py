@@ -126,9 +126,20 @@ class BoardReads(Opened):
                         paused=pause.reason if pause else None,
                         last_skipped=row[0] if row else None,
                         overdue_ms=schedule.overdue_ms(now),
+                        late_key=_late_key(db, schedule.name, now=now),
                     )
                 )
             return tuple(views)
+
+
+def _late_key(db: sqlite3.Connection, name: str, *, now: UnixMs) -> str | None:
+    """See `ScheduleView.late_key`."""
+    row = db.execute(
+        "SELECT job_key FROM slots INDEXED BY slots_open JOIN jobs ON key = job_key WHERE schedule = ? AND open = 1 "
+        "AND status = 'pending' AND due_at <= ? ORDER BY due_at LIMIT 1",
+        (name, now - MINUTE_MS),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _called(db: sqlite3.Connection) -> set[str]:

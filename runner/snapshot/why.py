@@ -8,11 +8,8 @@ from runner.store import breakers, controls, jobs, rate_pauses
 from runner.store.breakers import BreakerState
 from runner.store.jobs import MAX_RESCUES, TASK_GATE, Job, JobStatus
 from runner.store.runners import RunState
-from runner.units import UnixMs, iso, plural
+from runner.units import UnixMs, iso
 from runner.views import Health, RunnerView, StopView
-
-MOST_AHEAD = 1_000
-"""How far the jobs ahead of a due one are counted."""
 
 
 def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *, now: UnixMs) -> str:
@@ -42,9 +39,10 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
     elif company := _company(db, job):
         holds.append(company)
     if not holds:
-        ahead = _ahead(db, job, now=now)
-        most = "at least " if ahead >= MOST_AHEAD else ""
-        holds.append(f"it is due and {most}{plural(ahead, 'job is', 'jobs are')} ahead of it")
+        ahead = jobs.ahead_of(db, job, now=now)
+        holds.append(f"it is due and {ahead or '0 jobs are ahead of it'}")
+        if ahead:
+            holds.append(jobs.first_by(job))
     return f"{job.key} waits: {'; '.join(holds)}."
 
 
@@ -89,21 +87,6 @@ def _company(db: sqlite3.Connection, job: Job) -> str | None:
     if job.rescues:
         return f"a runner was lost under it and under {beside.key}, and such jobs run one at a time"
     return None
-
-
-def _ahead(db: sqlite3.Connection, job: Job, *, now: UnixMs) -> int:
-    """Due jobs that are claimed before this one, counted up to `MOST_AHEAD`."""
-    more_urgent = db.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'pending' AND priority > ? AND "
-        "not_before <= ? LIMIT ?)",
-        (job.priority, now, MOST_AHEAD),
-    ).fetchone()[0]
-    before_it = db.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'pending' AND priority = ? AND "
-        "(not_before, id) < (?, ?) LIMIT ?)",
-        (job.priority, job.not_before, job.id, MOST_AHEAD),
-    ).fetchone()[0]
-    return min(MOST_AHEAD, int(more_urgent) + int(before_it))
 
 
 def _first_line(text: str | None) -> str:

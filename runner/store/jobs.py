@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from runner.errors import LeaseLost
 from runner.store.rows import filler
-from runner.units import MicroUsd, UnixMs
+from runner.units import MicroUsd, UnixMs, plural
 
 MAX_RESCUES = 3
 """A job whose runner vanished under it more often than this is a poison pill; from there on it runs alone, so that
@@ -318,6 +318,37 @@ def suspect_running(db: sqlite3.Connection) -> Job | None:
     """The running job that a runner was lost under before, if there is one."""
     row = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE status = 'running' AND rescues > 0").fetchone()  # noqa: S608 - our own constant
     return job_of(row) if row else None
+
+
+MOST_AHEAD = 1_000
+"""How far the jobs ahead of a due one are counted."""
+_AHEAD = """
+SELECT task, count(*) FROM (
+    SELECT * FROM (SELECT task FROM jobs WHERE status = 'pending' AND priority > :priority AND not_before <= :now
+                    LIMIT :most)
+    UNION ALL
+    SELECT * FROM (SELECT task FROM jobs WHERE status = 'pending' AND priority = :priority
+                      AND (not_before, id) < (:not_before, :id) LIMIT :most))
+ GROUP BY task ORDER BY count(*) DESC, task
+"""
+
+
+def ahead_of(db: sqlite3.Connection, job: Job, *, now: UnixMs) -> str | None:
+    """How many due jobs are claimed before this one, and whose they are, in words; None when there is none."""
+    known = {"priority": job.priority, "now": now, "not_before": job.not_before, "id": job.id, "most": MOST_AHEAD}
+    found = db.execute(_AHEAD, known).fetchall()
+    jobs = min(MOST_AHEAD, sum(number for _, number in found))
+    if not jobs:
+        return None
+    most = "at least " if jobs == MOST_AHEAD else ""
+    task, number = found[0]
+    whose = f", all of {task}" if len(found) == 1 else f", most of them of {task}" if 2 * number > jobs else ""
+    return f"{most}{plural(jobs, 'job is', 'jobs are')} ahead of it{whose}"
+
+
+def first_by(job: Job) -> str:
+    """How one like it gets ahead of such jobs, in words."""
+    return f"`priority` of task {job.task}, or `enqueue --priority`, puts the next one ahead"
 
 
 def renew(db: sqlite3.Connection, *, runner: str, until: UnixMs) -> int:

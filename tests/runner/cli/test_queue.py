@@ -205,6 +205,27 @@ def test_a_last_attempt_failed_and_is_no_retry(afk: Afk, home: Home, db: sqlite3
     assert afk("job", key, "--json").json["attempts_log"][0]["outcome"] == "retry", "the word of the row stays"
 
 
+def test_why_says_behind_whose_jobs_it_waits_and_how_the_next_one_does_not(
+    afk: Afk, home: Home, db: sqlite3.Connection
+) -> None:
+    first = queue(home, db, task="sweep", payload={"n": 0})
+    for number in (1, 2):
+        queue(home, db, task="sweep", payload={"n": number})
+    queue(home, db, key="other", payload={"n": 9})
+    late = queue(home, db, key="late")
+    lock = HomeLock(home.lock)
+    assert lock.take()
+    try:
+        start_runner(db)
+        assert afk("why", late).out.strip() == (
+            "late waits: it is due and 4 jobs are ahead of it, most of them of sweep; `priority` of task digest, or "
+            "`enqueue --priority`, puts the next one ahead."
+        )
+        assert "priority" not in afk("why", first).out, "nothing is ahead of it"
+    finally:
+        lock.close()
+
+
 def test_why_names_every_gate(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
     key = queue(home, db)
     afk("kill", "--reason", "lunch")
@@ -378,7 +399,7 @@ def test_one_job_ahead_is_one_job(afk: Afk, home: Home, db: sqlite3.Connection) 
     try:
         start_runner(db)
         queue(home, db, payload={"n": 0})
-        assert "1 job is ahead of it" in afk("why", queue(home, db)).out
+        assert "1 job is ahead of it, all of digest" in afk("why", queue(home, db)).out
     finally:
         lock.close()
 

@@ -164,6 +164,21 @@ def test_a_slot_that_a_clock_ahead_dealt_with_is_not_shown_as_the_last(afk: Afk,
     assert afk("status", "--json").json["schedules"][0]["last_slot"] == iso(past)
 
 
+def test_a_schedule_whose_job_is_held_back_names_it(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    """Before its next slot is skipped for that; one that was due just now is nothing to speak of."""
+    now = SystemClock().now()
+    for name, late_ms in (("digest", 3_600_000), ("sweep", 1_000)):
+        due = UnixMs(now - late_ms)
+        schedules.declare(db, name=name, spec="every 1d", now=due)
+        key = queue(home, db, task=name, key=f"{name}@then")
+        schedules.take_slot(db, schedule=name, due_at=due, now=due, job_key=key)
+
+    digest, sweep = afk("schedules").out.splitlines()[1:]
+
+    assert "digest@then has not begun; `afk-runner why digest@then` says what holds it" in digest
+    assert "has not begun" not in sweep
+
+
 def test_a_slot_that_no_runner_deals_with_is_seen(afk: Afk, db: sqlite3.Connection) -> None:
     """With no runner there at all; one that is a little late is nothing to speak of."""
     now = SystemClock().now()

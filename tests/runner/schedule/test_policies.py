@@ -10,6 +10,7 @@ from runner import schedule
 from runner.config import Hours
 from runner.store import alerts, controls, schedules
 from runner.units import DAY_MS, HOUR_MS, MINUTE_MS, UnixMs
+from tests.factories import make_job
 from tests.runner.schedule.declared import (
     BERLIN,
     START,
@@ -142,6 +143,24 @@ def test_a_slot_beside_as_many_as_may_overlap_is_skipped(db: Connection) -> None
     )
     db.execute("UPDATE jobs SET status = 'done', finished_at = 0 WHERE key LIKE '%T02:%'")
     assert [deal(db, hourly, now=hour(n)) for n in (4, 5)] == [1, 0]
+
+
+def test_a_slot_skipped_behind_a_bulk_says_what_holds_it(db: Connection) -> None:
+    hourly = declared(db, every(HOUR_MS))
+    for _ in range(3):
+        make_job(db, task="bulk", not_before=hour(0))
+    deal(db, hourly, now=hour(1))
+
+    deal(db, hourly, now=hour(2))
+    db.execute("UPDATE jobs SET not_before = ?, waiting_on = 'task digest is paused' WHERE task = 'digest'", (hour(9),))
+    deal(db, hourly, now=hour(3))
+
+    still = "the job of an earlier slot, digest@2026-01-01T01:00:00.000Z, is still pending"
+    assert reason_at(db, hour(2)) == (
+        f"{still}: 3 jobs are ahead of it, all of bulk; `priority` of task digest, or `enqueue --priority`, puts the "
+        "next one ahead"
+    )
+    assert reason_at(db, hour(3)) == f"{still}: task digest is paused"
 
 
 def test_a_job_that_was_removed_holds_nobody(db: Connection) -> None:
