@@ -342,7 +342,8 @@ def ahead_of(db: sqlite3.Connection, job: Job, *, now: UnixMs) -> str | None:
         return None
     most = "at least " if jobs == MOST_AHEAD else ""
     task, number = found[0]
-    whose = f", all of {task}" if len(found) == 1 else f", most of them of {task}" if 2 * number > jobs else ""
+    all_of_it = number == jobs < MOST_AHEAD
+    whose = f", all of {task}" if all_of_it else f", most of them of {task}" if 2 * number > jobs else ""
     return f"{most}{plural(jobs, 'job is', 'jobs are')} ahead of it{whose}"
 
 

@@ -63,7 +63,7 @@ class Capture:
             self._file = None
         self._place = None
         tail = bytes(self._tail).decode("utf-8", "replace").replace("\0", "\\0")
-        if self._printed <= FILE_LIMIT:
+        if self._written <= FILE_LIMIT and not self._flooded:
             return tail
         line_end = "" if tail.endswith("\n") else "\n"
         return f"{tail}{line_end}[{self._printed:,} bytes were printed; only the first {FILE_LIMIT:,} are in its file]"

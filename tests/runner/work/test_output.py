@@ -84,5 +84,12 @@ def test_a_little_over_the_limit_keeps_the_whole_tail(tmp_path: Path) -> None:
     assert tail.startswith("a" * 3_990 + "b" * 10 + "\n[200,010 bytes")
 
 
+def test_output_that_fits_without_its_secrets_is_whole(tmp_path: Path) -> None:
+    tail = printed(iter([(SECRET.encode() + b"\n") * 5_000]), tmp_path / "out", Redactor([SECRET]))
+
+    assert tail.splitlines()[-1] == MARK
+    assert (tmp_path / "out").read_text() == f"{MARK}\n" * 5_000
+
+
 def test_what_is_kept_whole_says_nothing_of_it(tmp_path: Path) -> None:
     assert printed(iter([b"just this\n"]), tmp_path / "out", Redactor([])) == "just this\n"
