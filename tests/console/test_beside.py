@@ -25,7 +25,7 @@ def columns(app: ConsoleApp) -> tuple[list[str], list[str]]:
 async def test_a_job_stands_beside_its_list_where_there_is_room(app: ConsoleApp, db: sqlite3.Connection) -> None:
     for number in range(3):
         make_job(db, key=f"waits-{number}", payload={"box": number})
-    async with app.run_test(size=(120, 24)) as pilot:
+    async with app.run_test(size=(120, 30)) as pilot:
         await pilot.press("2")
         await shows(pilot, ">  waits-2")
         await pilot.press("down", "enter")
@@ -35,9 +35,9 @@ async def test_a_job_stands_beside_its_list_where_there_is_room(app: ConsoleApp,
         assert "waits-1" in right[0]
         assert len({line.index("│") for line in lines_of(app)[5:-2]}) == 1
 
-        await pilot.resize_terminal(119, 24)
+        await pilot.resize_terminal(119, 30)
         await lacks(pilot, "waits-2")
-        await pilot.resize_terminal(120, 24)
+        await pilot.resize_terminal(120, 30)
         await shows(pilot, "waits-2", "PAYLOAD")
         await pilot.press("q")
         await lacks(pilot, "PAYLOAD")
