@@ -136,15 +136,14 @@ class Home:
                 changed = max(changed, path.stat().st_mtime)
         return UnixMs(int(changed * 1000))
 
-    def used(self) -> bool:
+    def worked(self) -> bool:
         """Whether a runner has worked here, by what it leaves beside the database."""
-        if os.path.lexists(self.heartbeat) or os.path.lexists(self.starts):
-            return True
-        left: list[Path] = []
-        for folder in (self.logs, self.attempts, self.outputs, self.reports):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                left += folder.iterdir()
-        return any(path != self.attempts for path in left)
+        return os.path.lexists(self.fifo) or any(map(_entries, (self.attempts, self.outputs, self.reports)))
+
+    def used(self) -> bool:
+        """Whether a runner was here at all; one that was refused from the first leaves such things as well."""
+        left = any(map(os.path.lexists, (self.heartbeat, self.starts)))
+        return self.worked() or left or bool(_entries(self.logs) - {self.attempts.name})
 
     def check(self) -> None:
         """Raise ConfigError for a home that is missing, not ours, writable by others, or on a network file system."""
@@ -209,6 +208,12 @@ class Home:
         foreign = sorted(names - own)
         if foreign and not names & {"afk.toml", "agent.db"}:
             raise ConfigError(f"{self.root} holds other files, such as {foreign[0]!r}; choose an empty directory")
+
+
+def _entries(folder: Path) -> set[str]:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return set(os.listdir(folder))
+    return set()
 
 
 def check_filesystem(path: Path, *, mounts: Path = Path("/proc/self/mountinfo")) -> None:

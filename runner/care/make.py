@@ -30,14 +30,18 @@ class Made:
     """It takes the place of one that was lost, so nothing runs until a person resumes it."""
 
 
-def make(home: Home, *, by: str, now: UnixMs) -> Made:
-    """See that there is a database. Raises Refused while a runner looks for the lost one, StoreError, OSError."""
+def make(home: Home, *, by: str, now: UnixMs, first: bool = False) -> Made:
+    """See that there is a database. Raises Refused while a runner looks for the lost one, StoreError, OSError.
+
+    `first`: there were no settings until now, so a runner that was here was refused.
+    """
     if _is_there(home):
         Database.open(home.db).close()  # brings its schema up to date
         return Made(new=False, stopped=False)
     lock = HomeLock(home.lock)
     try:
-        if not lock.take():
+        waits = not lock.take()  # a container is started before its home is made, and parks
+        if waits and home.worked():
             pid = lock.holder()
             raise Refused(
                 f"runner pid {pid} holds {home.root} and waits for its database: put it back, or end the runner first "
@@ -48,7 +52,7 @@ def make(home: Home, *, by: str, now: UnixMs) -> Made:
             raise Refused(
                 f"{log} holds the last writes of a database that is gone: put that back beside it, or move it away"
             )
-        lost = home.used()
+        lost = home.worked() if first or waits else home.used()
         if lost:
             _stop(home, by=by)  # before there is a database, so that no moment is without it
         database = Database.open(home.db, create=True)

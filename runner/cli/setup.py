@@ -51,10 +51,12 @@ def init(home: HomeDir = None) -> None:
         with open(place.config, "x", encoding="utf-8", opener=_private) as file:
             file.write(init_text(zone))
     except FileExistsError:
+        first = False
         say(f"kept {place.config}")
     else:
+        first = True
         say(f"wrote {place.config}: timezone {zone}, at most $1.00 a day; read it before you go on")
-    made = make(place, by=who("cli"), now=SystemClock().now())
+    made = make(place, by=who("cli"), now=SystemClock().now(), first=first)
     say(f"made {place.db}" if made.new else f"kept {place.db}")
     where = f" --home {home}" if home is not None else ""
     if made.stopped:

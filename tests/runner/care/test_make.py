@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -41,6 +42,7 @@ def test_a_new_home_is_not_stopped_and_is_made_once(place: Home) -> None:
     "trace",
     [
         lambda home: home.heartbeat.touch(),
+        lambda home: os.mkfifo(home.fifo),
         lambda home: home.starts.touch(),
         lambda home: (home.logs / "runner.log").touch(),
         lambda home: home.attempt_file(1, 1).touch(),
@@ -67,6 +69,7 @@ def test_an_empty_file_is_a_lost_database(place: Home) -> None:
 
 
 def test_nothing_is_made_under_a_runner_that_waits_for_its_database(place: Home) -> None:
+    os.mkfifo(place.fifo)
     holder = HomeLock(place.lock)
     assert holder.take()
 
@@ -74,6 +77,19 @@ def test_nothing_is_made_under_a_runner_that_waits_for_its_database(place: Home)
         make(place, by="a test", now=NOW)
 
     assert not place.db.exists()
+    holder.close()
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["no settings until now", "a runner waits"])
+def test_a_home_whose_runner_was_refused_from_the_first_is_new(place: Home, first: bool) -> None:
+    """As that of a container, which is started before there are settings and a database."""
+    place.heartbeat.touch()
+    place.starts.touch()
+    holder = HomeLock(place.lock)
+    assert first or holder.take()
+
+    assert make(place, by="a test", now=NOW, first=first) == Made(new=True, stopped=False)
+
     holder.close()
 
 
