@@ -31,7 +31,7 @@ WALK = (
     ("Down", ">  intake-c0ffee2"),
     ("Enter", "[Job]"),
     ("q", "[2 Jobs]"),
-    ("3", ">  - TimeoutError"),
+    ("3", ">  - Timeout"),
     ("Down", ">    research-c0ffee0"),
     ("Space", "1 marked"),
     ("Space", "2 marked"),
