@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from runner.fingerprint import fingerprint
 from runner.store import attempts, breakers, charges, controls, events, jobs, runners, schedules
 from runner.store.attempts import Outcome
 from runner.store.breakers import BreakerState
@@ -106,7 +107,7 @@ def make_job(
         "lease_until": NOW + DAY_MS if running else None,
         "runner": runner if running else None,
         "error": said,
-        "fingerprint": jobs.fingerprint(said, task=task) if said else None,
+        "fingerprint": fingerprint(said, task=task) if said else None,
         "result": json.dumps(result) if result is not None else None,
         "waiting_on": waiting_on,
         "waiting_gate": "retry" if waiting_on else None,

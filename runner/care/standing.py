@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from runner import telling
 from runner.errors import Refused
+from runner.fingerprint import fingerprint
 from runner.store.attempts import Outcome
-from runner.store.jobs import UNKNOWN_EFFECT, JobStatus, fingerprint
+from runner.store.jobs import UNKNOWN_EFFECT, JobStatus
 from runner.units import UnixMs
 
 AT_WORK = f"it was begun since the backup, and its end is not known; {UNKNOWN_EFFECT}"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from runner.errors import LeaseLost
+from runner.fingerprint import fingerprint
 from runner.store.rows import filler
 from runner.units import MicroUsd, UnixMs, plural
 
@@ -147,34 +147,6 @@ def content_key(task: str, payload: str) -> str:
 
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 """JSON text in which equal payloads are equal. Raises ValueError for NaN and infinities, TypeError, RecursionError."""
-
-
-_VARIES = re.compile(
-    r"""'[^']*'|"[^"]*" | 0x[0-9a-f]+
-    | \b[0-9a-f]{4,}(?:-[0-9a-f]{4,}){2,}\b | \b[0-9a-f]{8,}\b | \b[a-z]+_[0-9a-z]{12,}\b
-    | (?P<code>\b(?:code|exit|exited\ with|systemexit|status|signal|errno|upstream|http(?:/[\d.]+)?)[ :=]{1,2}\d{1,3}\b)
-    | \d+(?:[.,:]\d+)*(?:[ ]?(?:ms|us|min|[smhd])(?![a-z]))?
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-"""Of an error: what is quoted, ids, times and counts. A code is none of these: it says what failed."""
-_OUTAGE = re.compile(
-    r"\bhttp\b|upstream|time(?:d[ ])?out|connect(?:ion|error)|overloaded|no model answered", re.IGNORECASE
-)
-"""What strikes every task alike."""
-_OWN = re.compile(r" (?:ended with exit code|was ended by signal) \d+")
-"""A command's end is its task's own, whatever it said last."""
-
-
-def fingerprint(error: str, *, task: str) -> str:
-    """Eight hex digits that failures of one kind share: the same task, the same first line but for what varies in it.
-
-    Tasks that meet the same outage share them too: one cause, and one replay when it is over.
-    """
-    first = error.strip().split("\n", 1)[0][:400]
-    plain = re.sub("##+", "#", _VARIES.sub(lambda found: found["code"] or "#", first))
-    shared = _OUTAGE.search(first) and not _OWN.search(first)
-    return hashlib.sha256((plain if shared else f"{task}\n{plain}").encode()).hexdigest()[:8]
 
 
 def _fingerprint_of(db: sqlite3.Connection, id: int, error: str | None) -> str | None:

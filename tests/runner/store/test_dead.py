@@ -10,6 +10,7 @@ import pytest
 
 from runner.commands import Door
 from runner.errors import StoreBusy
+from runner.fingerprint import fingerprint
 from runner.home import Home
 from runner.snapshot import letters
 from runner.snapshot.letters import FEW, MOST, MOST_GROUPS, SAMPLE
@@ -109,7 +110,7 @@ def test_few_letters_are_all_shown_and_many_begin_folded(db: Connection) -> None
 
 def test_a_group_lists_the_newest_first_and_more_when_asked(db: Connection) -> None:
     made = [die(db, at=NOW + number).id for number in range(SAMPLE + 20)]
-    print_ = jobs.fingerprint("HTTP 504", task="summarise")
+    print_ = fingerprint("HTTP 504", task="summarise")
 
     few = letters.page(db, unfolded=True).groups[0]
     more = letters.page(db, unfolded=True, reach={print_: SAMPLE + 10}).groups[0]
@@ -174,7 +175,7 @@ def test_every_query_goes_through_an_index(db: Connection) -> None:
     asked: list[str] = []
     db.set_trace_callback(asked.append)
     letters.page(db, unfolded=True)
-    letters.plan_of_group(db, jobs.fingerprint("HTTP 504", task="summarise"), died=UnixMs(NOW), id=job.id)
+    letters.plan_of_group(db, fingerprint("HTTP 504", task="summarise"), died=UnixMs(NOW), id=job.id)
     db.set_trace_callback(None)
 
     plans = [step[3] for sql in asked for step in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
@@ -225,9 +226,7 @@ def test_a_plan_of_an_error_ends_where_the_list_ended(db: Connection) -> None:
     other = die(db, error="another", at=NOW)
     late = die(db, at=NOW + 9)
 
-    plan = letters.plan_of_group(
-        db, jobs.fingerprint("HTTP 504", task="summarise"), died=UnixMs(NOW + 2), id=shown[-1].id
-    )
+    plan = letters.plan_of_group(db, fingerprint("HTTP 504", task="summarise"), died=UnixMs(NOW + 2), id=shown[-1].id)
 
     assert plan.ids == tuple(job.id for job in reversed(shown))
     assert (plan.newer, plan.older) == (1, 0)
@@ -239,7 +238,7 @@ def test_a_plan_takes_a_thousand_and_tells_of_the_rest(database: Database, db: C
         made = [die(db, at=NOW + number) for number in range(MOST + 2)]
 
     plan = letters.plan_of_group(
-        db, jobs.fingerprint("HTTP 504", task="summarise"), died=UnixMs(NOW + MOST), id=made[MOST].id
+        db, fingerprint("HTTP 504", task="summarise"), died=UnixMs(NOW + MOST), id=made[MOST].id
     )
 
     assert (len(plan.ids), plan.ids[0], plan.older, plan.newer) == (MOST, made[MOST].id, 1, 1)
