@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,12 +12,6 @@ from tests.e2e.world import World, eventually
 from tests.upstream import FakeAnthropic, Reply
 
 RATE = f"rate:{BREAKER}"
-
-
-@pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
 
 
 def waiting(afk: World, gate: str) -> int:

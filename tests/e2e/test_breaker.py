@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,12 +14,6 @@ from tests.e2e.world import World, eventually
 from tests.upstream import FakeAnthropic, Reply
 
 RATE = f"rate:{BREAKER}"
-
-
-@pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
 
 
 def breaker(afk: World, name: str = BREAKER) -> dict[str, Any]:

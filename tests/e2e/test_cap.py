@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.vendor import COST, HOLD, KEY, ask, burnt, house, spent, sums
 from tests.e2e.world import World, eventually
 from tests.upstream import FakeAnthropic, Reply
-
-
-@pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
 
 
 def test_of_forty_calls_at_once_the_cap_lets_three_through(afk: World, vendor: FakeAnthropic) -> None:

@@ -6,7 +6,6 @@ import http.client
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,12 +71,6 @@ def starts(ctx, payload):
     told = subprocess.run(["sh", "-c", "env"], capture_output=True, text=True).stdout
     return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
 """
-
-
-@pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
 
 
 @pytest.fixture

@@ -6,11 +6,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.e2e.vendor import HOLD, ask, house
 from tests.e2e.world import BIN, World, alive, eventually, world
@@ -28,12 +25,6 @@ def deaf(ctx, payload):
     while True:
         time.sleep(1)
 '''
-
-
-@pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
 
 
 def deaf(afk: World, vendor: FakeAnthropic) -> subprocess.Popen[bytes]:

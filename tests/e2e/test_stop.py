@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 
 import pytest
@@ -16,12 +16,6 @@ from tests.upstream import FakeAnthropic, Reply
 
 SOON_S = 10.0
 """The grace in these tests is a second; a machine that others use too gets some more."""
-
-
-@pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
 
 
 def touch(afk: World) -> None:

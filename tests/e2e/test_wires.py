@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.e2e.vendor import COST, KEY, spent
@@ -42,12 +40,6 @@ def chat(ctx, payload):
     body = answer.read().decode()
     return [answer.status, body if payload.get("stream") else json.loads(body)]
 """
-
-
-@pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
 
 
 @pytest.fixture

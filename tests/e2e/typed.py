@@ -21,9 +21,6 @@ from typing import Any
 
 from runner.cli import PROGRAM, main
 
-LARGEST = 1 << 20
-"""Bytes of a command line with its environment."""
-
 
 class Shell:
     """The process that forks them, from the side of the test."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.home import Home
 from runner.store.db import Database
 from tests.factories import ManualClock, new_database
 
@@ -15,6 +16,14 @@ from tests.factories import ManualClock, new_database
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Its folders, without settings or a database."""
+    place = Home(tmp_path / "home")
+    place.create()
+    return place
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import random
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -32,18 +31,6 @@ from tests.factories import NOW, ManualClock, lease_of, make_charge, make_job, m
 DOLLAR = 1_000_000
 MIDNIGHT = 1_900_022_400_000
 """2030-03-18T00:00:00Z."""
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    place = Home(tmp_path / "home")
-    place.create()
-    return place
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -33,13 +32,6 @@ class Ticking(ManualClock):
     def now(self) -> UnixMs:
         self.advance(1)
         return super().now()
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    place = Home(tmp_path / "home")
-    place.create()
-    return place
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -20,13 +19,6 @@ from runner.store.jobs import MAX_RESCUES, JobStatus
 from runner.store.runners import RunState
 from runner.units import UnixMs
 from tests.factories import NOW, ManualClock, make_job, make_runner, make_running
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    place = Home(tmp_path / "home")
-    place.create()
-    return place
 
 
 @pytest.fixture

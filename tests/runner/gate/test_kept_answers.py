@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,22 +18,10 @@ from runner.gate.passes import Pass
 from runner.store import answers, charges, jobs
 from runner.work.context import AsyncContext, Context
 from tests.factories import NOW
-from tests.runner.gate.world import ASKED, COST, House, error_of, house, pass_of
+from tests.runner.gate.world import ASKED, COST, House, error_of, pass_of
 from tests.upstream import FakeAnthropic, Reply, message_events
 
 RECORDED = {KEEP: "turn%201"}
-
-
-@pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
-
-
-@pytest.fixture
-async def gate(tmp_path: Path, vendor: FakeAnthropic) -> AsyncIterator[House]:
-    async with house(tmp_path, vendor.url) as made:
-        yield made
 
 
 def kept(gate: House) -> dict[str, tuple[str, str]]:

@@ -84,12 +84,6 @@ FAULTS = pytest.mark.parametrize("fault", [locked, full, no_file_may_grow, read_
 
 
 @pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
-
-
-@pytest.fixture
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """Where the database is: for a full disk one of a few megabytes, where mounting is permitted."""
     small = tmp_path / "small"

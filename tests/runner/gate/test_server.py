@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,6 @@ from runner.gate.book import Book
 from runner.units import MicroUsd
 from tests.runner.gate.world import ASKED, BREAKER, COST, HOLD, KEY, House, error_of, house
 from tests.upstream import PATIENCE_S, FakeAnthropic, Reply
-
-
-@pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
-
-
-@pytest.fixture
-async def gate(tmp_path: Path, vendor: FakeAnthropic) -> AsyncIterator[House]:
-    async with house(tmp_path, vendor.url) as made:
-        yield made
 
 
 async def raw(gate: House, data: bytes, *, end: bool = False) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,6 @@ from tests.upstream import PATIENCE_S, FakeAnthropic, Reply
 SEARCH = {"type": "web_search_20260318", "name": "web_search"}
 WINDOW = 4_000
 PRICED = {name: replace(price, context=WINDOW) for name, price in PRICES.items()}
-
-
-@pytest.fixture
-def vendor() -> Iterator[FakeAnthropic]:
-    with FakeAnthropic() as server:
-        yield server
 
 
 @pytest.fixture
