@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.console.screen import DEADLINE_S
+
 PROGRAM = str(Path(sys.executable).with_name("afk-console"))
 
 
@@ -28,7 +30,7 @@ class Terminal:
     master: int
     output: bytes = b""
 
-    def read_until(self, text: bytes, *, seconds: float = 20.0) -> None:
+    def read_until(self, text: bytes, *, seconds: float = DEADLINE_S) -> None:
         """Read what it draws until the text was drawn."""
         deadline = time.monotonic() + seconds
         while text not in self.output:
@@ -52,7 +54,7 @@ class Terminal:
     def press(self, keys: bytes) -> None:
         os.write(self.master, keys)
 
-    def press_until(self, keys: bytes, text: bytes, *, seconds: float = 20.0) -> None:
+    def press_until(self, keys: bytes, text: bytes, *, seconds: float = DEADLINE_S) -> None:
         """Press again until the text was drawn: a key that comes before its list is on the screen means nothing."""
         deadline = time.monotonic() + seconds
         while text not in self.output:
@@ -106,13 +108,13 @@ class Tmux:
 
     def press_until(self, key: str, text: str) -> None:
         """Press the key again until the text is there: a dialog drops what comes too early."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + DEADLINE_S
         while text not in self.screen():
             assert time.monotonic() < deadline, self.screen()
             self.press(key)
             time.sleep(0.1)
 
-    def until(self, text: str, *, seconds: float = 20.0) -> None:
+    def until(self, text: str, *, seconds: float = DEADLINE_S) -> None:
         """Wait until the text is on the screen."""
         deadline = time.monotonic() + seconds
         while text not in (shown := self.screen()):

@@ -72,7 +72,7 @@ def test_keys_typed_faster_than_the_palette_opens_are_letters(home: Home, databa
         tty.read_until(b"leaves")
         tty.press(b"\x7f\x7f\x7f\x7fquit\r")
         tty.read_until(b"the runner goes on")
-        tty.process.wait(20)
+        tty.process.wait(60)
 
     assert controls.stop_row(database.connection).value == controls.OFF
     assert not home.stop_set()

@@ -69,7 +69,7 @@ async def test_it_names_what_it_ends_and_tells_what_it_ended(
         await typed(pilot, "forcey", monotonic)
         await shows(pilot, f"ended runner {runner.pid} by TERM; lock free, 2 leases left"[: size[0] - 2])
 
-        assert runner.wait(10) == -15
+        assert runner.wait(60) == -15
         assert controls.stop_row(db).value == controls.STOP_NOW
         assert controls.stop_row(db).reason == "K in the console"
 

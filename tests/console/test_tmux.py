@@ -59,7 +59,7 @@ def test_a_session_is_started_survives_its_client_and_is_joined(home: Home, data
 
         assert ask(folder, "display-message", "-p", "-t", f"{name}:", "#{pane_pid}") == before
         tty.press(b"q")
-        assert tty.process.wait(20) == 0
+        assert tty.process.wait(60) == 0
 
 
 @needs_tmux
@@ -89,7 +89,7 @@ def test_a_terminal_that_the_machine_does_not_know_gets_advice(home: Home, datab
     with on_a_terminal("--tmux", "--home", str(home.root), TERM="xterm-unheard-of", TMUX_TMPDIR=folder, TMUX="") as tty:
         tty.read_until(b"TERM=xterm-256color")
 
-        assert tty.process.wait(20) == 1
+        assert tty.process.wait(60) == 1
         assert b"Traceback" not in tty.output
 
 
@@ -118,5 +118,5 @@ def test_a_terminal_without_a_screen_gets_a_sentence(home: Home, database: Datab
     with on_a_terminal("--home", str(home.root), TERM=term) as tty:
         tty.read_until(b"afk-console --once")
 
-        assert tty.process.wait(20) == 1
+        assert tty.process.wait(60) == 1
         assert b"Traceback" not in tty.output

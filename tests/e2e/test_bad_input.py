@@ -378,7 +378,7 @@ def test_a_standby_runner_ends_when_asked(afk: World) -> None:
 
     second.send_signal(signal.SIGTERM)
 
-    assert second.wait(timeout=30) == 0
+    assert second.wait(timeout=60) == 0
     assert first.poll() is None
     assert afk.sql("SELECT state, ended FROM runners WHERE pid = ?", second.pid) == [("stopped", "signal")]
 

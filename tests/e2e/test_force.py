@@ -79,7 +79,7 @@ def test_a_frozen_runner_is_ended_and_what_it_leaves_is_named(afk: World, vendor
         "holds": {"calls": 1, "microusd": HOLD},
         "unknown": None,
     }
-    runner.wait(10)
+    runner.wait(60)
     assert not afk.processes()
 
     afk.start()
@@ -146,4 +146,4 @@ def test_the_runner_of_another_home_and_a_process_in_its_group_are_left_alone(
         assert neighbour.poll() is None
         assert not other.status()["stop"]["set"]
         os.kill(companion, signal.SIGKILL)
-    group.wait(10)
+    group.wait(60)

@@ -211,7 +211,7 @@ def test_a_cancelled_job_does_not_come_back_when_its_runner_goes(afk: World, whe
         afk.afk("cancel", key)
         runner.terminate()
         runner.send_signal(18)
-        runner.wait(timeout=30)
+        runner.wait(timeout=60)
 
     assert settled(afk, key, "cancelled")["attempts"] == 0
 

@@ -40,7 +40,7 @@ def typed(afk: World, query: str) -> str:
     """What `sqlite3 agent.db QUERY` prints; the module's own way where the program is not installed."""
     database = afk.home / "agent.db"
     if shutil.which("sqlite3"):
-        done = subprocess.run(["sqlite3", database, query], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(["sqlite3", database, query], capture_output=True, text=True, timeout=60, check=True)
         return done.stdout
     with sqlite3.connect(database) as db:
         rows = db.execute(query).fetchall()

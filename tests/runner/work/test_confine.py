@@ -88,7 +88,7 @@ _VISIT = """
 import json, sys, urllib.request
 def visit(url):
     try:
-        return urllib.request.urlopen(url, timeout=20).read().decode()
+        return urllib.request.urlopen(url, timeout=60).read().decode()
     except OSError as error:
         return type(error).__name__
 print(json.dumps([visit(url) for url in sys.argv[1:]]))
@@ -298,7 +298,7 @@ def relayed() -> Iterator[tuple[socket.socket, socket.socket, Relay]]:
     target = socket.create_server(("127.0.0.1", 0))
     listener = socket.create_server(("127.0.0.1", 0))
     relay = Relay(listener, to=target.getsockname())
-    near = socket.create_connection(listener.getsockname(), timeout=20)
+    near = socket.create_connection(listener.getsockname(), timeout=60)
     far, _ = target.accept()
     far.settimeout(20)
     yield near, far, relay
