@@ -180,8 +180,10 @@ class ConsoleApp(ThriftyApp[None]):
     def _see(self, seen: Seen) -> None:
         other_file = self.seen.generation not in (0, seen.generation)
         self.seen = seen
-        if self._killed_at is not None and self.looked >= self._killed_at and not seen.stopped:
-            self._killed_at = None
+        if self._killed_at is None or self.looked >= self._killed_at:
+            self.board.sending = self._killing > 0
+            if not seen.stopped:
+                self._killed_at = None
         self.board.see(seen)
         top = self.screen_stack[-1] if self.screen_stack else None  # none: the program is ending
         if isinstance(top, Question):
@@ -211,8 +213,8 @@ class ConsoleApp(ThriftyApp[None]):
 
     def on_kill_ended(self, message: KillEnded) -> None:
         self._killing -= 1
-        self.board.sending = self._killing > 0
         if message.killed is None:
+            self.board.sending = self._killing > 0
             self.board.flash(f"{message.error}; try {self._cli('kill --now')}", bad=True)
         else:
             self._killed_at = self.look()

@@ -64,7 +64,7 @@ class Board(Screen[None]):
         self.view = View.HOME
         self.seen: Seen | None = None
         self.sending = False
-        """A stop of ours is on its way to the database."""
+        """A stop of ours is on its way to the database, or no look has seen it there yet."""
         self._monotonic = monotonic
         self._vitals, self._tabs = Lines(look, id="vitals"), Lines(look, id="tabs")
         self._flash, self._keys = Lines(look, id="flash"), Lines(look, id="keys")

@@ -33,6 +33,8 @@ from tests.factories import (
 
 SIZES = [(60, 16), (80, 24), (120, 40)]
 VIEWS = ["1", "2", "3", "5", "6"]
+ASKED = [("asterisk", "3 marked"), ("r", "Replay 3 dead jobs?"), ("q", "left dead"), ("question_mark", "ACTS")]
+"""Keys on the dead letters, and what each leads to."""
 
 
 @pytest.fixture
@@ -273,12 +275,14 @@ async def test_another_database_drops_cursor_marks_and_the_open_job(
 
 
 @pytest.mark.usefixtures("seeded")
-async def test_ascii_draws_with_ascii_alone(home: Home, clock: ManualClock) -> None:
-    app = ConsoleApp(home, clock=clock, options=Options(look=ASCII))
+async def test_ascii_draws_with_ascii_alone(home: Home, clock: ManualClock, monotonic: ManualMonotonic) -> None:
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(look=ASCII))
     async with app.run_test(size=(80, 24)) as pilot:
-        for key in (*VIEWS, "3", "asterisk", "r", "q", "question_mark"):
+        for key, shown in (*((view, "") for view in VIEWS), ("3", ""), *ASKED):
             await pilot.press(key)
             await look(pilot)
+            await shows(pilot, shown)
+            monotonic.advance(1)  # a dialog drops what comes too early
 
             assert text_of(app).isascii()
 

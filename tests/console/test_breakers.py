@@ -49,6 +49,13 @@ async def tells(pilot: Pilot[None], text: str) -> None:
     await until(pilot, lambda: text in " ".join(text_of(app).split()))
 
 
+async def opened(pilot: Pilot[None], *texts: str) -> None:
+    """The pane, once it has drawn: the vitals name a breaker before it does."""
+    await pilot.press("b")
+    await look(pilot)
+    await shows(pilot, "[Breakers]", *texts)
+
+
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 async def test_what_holds_calls_back_comes_first_and_is_told_in_words(
     app: ConsoleApp, db: sqlite3.Connection, size: tuple[int, int]
@@ -79,21 +86,18 @@ async def test_what_holds_calls_back_comes_first_and_is_told_in_words(
 async def test_a_model_that_never_failed_is_listed_with_its_upstream(app: ConsoleApp, db: sqlite3.Connection) -> None:
     called(db)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, HAIKU, "anthropic/*", "0 of 10")
+        await opened(pilot, HAIKU, "anthropic/*", "0 of 10")
 
 
 async def test_a_trial_that_is_out_is_told(app: ConsoleApp, db: sqlite3.Connection) -> None:
     make_breaker(db, state=BreakerState.HALF_OPEN)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "HALF OPEN", "trial out", "the one call that may try is out")
+        await opened(pilot, "HALF OPEN", "trial out", "the one call that may try is out")
 
 
 async def test_nothing_called_yet(app: ConsoleApp) -> None:
     async with app.run_test(size=(60, 16)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "no model was called yet")
+        await opened(pilot, "no model was called yet")
         await pilot.press("t")
         await shows(pilot, "no breaker is listed")
         await pilot.press("e", "enter")
@@ -106,8 +110,7 @@ async def test_a_breaker_is_tripped_with_a_reason_and_y(
 ) -> None:
     called(db)
     async with app.run_test(size=size) as pilot:
-        await pilot.press("b")
-        await shows(pilot, HAIKU[:20])
+        await opened(pilot, HAIKU[:20])
         await pilot.press("down", "t")
         await shows(pilot, f"Trip {HAIKU}?", "until a person resets it")
         monotonic.advance(1)
@@ -128,8 +131,7 @@ async def test_a_breaker_is_tripped_with_a_reason_and_y(
 async def test_a_whole_upstream_is_tripped(app: ConsoleApp, db: sqlite3.Connection, monotonic: ManualMonotonic) -> None:
     called(db)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "anthropic/*")
+        await opened(pilot, "anthropic/*")
         await pilot.press("t")
         await shows(pilot, "Trip anthropic/*?", "no call to any model of this upstream")
         monotonic.advance(1)
@@ -148,8 +150,7 @@ async def test_a_reset_names_what_will_flow(
     waiting(db, f"breaker:{HAIKU}")
     waiting(db, f"rate:{HAIKU}")
     async with app.run_test(size=size) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "OPEN")
+        await opened(pilot, "OPEN")
         await pilot.press("e")
         await shows(
             pilot, f"Reset {HAIKU}?", "at once and without a trial", "2 jobs wait for it and will start at once"
@@ -175,8 +176,7 @@ async def test_nothing_less_turns_it(
 ) -> None:
     make_breaker(db, reason="as it was")
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "OPEN")
+        await opened(pilot, "OPEN")
         await pilot.press(act)
         await until(pilot, lambda: isinstance(app.screen, TripQuestion | ResetQuestion))
         monotonic.advance(1)
@@ -191,8 +191,7 @@ async def test_nothing_less_turns_it(
 async def test_nothing_to_reset_is_told(app: ConsoleApp, db: sqlite3.Connection) -> None:
     called(db)
     async with app.run_test(size=(100, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, HAIKU)
+        await opened(pilot, HAIKU)
         await pilot.press("down", "e")
         await shows(pilot, f"{HAIKU} is closed and nothing failed")
 
@@ -203,8 +202,7 @@ async def test_the_question_stays_with_its_breaker_and_tells_what_became_of_it(
     """Another one comes before it in the list meanwhile, and this one is half open."""
     make_breaker(db)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "OPEN")
+        await opened(pilot, "OPEN")
         await pilot.press("e")
         await shows(pilot, f"Reset {HAIKU}?", "OPEN since")
         make_breaker(db, "aaa/first", reason="it broke")
@@ -222,8 +220,7 @@ async def test_a_stop_is_named_before_a_reset(app: ConsoleApp, db: sqlite3.Conne
     make_breaker(db)
     controls.set_stop(db, controls.STOP, reason="tea", by="ada@cli", now=NOW)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "STOP SENT")
+        await opened(pilot, "STOP SENT")
         await pilot.press("e")
         await shows(pilot, "nothing flows before u")
 
@@ -232,8 +229,7 @@ async def test_read_only_turns_none(home: Home, db: sqlite3.Connection, clock: M
     make_breaker(db)
     app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "OPEN")
+        await opened(pilot, "OPEN")
         for key in ("t", "e"):
             await pilot.press(key)
             await until(pilot, lambda key=key: flash_of(app) == f"{key} is off: started with --readonly")
@@ -246,8 +242,7 @@ async def test_ascii_is_plain(home: Home, db: sqlite3.Connection, clock: ManualC
     make_breaker(db)
     app = ConsoleApp(home, clock=clock, options=Options(look=ASCII))
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "OPEN")
+        await opened(pilot, "OPEN")
 
         assert text_of(app).isascii()
 
@@ -260,8 +255,7 @@ async def test_a_hostile_name_is_shown_as_text_and_meant_as_it_is(
     make_breaker(db, name, reason="hostile")
     called(db, "openai/\\x1b[2Jgpt")
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "OPEN")
+        await opened(pilot, "OPEN")
         await pilot.press("e")
         await shows(pilot, "Reset openai/\\x1b[2Jgpt?")
         monotonic.advance(1)
@@ -277,8 +271,7 @@ async def test_hostile_names_and_reasons_are_text(app: ConsoleApp, db: sqlite3.C
         rate_pauses.pause(db, f"p{text[:500]}", until=UnixMs(NOW + 90_000), reason=text[:500], now=NOW)
         called(db, f"q/{text[:500]}")
     async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "OPEN")
+        await opened(pilot, "OPEN")
         for _ in range(len(STORABLE) + 4):
             await pilot.press("down")
             assert "\x1b" not in text_of(app)
@@ -297,8 +290,7 @@ async def test_what_lapses_by_itself_is_gone_although_nothing_is_written(
     called(db, failures=3)
     rate_pauses.pause(db, HAIKU, until=UnixMs(NOW + 90_000), reason="429: wait 90s", now=NOW)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("b")
-        await shows(pilot, "paused", "3 of 10")
+        await opened(pilot, "paused", "3 of 10")
         clock.advance(2 * MINUTE_MS)
         await lacks(pilot, "3 of 10")
         await lacks(pilot, "429")

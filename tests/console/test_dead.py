@@ -87,11 +87,17 @@ async def test_enter_and_the_arrows_fold(app: ConsoleApp, db: sqlite3.Connection
 
         await pilot.press("right")
         await shows(pilot, ">  - HTTP 504", one.key)
-        await pilot.press("down", "left")
+        await pilot.press("down")
+        await shows(pilot, f">    {one.key}")
+        await pilot.press("left")
         await shows(pilot, ">  + HTTP 504")
         await look(pilot)
         assert one.key not in text_of(app)
-        await pilot.press("left", "enter", "down", "enter")
+        await pilot.press("left", "enter")
+        await shows(pilot, ">  - HTTP 504", one.key)
+        await pilot.press("down")
+        await shows(pilot, f">    {one.key}")
+        await pilot.press("enter")
         await shows(pilot, "ATTEMPTS", one.key)
 
 

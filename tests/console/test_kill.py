@@ -71,6 +71,16 @@ async def test_the_screen_says_sent_before_the_database_answers(
         assert stop_value(database.connection) == controls.STOP
 
 
+async def test_a_recorded_stop_is_shown_as_sent_until_a_look_has_seen_it(app: ConsoleApp, home: Home) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "STOP not set")
+        with app.feed._turn:  # no look comes to its end
+            await pilot.press("k")
+            await shows(pilot, "stop recorded", "STOP SENT")
+            assert "STOP not set" not in text_of(app)
+        await shows(pilot, "STOP SENT")
+
+
 async def test_a_kill_that_takes_long_is_told_with_the_command_that_does_the_same(
     app: ConsoleApp, home: Home, database: Database, monotonic: ManualMonotonic
 ) -> None:
@@ -99,7 +109,8 @@ async def test_a_second_k_cuts_the_grace_and_a_third_changes_nothing(app: Consol
 async def test_k_after_a_resume_has_its_grace_again(app: ConsoleApp, db: sqlite3.Connection, home: Home) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("k")
-        await shows(pilot, "stop recorded")
+        await shows(pilot, "stop recorded", "STOP SENT")
+        assert "STOP not set" not in text_of(app)
         Door(home, clock=app.clock).resume()
         await shows(pilot, "STOP not set")
 

@@ -140,6 +140,7 @@ async def test_q_and_escape_lead_back_to_where_it_was_opened(app: ConsoleApp, db
                 await pilot.press(tab, "m", "b", "m", leave)
                 assert app.board.view is View(tab)
         await pilot.press("2")
+        await look(pilot)
         await shows(pilot, "digest-")
         await pilot.press("enter")
         await shows(pilot, "[Job]")
