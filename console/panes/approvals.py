@@ -65,6 +65,7 @@ class ApprovalsPane(RowsPane[Draft]):
     def action_approve(self) -> None:
         draft = self.chosen()
         if draft is None or self.seen is None:
+            self.say_unmeant(self.table.listing.empty)
             return
 
         def act(door: Door) -> Said:
@@ -76,6 +77,7 @@ class ApprovalsPane(RowsPane[Draft]):
     def action_reject(self) -> None:
         draft = self.chosen()
         if draft is None or self.seen is None:
+            self.say_unmeant(self.table.listing.empty)
             return
         question = RejectQuestion(draft, self.seen, self.look, self.monotonic)
 

@@ -98,7 +98,7 @@ class BreakersPane(RowsPane[Brake]):
     def action_trip(self) -> None:
         chosen = self.chosen()
         if chosen is None or self.seen is None:
-            self.post_message(Flash("no breaker is listed: a model is, once it was called"))
+            self.say_unmeant("no breaker is listed: a model is, once it was called")
             return
         question = TripQuestion(chosen, self.seen, self.look, self.monotonic)
 

@@ -171,6 +171,6 @@ class DeadPane(ListPane):
     def action_discard(self) -> None:
         chosen = self.letters()
         if chosen is None or self._seen is None:
-            self.post_message(Flash("D removes dead jobs for good: arrows choose one, Space marks"))
+            self.say_unmeant("D removes dead jobs for good: arrows choose one, Space marks")
         else:
             self.post_message(discard(chosen, self._seen, self.look, self.monotonic))

@@ -263,7 +263,7 @@ class JobsPane(ListPane):
     def action_cancel(self) -> None:
         ids, seen = self._chosen(), self._seen
         if not ids or seen is None:
-            self.post_message(Flash("x cancels jobs: arrows choose one, Space marks"))
+            self.say_unmeant("x cancels jobs: arrows choose one, Space marks")
             return
 
         def then(found: tuple[Job, ...]) -> Do | Flash:

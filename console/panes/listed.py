@@ -27,6 +27,10 @@ class ListPane(Pane):
         self._covered = True
         """Nothing was drawn since it was opened: what the list still shows is of another time."""
 
+    @property
+    def unmeant(self) -> str:
+        return self.table.unmeant
+
     def compose(self) -> ComposeResult:
         yield self.table
 

@@ -57,6 +57,10 @@ class OverPane(Pane, Generic[P]):
         """Whether no other look is needed for the rest of it."""
         return True
 
+    @property
+    def unmeant(self) -> str:
+        return self.table.unmeant
+
     def compose(self) -> ComposeResult:
         yield self.text
         yield self.table

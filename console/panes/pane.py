@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual.containers import Vertical
 
 from console.look import Look
+from console.messages import Flash
 from console.replays import Letters
 from console.seen import Ask, LogPart, Seen, View
 from runner.snapshot import Job, JobStatus
@@ -80,6 +81,15 @@ class Pane(Vertical):
     def targets(self) -> tuple[Job, ...]:
         """The jobs an act means now: the marked ones, or the one under the cursor."""
         return ()
+
+    @property
+    def unmeant(self) -> str:
+        """Why a key means nothing although something is listed; empty when nothing is."""
+        return ""
+
+    def say_unmeant(self, otherwise: str) -> None:
+        """Answer a key that means nothing."""
+        self.post_message(Flash(self.unmeant or otherwise))
 
     def letters(self) -> Letters | None:
         """The dead letters a replay means now; None: none."""

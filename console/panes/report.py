@@ -104,7 +104,7 @@ class ReportPane(OverPane[Report]):
     def _wanted(self) -> Incident | None:
         chosen = self._chosen()
         if chosen is None:
-            self.post_message(Flash("no incident is open here"))
+            self.say_unmeant("no incident is open here")
         return chosen
 
     def _chosen(self) -> Incident | None:

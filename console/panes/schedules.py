@@ -55,6 +55,7 @@ class SchedulesPane(RowsPane[ScheduleView]):
     def action_pause(self) -> None:
         view = self.chosen()
         if view is None or self.seen is None:
+            self.say_unmeant(self.table.listing.empty)
             return
         name = view.schedule.name
         if view.paused is not None:
@@ -65,9 +66,11 @@ class SchedulesPane(RowsPane[ScheduleView]):
 
     def action_fire(self) -> None:
         view = self.chosen()
-        if view is not None:
-            name = view.schedule.name
-            self.post_message(Do("f", lambda door: Said(f"queued {door.fire(name).key}")))
+        if view is None:
+            self.say_unmeant(self.table.listing.empty)
+            return
+        name = view.schedule.name
+        self.post_message(Do("f", lambda door: Said(f"queued {door.fire(name).key}")))
 
 
 def _paused(door: Door, name: str, reason: str) -> Said:

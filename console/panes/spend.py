@@ -107,7 +107,7 @@ class SpendPane(OverPane[SpendPage]):
     def action_write_off(self) -> None:
         hold = self._chosen()
         if hold is None or self.seen is None:
-            self.post_message(Flash("no hold is open here: there is nothing to write off"))
+            self.say_unmeant("no hold is open here: there is nothing to write off")
             return
         if hold.in_flight:
             self.post_message(Flash(f"hold {hold.id} is of a call in flight: it settles when the call ends"))

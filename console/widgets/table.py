@@ -136,6 +136,13 @@ class Table(Lines, can_focus=True):
         self.cursor, self.gone, self._rows, self._top, self._anchor = None, frozenset(), (), 0, None
         self._at_end, self._moved, self._reopened, self.pushed = at_end, False, False, 0
 
+    @property
+    def unmeant(self) -> str:
+        """Why a key means none of the rows that are listed; empty when it means one, or none is listed."""
+        if self.cursor in self.gone:
+            return "the row under the cursor is gone: arrows choose another"
+        return "" if self.was_shown or not self._rows else "the list had just changed: look, and press again"
+
     def mark(self, ids: Iterable[RowId]) -> None:
         """Mark these and no others."""
         self._marked(frozenset(ids))

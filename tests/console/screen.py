@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from console.tui import ConsoleApp
 
-DEADLINE_S = 8.0
+DEADLINE_S = 60.0
 
 
 def lines_of(app: ConsoleApp) -> list[str]:

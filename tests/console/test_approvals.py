@@ -62,6 +62,8 @@ async def test_a_request_is_read_to_its_end_before_y_queues_it_once(
         await pilot.press(*["pagedown"] * 16, "y")
         await until(pilot, lambda: state(db, one) is DraftState.APPROVED)
         await shows(pilot, f"draft {one.id} approved", "gone")
+        await pilot.press("a")
+        await shows(pilot, "the row under the cursor is gone")
 
     assert db.execute("SELECT task, count(*) FROM jobs").fetchall() == [("send_mail", 1)]
 

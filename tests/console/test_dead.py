@@ -127,13 +127,14 @@ async def test_an_error_that_an_arrow_leads_to_is_replayed_once_it_was_shown_und
         assert pane.table.cursor is not None
         before = pane.letters()
         pane.on_turn(Turn(pane.table.cursor, True))
-        on_its_way = pane.letters()
+        on_its_way, why = pane.letters(), pane.unmeant
         await pilot.pause()
         shown = pane.letters()
 
     assert before is not None
     assert before.ids == (2,)
     assert on_its_way is None
+    assert why == "the list had just changed: look, and press again"
     assert shown is not None
     assert shown.group is not None
 
@@ -152,6 +153,7 @@ async def test_letters_that_were_hidden_are_replayed_once_they_were_shown_again(
         shown = app.board.pane.letters()
 
     assert on_its_way is None
+    assert why == "the list had just changed: look, and press again"
     assert shown is not None
     assert shown.ids == (one.id,)
 
@@ -341,7 +343,7 @@ async def test_an_error_that_vanished_is_never_acted_on(app: ConsoleApp, home: H
         await pilot.press("r", "enter", "D")
         await look(pilot)
 
-        assert flash_of(app).startswith("D removes dead jobs for good")
+        assert flash_of(app).startswith("the row under the cursor is gone")
         assert app.screen is app.board
     assert status(db, other) is JobStatus.DEAD
 

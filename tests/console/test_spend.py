@@ -208,8 +208,10 @@ async def test_the_hold_under_the_cursor_is_the_one_meant(
     first, second = stand(db), stand(db)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("m")
-        await shows(pilot, str(first), str(second))
-        await pilot.press("h", "down", "w")
+        await shows(pilot, f">       {second} ")
+        await pilot.press("h", "down")
+        await shows(pilot, f">       {first} ")
+        await pilot.press("w")
         await shows(pilot, f"Write off hold {first} ")
         third = stand(db)
         await look(pilot)
