@@ -131,14 +131,19 @@ class ConsoleApp(ThriftyApp[None]):
         self.set_interval(CHECK_S, self._check)
 
     async def _make_rest(self) -> None:
-        """Load and make what the first picture did not wait for. Keys that come meanwhile wait, in their order."""
+        """Load and make what the first picture did not wait for, a pane at a time: keys that come meanwhile go first."""
         self.acts.warm()
-        await self.board.make_rest()
-        self._made()
+        await self._make_next()
+
+    async def _make_next(self) -> None:
+        if await self.board.make_next():
+            self.call_later(self._make_next)
+        else:
+            self._made()
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and event.key not in KILLS and self.board.is_attached:
-            await self.board.make_rest()  # or what is pressed next would find no pane that takes it
+            await self.board.settle()  # or what is pressed next would find no pane that takes it
         await super().on_event(event)
 
     def on_app_blur(self) -> None:

@@ -268,9 +268,16 @@ class Board(Screen[None]):
         if self._body.is_attached:
             self._mounting.append(self._body.mount(pane))
 
-    async def make_rest(self) -> None:
-        """Make the panes that were not asked for yet; once this has ended all of them take keys."""
-        while self.is_attached and (view := self.panes.missing()) is not None:
-            _ = self.panes[view]
+    async def make_next(self) -> bool:
+        """Make one of the panes that nobody asked for yet; False: there is none."""
+        view = self.panes.missing()
+        if view is None or not self.is_attached:
+            return False
+        _ = self.panes[view]
+        await self.settle()
+        return True
+
+    async def settle(self) -> None:
+        """Wait until the panes that are made take keys."""
         while self._mounting:
             await self._mounting.pop()
