@@ -1,6 +1,6 @@
 """Acts of a person, each in a thread of its own, so that no lock and no full disk ever holds a key up.
 
-The write door is loaded with the first of them, or by `warm` once the first picture is drawn.
+The write door is loaded and opened with the first of them, or by `warm` once the first picture is drawn.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +26,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+KILL_FIRST_S = 0.01
+"""How long a kill has the interpreter to itself: beside a picture that is drawn it would take twice as long."""
+WARM_WAIT_S = 0.05
+"""How long opening the database beforehand may wait for somebody who locks it: a kill may stand behind it."""
+
 
 class Lane:
     """A door of its own, through which one act goes at a time."""
@@ -35,6 +39,15 @@ class Lane:
         self.turn = threading.Lock()
         self._open_door = open_door
         self._door: Door | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an act finds its door open."""
+        return self._door is not None
+
+    def warm(self) -> None:
+        """Open the door and the database behind it. Raises StoreError."""
+        self.through(lambda door: door.ready(wait_s=WARM_WAIT_S))
 
     def through(self, act: Callable[[Door], T]) -> T:
         """What the act gives, once those before it have ended. Raises what it raises."""
@@ -62,16 +75,22 @@ class Acts:
         self._threads: list[threading.Thread] = []
 
     def warm(self) -> None:
-        """Load what acts need, so that the first of them is as quick as any."""
-        threading.Thread(target=import_module, args=["runner.commands"], name="warm", daemon=True).start()
+        """Load what acts need and open the door of the kills, so that the first of them is as quick as any."""
+
+        def warm() -> None:
+            with suppress(RunnerError, OSError):  # the first act says what is the matter
+                self.kills.warm()
+
+        threading.Thread(target=warm, name="warm", daemon=True).start()
 
     def kill(self, *, now: bool) -> None:
-        """Stop everything. Tells KillEnded."""
+        """Stop everything. Tells KillEnded. Gives it a moment before whatever is drawn next."""
 
         def act(door: Door) -> Message:
             return KillEnded(cleaned(door.kill(now=now, reason="k in the console")), now)
 
-        self._start(self.kills, act, lambda why: KillEnded(None, now, why))
+        begun = self._start(self.kills, act, lambda why: KillEnded(None, now, why))
+        begun.join(KILL_FIRST_S)
 
     def force_targets(self) -> None:
         """Find out what a force would end. Tells ForceAsked."""
@@ -110,10 +129,10 @@ class Acts:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _start(self, lane: Lane, act: Callable[[Door], Message], failed: Callable[[str], Message]) -> None:
-        self._run(lambda: lane.through(act), failed)
+    def _start(self, lane: Lane, act: Callable[[Door], Message], failed: Callable[[str], Message]) -> threading.Thread:
+        return self._run(lambda: lane.through(act), failed)
 
-    def _run(self, act: Callable[[], Message], failed: Callable[[str], Message]) -> None:
+    def _run(self, act: Callable[[], Message], failed: Callable[[str], Message]) -> threading.Thread:
         def run() -> None:
             try:
                 ended = act()
@@ -125,6 +144,7 @@ class Acts:
         thread = threading.Thread(target=run, name="act", daemon=True)
         self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
+        return thread
 
 
 def _failed(what: str, why: str) -> Message:

@@ -48,6 +48,8 @@ from runner.units import Clock, SystemClock
 KILLS = ("k", "f9")
 """They wait for nothing."""
 CHECK_S = 1.0
+NO_LOOK = sys.maxsize
+"""Number of a look that was not asked for yet."""
 FINISH_S = 1.5
 OVERDUE_S = 2.0
 """A kill that takes longer than this is told with the command that does the same."""
@@ -131,8 +133,9 @@ class ConsoleApp(ThriftyApp[None]):
         self.set_interval(CHECK_S, self._check)
 
     async def _make_rest(self) -> None:
-        """Load and make what the first picture did not wait for, a pane at a time: keys that come meanwhile go first."""
-        self.acts.warm()
+        """Load and make what the first picture did not wait for, a pane at a time: a key goes before the next one."""
+        if not self.options.readonly and self.seen.trouble is None:  # a look brings no older database up to date
+            self.acts.warm()
         await self._make_next()
 
     async def _make_next(self) -> None:
@@ -211,10 +214,10 @@ class ConsoleApp(ThriftyApp[None]):
         if not self._killing:
             self._kill_began = self.monotonic()
         self._killing += 1
+        self.acts.kill(now=again)  # before anything is drawn
         self.board.sending = True
         self.board.draw_edges()
         self.board.flash("stop sent, without grace" if again else "stop sent")
-        self.acts.kill(now=again)
 
     def on_kill_ended(self, message: KillEnded) -> None:
         self._killing -= 1
@@ -222,7 +225,8 @@ class ConsoleApp(ThriftyApp[None]):
             self.board.sending = self._killing > 0
             self.board.flash(f"{message.error}; try {self._cli('kill --now')}", bad=True)
         else:
-            self._killed_at = self.look()
+            self._killed_at = NO_LOOK
+            self.call_after_refresh(self._look_after_kill)  # a look beside the picture would make both take longer
             if message.killed.failed:
                 self.board.flash(f"stopped by the STOP file; but {'; '.join(message.killed.failed)}", bad=True)
             else:
@@ -230,6 +234,10 @@ class ConsoleApp(ThriftyApp[None]):
                     "stop recorded, without grace" if message.now else "stop recorded; k again cuts calls in flight"
                 )
         self.board.draw_edges()
+
+    def _look_after_kill(self) -> None:
+        if self._killed_at is not None:
+            self._killed_at = self.look()
 
     def action_force(self) -> None:
         """Ask whether to end the runner's processes from outside."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from runner.errors import StoreError
+from runner.errors import StoreError, StoreMissing
 from runner.home import Home
 from runner.store import events, jobs
 from runner.store.db import WRITE_WAIT_S, Database
@@ -40,20 +40,34 @@ class Acts:
             self._database.close()
             self._database = None
 
+    def ready(self, *, wait_s: float = WRITE_WAIT_S) -> Database:
+        """Open the database if it is not, so that the next act is as quick as any. Raises StoreError."""
+        if self._database is None:
+            self._database = Database.open(self.path, wait_s=wait_s)
+        return self._database
+
     def _transact(self, act: Callable[[sqlite3.Connection, UnixMs], T], *, wait_s: float = WRITE_WAIT_S) -> T:
         """What the act gives, done in one transaction. Raises StoreError; then nothing was changed.
 
         `wait_s`: how long opening, and then the turn to write, may each take.
         """
-        if self._database is None:
-            self._database = Database.open(self.path, wait_s=wait_s)
+        was_open = self._database is not None
         try:
-            with self._database.write(wait_s=wait_s) as db:
+            return self._once(act, wait_s)
+        except StoreMissing:  # of a file that was opened earlier: another one may have taken its place
+            if not was_open:
+                raise
+            return self._once(act, wait_s)
+
+    def _once(self, act: Callable[[sqlite3.Connection, UnixMs], T], wait_s: float) -> T:
+        database = self.ready(wait_s=wait_s)
+        try:
+            with database.write(wait_s=wait_s) as db:
                 given = act(db, self._clock.now())
         except StoreError:
-            self.close()  # the file may have been replaced; the next act opens it anew
+            self.close()
             raise
-        self._database.poke()
+        database.poke()
         return given
 
     def _wake(self, gate: str) -> int:

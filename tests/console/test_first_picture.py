@@ -6,16 +6,18 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from console.panes.shelf import KINDS
 from console.seen import View
-from console.tui import ConsoleApp
+from console.tui import ConsoleApp, Options
 from runner.home import Home
+from runner.store.db import schema_version
 from tests.console.screen import shows, until
-from tests.factories import make_event, make_running
+from tests.factories import ManualClock, make_event, make_running
 
 pytestmark = pytest.mark.usefixtures("live")
 
@@ -47,6 +49,7 @@ for thread in threading.enumerate():
     if thread.name == "warm":
         thread.join()
 assert "runner.commands" in sys.modules
+assert tui.acts.kills.is_open
 """
 
 
@@ -100,3 +103,26 @@ async def test_a_pane_that_comes_later_knows_the_log_so_far(app: ConsoleApp, db:
         await pilot.press("6")
 
         await shows(pilot, "step 0", "step 1", "step 2")
+
+
+async def test_the_door_of_the_kills_is_open_before_the_first_of_them(app: ConsoleApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.acts.kills.is_open)
+
+
+async def test_who_may_only_look_opens_no_door(home: Home, clock: ManualClock) -> None:
+    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: set(app.board.panes) == set(View))
+
+        assert "warm" not in {thread.name for thread in threading.enumerate()}
+        assert not app.acts.kills.is_open
+
+
+async def test_a_look_brings_no_older_database_up_to_date(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA user_version = 1")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "DATABASE OLDER")
+        await until(pilot, lambda: set(app.board.panes) == set(View))
+
+    assert schema_version(db) == 1
