@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import cache
-from operator import is_
-from typing import TypeVar
+from operator import attrgetter, is_
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -61,24 +62,35 @@ def cleaned(value: T) -> T:
     if isinstance(value, str):
         return clean(value)  # type: ignore[return-value]
     if isinstance(value, tuple):
-        items = tuple(cleaned(item) for item in value)
+        items = tuple([cleaned(item) for item in value])
         return value if all(map(is_, items, value)) else items  # type: ignore[return-value]
     if isinstance(value, dict):
         return {cleaned(name): cleaned(item) for name, item in value.items()}  # type: ignore[return-value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         # Nearly every text is clean already, and copying a page of rows for nothing would cost as much as reading it.
         changed = {}
-        for name in _names(type(value)):
-            was = getattr(value, name)
-            if (now := cleaned(was)) is not was:
+        for name, was in _fields(value):
+            if type(was) not in _NO_TEXT and (now := cleaned(was)) is not was:
                 changed[name] = now
         return dataclasses.replace(value, **changed) if changed else value
     return value
 
 
+_NO_TEXT = frozenset({int, bool, float, type(None)})
+"""Kinds of most columns: a page of rows has thousands of them."""
+
+
+def _fields(value: Any) -> Iterable[tuple[str, object]]:
+    names, values = _reader(type(value))
+    return zip(names, values(value), strict=True)
+
+
 @cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+def _reader(kind: type) -> tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]:
+    names = tuple(field.name for field in dataclasses.fields(kind))
+    if len(names) < 2:  # one name alone would give no tuple
+        return names, lambda value: tuple([getattr(value, name) for name in names])
+    return names, attrgetter(*names)
 
 
 def _visible(found: re.Match[str]) -> str:
