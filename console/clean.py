@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
 from functools import cache
 from operator import attrgetter, is_
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -69,7 +69,8 @@ def cleaned(value: T) -> T:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         # Nearly every text is clean already, and copying a page of rows for nothing would cost as much as reading it.
         changed = {}
-        for name, was in _fields(value):
+        names, values = _reader(type(value))
+        for name, was in zip(names, values(value), strict=True):
             if type(was) not in _NO_TEXT and (now := cleaned(was)) is not was:
                 changed[name] = now
         return dataclasses.replace(value, **changed) if changed else value
@@ -78,11 +79,6 @@ def cleaned(value: T) -> T:
 
 _NO_TEXT = frozenset({int, bool, float, type(None)})
 """Kinds of most columns: a page of rows has thousands of them."""
-
-
-def _fields(value: Any) -> Iterable[tuple[str, object]]:
-    names, values = _reader(type(value))
-    return zip(names, values(value), strict=True)
 
 
 @cache
