@@ -21,6 +21,7 @@ from runner.home import Home
 
 OURS = (str(Path(sys.executable).with_name("afk-console")), "--home")
 STOCK = (sys.executable, "-m", "tests.bench.stock")
+BARE = (sys.executable, "-m", "tests.bench.bare")
 ROOT = Path(__file__).parents[2]
 LONG_S = 60.0
 
@@ -42,6 +43,10 @@ class Screen:
         at = time.perf_counter()
         os.write(self.master, keys)
         return at
+
+    def hang_up(self) -> None:
+        """Take the terminal away."""
+        os.close(self.master)
 
     def seen(self, *texts: bytes, since: float) -> float:
         """When one of the texts was drawn, first after a moment. Raises AssertionError."""
