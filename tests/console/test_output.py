@@ -21,13 +21,13 @@ from runner.store.db import Database
 from runner.units import SystemClock
 from tests.console import seed
 from tests.console.conftest import runner_lock
-from tests.console.screen import eventually
+from tests.console.screen import DEADLINE_S, eventually
 from tests.console.terminals import PROGRAM, Tmux, on_a_terminal
 from tests.factories import make_event, make_runner, make_running, make_settings
 
 RED = Style(color="red")
 WALK = (
-    ("2", "[2 Jobs]"),
+    ("2", ">  wide"),
     ("Down", ">  intake-c0ffee2"),
     ("Enter", "[Job]"),
     ("q", "[2 Jobs]"),
@@ -43,7 +43,7 @@ WALK = (
     ("q", "LOG  following"),
     ("1", "[1 Home]"),
     ("j", "arrows move"),
-    ("2", "[2 Jobs]"),
+    ("2", ">  intake-c0ffee2"),
     ("End", "triage-2030-000"),
     ("Home", "summarise-9b15"),
     ("1", "NEEDS YOU"),
@@ -130,7 +130,7 @@ def test_every_picture_is_the_one_the_library_draws(
 
 def _same_picture(key: str, ours: Tmux, theirs: Tmux) -> None:
     """Wait until both show the same, cell by cell, colours included."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEADLINE_S
     while (mine := _picture(ours)) != (right := _picture(theirs)):
         assert time.monotonic() < deadline, f"after {key}:\n" + "\n".join(
             f"ours   {a}\ntheirs {b}" for a, b in zip(mine, right, strict=True) if a != b

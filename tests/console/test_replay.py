@@ -170,7 +170,7 @@ async def test_a_row_that_is_gone_is_shown_as_gone_and_never_acted_on(
         await shows(pilot, f">  gone   {newer.key}")
         await pilot.press("r")
         await look(pilot)
-        assert flash_of(app) == "r replays dead jobs: 3 lists them, arrows choose one"
+        assert flash_of(app) == "the row under the cursor is gone: arrows choose another"
         assert status(db, older) is JobStatus.DEAD
 
         await pilot.press("down")
@@ -198,7 +198,9 @@ async def test_a_living_job_is_not_replayed(app: ConsoleApp, db: sqlite3.Connect
     job = make_job(db, status=JobStatus.DONE)
     async with app.run_test(size=(80, 24)) as pilot:
         for key in ("1", "2", "5", "6"):
-            await pilot.press(key, "r")
+            await pilot.press(key)
+            await look(pilot)
+            await pilot.press("r")
             await look(pilot)
 
             assert flash_of(app) == "r replays dead jobs: 3 lists them, arrows choose one"
