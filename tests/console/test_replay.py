@@ -175,7 +175,7 @@ async def test_a_row_that_is_gone_is_shown_as_gone_and_never_acted_on(
 
         await pilot.press("down")
         await shows(pilot, f">    {older.key}")
-        assert "gone" not in text_of(app)
+        assert "gone  " not in text_of(app)
 
 
 async def test_the_key_means_the_row_it_was_on_when_rows_come_in_above(app: ConsoleApp, db: sqlite3.Connection) -> None:
