@@ -1,6 +1,6 @@
 """Acts of a person, each in a thread of its own, so that no lock and no full disk ever holds a key up.
 
-The write door is loaded and opened with the first of them, or by `warm` once the first picture is drawn.
+The write door is loaded with the first of them, or by `load` once the first picture is drawn.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,14 +41,15 @@ class Lane:
         self._open_door = open_door
         self._door: Door | None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether an act finds its door open."""
-        return self._door is not None
-
     def warm(self) -> None:
-        """Open the door and the database behind it. Raises StoreError."""
+        """Open the door and the database behind it. Raises StoreError, OSError."""
         self.through(lambda door: door.ready(wait_s=WARM_WAIT_S))
+
+    def let_go(self) -> None:
+        """Close the database behind the door, if it is open. The next act opens what stands there then."""
+        with self.turn:
+            if self._door is not None:
+                self._door.close()
 
     def through(self, act: Callable[[Door], T]) -> T:
         """What the act gives, once those before it have ended. Raises what it raises."""
@@ -74,14 +76,25 @@ class Acts:
         self.kills, self.forces, self.others = Lane(open_door), Lane(open_door), Lane(open_door)
         self._threads: list[threading.Thread] = []
 
-    def warm(self) -> None:
-        """Load what acts need and open the door of the kills, so that the first of them is as quick as any."""
+    def load(self) -> None:
+        """Load what acts need, so that the first of them is as quick as any."""
+        threading.Thread(target=import_module, args=["runner.commands"], name="load", daemon=True).start()
 
-        def warm() -> None:
+    def renew(self, *, warm: bool) -> None:
+        """Let go of a database that is gone or is another one, which else nobody could remove.
+
+        `warm`: and have that of the kills open, as long as it is well: no kill is to stand behind a locked one.
+        """
+
+        def run() -> None:
+            self.kills.let_go()
             with suppress(RunnerError, OSError):  # the first act says what is the matter
-                self.kills.warm()
+                if warm:
+                    self.kills.warm()
+            for lane in (self.forces, self.others):
+                lane.let_go()
 
-        threading.Thread(target=warm, name="warm", daemon=True).start()
+        threading.Thread(target=run, name="renew", daemon=True).start()
 
     def kill(self, *, now: bool) -> None:
         """Stop everything. Tells KillEnded. Gives it a moment before whatever is drawn next."""
@@ -138,6 +151,8 @@ class Acts:
                 ended = act()
             except (RunnerError, OSError) as error:
                 ended = failed(clean(str(error)))
+            except Exception as error:  # a fault of ours must not leave the screen waiting for ever
+                ended = failed(clean(f"a fault of this program: {error!r}"))
             with suppress(RuntimeError):  # the screen is gone, and nobody is left to be told
                 self._tell(ended)
 

@@ -50,6 +50,8 @@ KILLS = ("k", "f9")
 CHECK_S = 1.0
 NO_LOOK = sys.maxsize
 """Number of a look that was not asked for yet."""
+PICTURE_S = 0.02
+"""Longer than a picture takes."""
 FINISH_S = 1.5
 OVERDUE_S = 2.0
 """A kill that takes longer than this is told with the command that does the same."""
@@ -134,8 +136,9 @@ class ConsoleApp(ThriftyApp[None]):
 
     async def _make_rest(self) -> None:
         """Load and make what the first picture did not wait for, a pane at a time: a key goes before the next one."""
-        if not self.options.readonly and self.seen.trouble is None:  # a look brings no older database up to date
-            self.acts.warm()
+        if not self.options.readonly:
+            self.acts.load()
+            self.acts.renew(warm=self.seen.trouble is None)
         await self._make_next()
 
     async def _make_next(self) -> None:
@@ -186,12 +189,14 @@ class ConsoleApp(ThriftyApp[None]):
         self._see(message.seen)
 
     def _see(self, seen: Seen) -> None:
-        other_file = self.seen.generation not in (0, seen.generation)
-        self.seen = seen
-        if self._killed_at is None or self.looked >= self._killed_at:
-            self.board.sending = self._killing > 0
-            if not seen.stopped:
-                self._killed_at = None
+        before, self.seen = self.seen, seen
+        other_file = before.generation not in (0, seen.generation)
+        well = seen.trouble is None
+        if not self.options.readonly and (other_file or well != (before.trouble is None)):
+            self.acts.renew(warm=well)  # only then: opening it brings an older one up to date, and a look must not
+        if not self._awaits_kill and not seen.stopped and well:
+            self._killed_at = None
+        self.board.sending = self._awaits_kill
         self.board.see(seen)
         top = self.screen_stack[-1] if self.screen_stack else None  # none: the program is ending
         if isinstance(top, Question):
@@ -206,6 +211,11 @@ class ConsoleApp(ThriftyApp[None]):
 
     # --- acts -----------------------------------------------------------------------------------------------------
 
+    @property
+    def _awaits_kill(self) -> bool:
+        """Whether a kill of ours is under way, or recorded and not seen yet."""
+        return self._killing > 0 or (self._killed_at is not None and self.looked < self._killed_at)
+
     def action_kill(self) -> None:
         """Stop everything at once. A second time it cuts the grace; it is never a toggle."""
         if self._refused("k"):
@@ -215,24 +225,24 @@ class ConsoleApp(ThriftyApp[None]):
             self._kill_began = self.monotonic()
         self._killing += 1
         self.acts.kill(now=again)  # before anything is drawn
-        self.board.sending = True
+        self.board.sending = self._awaits_kill
         self.board.draw_edges()
         self.board.flash("stop sent, without grace" if again else "stop sent")
 
     def on_kill_ended(self, message: KillEnded) -> None:
         self._killing -= 1
         if message.killed is None:
-            self.board.sending = self._killing > 0
             self.board.flash(f"{message.error}; try {self._cli('kill --now')}", bad=True)
         else:
             self._killed_at = NO_LOOK
-            self.call_after_refresh(self._look_after_kill)  # a look beside the picture would make both take longer
+            self.set_timer(PICTURE_S, self._look_after_kill)  # a look beside the picture would make both take longer
             if message.killed.failed:
                 self.board.flash(f"stopped by the STOP file; but {'; '.join(message.killed.failed)}", bad=True)
             else:
                 self.board.flash(
                     "stop recorded, without grace" if message.now else "stop recorded; k again cuts calls in flight"
                 )
+        self.board.sending = self._awaits_kill
         self.board.draw_edges()
 
     def _look_after_kill(self) -> None:

@@ -72,6 +72,8 @@ class Table(Lines, can_focus=True):
         self._drawn = drawn
         self._unseen = False
         """What an act would mean has changed by itself, and no picture of that was sent yet."""
+        self._covered = False
+        """Something else is shown instead of the rows."""
         self._shown_at = -math.inf
         """When one was sent."""
         self._telling: int | None = None
@@ -99,6 +101,7 @@ class Table(Lines, can_focus=True):
 
     def show(self, listing: Listing, *, total: int | None = None) -> None:
         """Take a new list; the row under the cursor stays where it is, and is shown as gone when it is not in it."""
+        self._covered = False
         meant = self._under_cursor()
         if self._drifts and not self._moved:
             self.cursor = None
@@ -139,6 +142,8 @@ class Table(Lines, can_focus=True):
     @property
     def unmeant(self) -> str:
         """Why a key means none of the rows that are listed; empty when it means one, or none is listed."""
+        if self._covered or not self.listing.columns:
+            return "the list is not read yet"
         if self.cursor in self.gone:
             return "the row under the cursor is gone: arrows choose another"
         return "" if self.was_shown or not self._rows else "the list had just changed: look, and press again"
@@ -207,7 +212,7 @@ class Table(Lines, can_focus=True):
 
     def cover(self, text: Line) -> None:
         """Show this instead of the rows, none of which any key means now."""
-        self._unseen, self._telling = True, None
+        self._unseen, self._telling, self._covered = True, None, True
         self.show_lines((text,))
 
     def _under_cursor(self) -> RowId | None:

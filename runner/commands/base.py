@@ -49,7 +49,8 @@ class Acts:
     def _transact(self, act: Callable[[sqlite3.Connection, UnixMs], T], *, wait_s: float = WRITE_WAIT_S) -> T:
         """What the act gives, done in one transaction. Raises StoreError; then nothing was changed.
 
-        `wait_s`: how long opening, and then the turn to write, may each take.
+        `wait_s`: how long opening, and the turn to write, may each take; the turn twice, where another file has taken
+        the place of the one that was open.
         """
         was_open = self._database is not None
         try:

@@ -42,6 +42,8 @@ READERS_WAIT_S = 0.02
 MISSING = "there is no database: put it back, or `afk-runner restore` a backup; `afk-runner init` makes an empty {path}"
 """An empty one has forgotten every job and what today has cost, so nothing but `init` makes it."""
 
+EMPTY = "{path} holds no schema; put the right file there, or `afk-runner restore` a backup"
+
 MOVED = "the file was moved, deleted or replaced while in use"
 
 _ERRORS: dict[int, type[StoreError]] = {
@@ -89,7 +91,7 @@ class Database:
         """Open the file for writing, bringing its schema up to date. `wait_s`: how long one who locks it is waited for.
 
         Raises StoreMissing, StoreNewer, StoreCorrupt, StoreReadOnly, StoreBusy; StoreOlder for an older schema while
-        another process holds the home.
+        another process holds the home. A file without a schema is StoreCorrupt: only `create` makes one.
         """
         if not create and not path.exists():
             raise StoreMissing(MISSING.format(path=path))
@@ -112,7 +114,7 @@ class Database:
             turnstile, why_not = None, f"{error.filename}: {error.strerror}"
         database = cls(path, connection, turnstile)
         try:
-            database._prepare(wait_s)
+            database._prepare(wait_s, create=create)
         except BaseException:
             database.close()
             raise
@@ -120,9 +122,11 @@ class Database:
             sys.stderr.write(f"warning: writes do not take turns, {why_not}\n")
         return database
 
-    def _prepare(self, wait_s: float) -> None:
+    def _prepare(self, wait_s: float, *, create: bool) -> None:
         try:
             _check_header(self.connection, self.path)
+            if not create and schema_version(self.connection) == 0:  # what is left of a lost one, or half a copy
+                raise StoreCorrupt(EMPTY.format(path=self.path))
             self._set_wait(wait_s)
             self.connection.execute("PRAGMA foreign_keys = ON")
             self.connection.execute("PRAGMA synchronous = FULL")
@@ -131,9 +135,9 @@ class Database:
                 self.connection.execute("PRAGMA checkpoint_fullfsync = ON")
             if self.connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
                 self.connection.execute("PRAGMA journal_mode = WAL")
+            version = schema_version(self.connection)
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
-        version = schema_version(self.connection)
         # A runner of the older program would go on writing rows as its own schema means them.
         if 0 < version < len(_migrations()) and held_by_another(self.path.with_name("runner.lock")):
             raise StoreOlder(_older(self.path, version))
@@ -286,7 +290,7 @@ def open_reader(path: Path, *, older_too: bool = False) -> sqlite3.Connection:
     try:
         _check_header(connection, path)
         if schema_version(connection) == 0:
-            raise StoreCorrupt(f"{path} holds no schema; put the right file there, or `afk-runner restore` a backup")
+            raise StoreCorrupt(EMPTY.format(path=path))
         if schema_version(connection) < len(_migrations()) and not older_too:
             raise StoreOlder(_older(path, schema_version(connection)))
     except sqlite3.Error as error:

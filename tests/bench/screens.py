@@ -13,7 +13,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,9 @@ class Screen:
     parts: list[tuple[float, bytes]] = field(default_factory=list)
     paused: bool = False
     """Nobody reads the terminal."""
+    gone: bool = False
+    """Nobody ever will."""
+    reader: threading.Thread = field(default_factory=threading.Thread)
 
     def press(self, keys: bytes) -> float:
         """Press keys; when."""
@@ -44,9 +47,16 @@ class Screen:
         os.write(self.master, keys)
         return at
 
+    def stop_reading(self) -> None:
+        """Have nobody read the terminal any more."""
+        self.gone = True
+        self.reader.join()
+
     def hang_up(self) -> None:
-        """Take the terminal away."""
+        """Take the terminal away, once nobody reads it."""
+        self.stop_reading()
         os.close(self.master)
+        self.master = -1
 
     def seen(self, *texts: bytes, since: float) -> float:
         """When one of the texts was drawn, first after a moment. Raises AssertionError."""
@@ -104,7 +114,7 @@ def on_screen(program: tuple[str, ...], home: Home) -> Iterator[Screen]:
     screen = Screen(process, master, began)
 
     def read() -> None:
-        while True:
+        while not screen.gone:
             if screen.paused:
                 time.sleep(0.01)
                 continue
@@ -115,17 +125,16 @@ def on_screen(program: tuple[str, ...], home: Home) -> Iterator[Screen]:
             except (OSError, ValueError):
                 return
 
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
+    screen.reader = threading.Thread(target=read, daemon=True)
+    screen.reader.start()
     try:
         yield screen
     finally:
         process.kill()
         process.wait()
         screen.paused = False
-        thread.join(2)
-        with suppress(OSError):
-            os.close(master)
+        if screen.master >= 0:
+            screen.hang_up()
 
 
 @contextmanager

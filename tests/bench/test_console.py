@@ -222,6 +222,7 @@ def test_a_terminal_that_is_gone(home: Home, table: Table) -> None:
     for _ in range(5):
         with on_screen(OURS, home) as screen:
             screen.seen(b"RUNNER", since=screen.began)
+            screen.stop_reading()
             at = time.perf_counter()
             screen.hang_up()
             screen.process.wait(60)

@@ -14,7 +14,7 @@ from console.screens.help import Help
 from console.screens.question import Question
 from console.screens.resume import ResumeQuestion
 from console.tui import ConsoleApp, Options
-from runner.commands import Door
+from runner.commands import Door, Killed
 from runner.home import Home
 from runner.store import controls
 from runner.store.db import Database
@@ -79,6 +79,27 @@ async def test_a_recorded_stop_is_shown_as_sent_until_a_look_has_seen_it(app: Co
             await shows(pilot, "stop recorded", "STOP SENT")
             assert "STOP not set" not in text_of(app)
         await shows(pilot, "STOP SENT")
+
+
+async def test_a_dialog_that_is_left_takes_no_look_along(
+    app: ConsoleApp, home: Home, monotonic: ManualMonotonic
+) -> None:
+    """What the stop has come to is looked at whatever stands on the screen when it is recorded."""
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in range(5):
+            app.action_help()
+            app.post_message(KillEnded(Killed(sources=("file", "row"), already=False), now=False))
+            await pilot.pause(0)
+            app.pop_screen()
+            await shows(pilot, "STOP not set")
+
+
+async def test_a_fault_of_ours_in_a_kill_is_told(app: ConsoleApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Door, "kill", lambda *_, **__: 1 // 0)
+    async with app.run_test(size=(120, 24)) as pilot:
+        await pilot.press("k")
+        await shows(pilot, "ZeroDivisionError", "afk-runner kill --now")
+        assert app._killing == 0
 
 
 async def test_a_kill_that_takes_long_is_told_with_the_command_that_does_the_same(

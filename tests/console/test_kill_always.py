@@ -32,6 +32,7 @@ CTRL_L = b"\x0c"
 PICTURES = 60
 """More than the library lets wait for a terminal before it waits itself, keys and all."""
 SLOW_BYTES_S = 1_000
+MEAN_A_ROW = (b"r", b"\r")
 PRESSED_S = 1.0
 """How long a key is given before it is pressed again."""
 
@@ -83,11 +84,11 @@ class Reader:
             if self.pace == "slow":
                 time.sleep(0.05)
 
-    def shows(self, text: bytes, *, after: bytes = b"") -> None:
+    def shows(self, text: bytes, *, again: bytes = b"") -> None:
         """Wait until it was drawn since the last call.
 
-        `after`: the keys that lead to it. They are pressed again and again: what comes before its list is on the screen
-        means nothing, and what this reader has read may be half a picture.
+        `again`: a key that leads to it, pressed until it does: before its list is on the screen it means nothing, and
+        what this reader has read may be half a picture.
         """
         pressed = -PRESSED_S
 
@@ -95,8 +96,8 @@ class Reader:
             nonlocal pressed
             if text in self._terminal.output:
                 return True
-            if after and time.monotonic() - pressed >= PRESSED_S:
-                self._terminal.press(after)
+            if again and time.monotonic() - pressed >= PRESSED_S:
+                self._terminal.press(again)
                 pressed = time.monotonic()
             return False
 
@@ -119,7 +120,11 @@ def at(place: Place, home: Home) -> Iterator[tuple[Terminal, Reader]]:
         try:
             reader.shows(b"at-work")
             for keys, shown in place.keys:
-                reader.shows(shown, after=keys)
+                if keys in MEAN_A_ROW:
+                    reader.shows(shown, again=keys)
+                else:
+                    terminal.press(keys)
+                    reader.shows(shown)
             time.sleep(0.35)  # what is pressed right after a dialog has opened is dropped, by intention
             terminal.press(place.letters)
             yield terminal, reader

@@ -49,6 +49,18 @@ def test_an_act_goes_to_the_file_that_stands_there_now(home: Home, door: Door) -
     assert is_stopped(home)
 
 
+def test_no_act_makes_a_database_of_an_empty_file(home: Home, door: Door) -> None:
+    """Half a copy, or what is left of a lost one: a fresh one has forgotten every job and what today has cost."""
+    home.db.unlink()
+    home.db.touch()
+
+    killed = door.kill()
+
+    assert killed.sources == ("file",)
+    assert "holds no schema" in killed.failed[0]
+    assert home.db.stat().st_size == 0
+
+
 def test_an_act_on_a_file_that_is_gone_is_refused_and_the_next_one_finds_it_again(home: Home, door: Door) -> None:
     aside = home.root / "aside"
     home.db.rename(aside)
