@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -54,6 +55,15 @@ class Starts:
         starts, tripped_at = self._read()
         if len(starts) > 1 and starts[-1].pid == os.getpid():
             self._write([*starts[:-2], replace(starts[-2], clean=True), starts[-1]], tripped_at)
+
+    def excuse(self, pids: Collection[int]) -> None:
+        """The last start, if it was of one of these, did not crash: a person ended it. Raises nothing.
+
+        For who holds the home's lock after it. Earlier starts stay as they are: in a container all have one pid.
+        """
+        starts, tripped_at = self._read()
+        if starts and starts[-1].pid in pids:
+            self._write([*starts[:-1], replace(starts[-1], clean=True)], tripped_at)
 
     def tripped_at(self) -> UnixMs | None:
         """Since when every start parks; None: none does."""

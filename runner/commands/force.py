@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from runner import spending
 from runner.commands.switch import Killed, SwitchActs
 from runner.errors import StoreError
-from runner.lock import holder_of, lock_is_held
+from runner.lock import HomeLock, holder_of, lock_is_held
+from runner.starts import Starts
 from runner.store import events, jobs, runners
 from runner.store.db import open_reader, translate
 from runner.store.jobs import Job
 from runner.store.runners import Runner, RunState
-from runner.units import MicroUsd, UnixMs, plural, usd
+from runner.units import MicroUsd, UnixMs, iso, plural, usd
 from runner.views import NOTHING
 from runner.work.forced import Ended, Part, Process, below, end
 from runner.work.processes import boot_id, start_time
@@ -159,6 +160,7 @@ class ForceActs(SwitchActs):
         if forced.ended:
             with suppress(StoreError):
                 self._transact(lambda db, at: self._say_forced(db, at, forced.ended))
+            self._excuse(forced.ended)
         return replace(
             forced,
             lock_held=held,
@@ -178,6 +180,20 @@ class ForceActs(SwitchActs):
         what = ", ".join(tops) or "no runner"
         text = f"ended from outside by {self._by}: {what}, and {plural(rest, 'process', 'processes')} of it"
         self._event(db, at, "runner.forced", text, level=events.WARN)
+        how, host, boot = f"forced by {self._by} at {iso(at)}", socket.gethostname(), boot_id()
+        for one in _runners_of(ended):
+            runners.forced(db, pid=one.pid, pid_started=one.started, boot=boot, host=host, ended=how, now=at)
+
+    def _excuse(self, ended: tuple[Ended, ...]) -> None:
+        """Being ended by a person is no crash: the guard against a crash loop does not count it."""
+        with suppress(StoreError, OSError), closing(HomeLock(self.home.lock)) as lock:
+            if lock.take():  # else the next runner is there already, and the file is its own to write
+                Starts(self.home.starts).excuse({one.pid for one in _runners_of(ended)})
+
+
+def _runners_of(ended: tuple[Ended, ...]) -> list[Process]:
+    """The runners that a signal of ours ended; one that was gone before it was asked went by itself."""
+    return [one.process for one in ended if one.process.part is Part.RUNNER and one.by != "stop"]
 
 
 def proof(forced: Forced) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ class Runner:
     stop_seq: int
     """The last turn of the stop switch it has acted on."""
     ended: str | None
-    """How it went; None: it did not say."""
+    """How it went, in its own words; `lost`: nobody said; `forced by ...`: who ended it says so. None: not yet told."""
     note: str | None = None
     """A sentence on why it is parked and what makes it go on, where the reason is not somebody's stop."""
 
@@ -94,6 +94,17 @@ def move(
 def leave(db: sqlite3.Connection, id: str, *, ended: str, now: UnixMs) -> None:
     """Say how it went."""
     db.execute("UPDATE runners SET state = 'stopped', ended = ?, heartbeat_at = ? WHERE id = ?", (ended, now, id))
+
+
+def forced(
+    db: sqlite3.Connection, *, pid: int, pid_started: str, boot: str, host: str, ended: str, now: UnixMs
+) -> None:
+    """Say how a runner went that was ended by force and is gone, also where it had said that TERM came."""
+    db.execute(
+        "UPDATE runners SET state = 'stopped', ended = :ended, heartbeat_at = :now WHERE pid = :pid "
+        "AND pid_started = :pid_started AND boot = :boot AND host = :host AND (ended IS NULL OR ended = 'signal')",
+        {"pid": pid, "pid_started": pid_started, "boot": boot, "host": host, "ended": ended, "now": now},
+    )
 
 
 def bury(db: sqlite3.Connection, *, but: str) -> int:

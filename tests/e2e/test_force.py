@@ -81,8 +81,14 @@ def test_a_frozen_runner_is_ended_and_what_it_leaves_is_named(afk: World, vendor
     }
     runner.wait(60)
     assert not afk.processes()
+    assert "stopped (forced by " in afk.afk("status")
+    for words in (["status"], ["status", "--check"], ["doctor", "--offline"]):
+        assert "without a word" not in afk.call(*words).stdout
 
     afk.start()
+    assert afk.status()["stop"]["set"]
+    assert not afk.sql("SELECT 1 FROM events WHERE event = 'runner.lost'")
+    assert not afk.sql("SELECT 1 FROM incidents WHERE subject = 'heartbeat'")
     afk.afk("resume")
     eventually(lambda: afk.counts() == {"done": 1})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sqlite3
@@ -14,14 +15,19 @@ from pathlib import Path
 
 import pytest
 
+from runner import telling, upkeep
 from runner.commands import Door, proof
+from runner.commands.force import Targets
 from runner.home import Home
 from runner.lock import HomeLock, holder_of
-from runner.store import runners
+from runner.snapshot.state import runner_view
+from runner.store import controls, runners
 from runner.store.db import Database
+from runner.units import HOUR_MS, UnixMs
+from runner.views import Health
 from runner.work.forced import Part, Process, below
 from runner.work.processes import boot_id, running, start_time
-from tests.factories import ManualClock, make_runner, make_running
+from tests.factories import NOW, ManualClock, a_runner, make_runner, make_running
 
 LOCKED = (
     "import sys, time; from pathlib import Path; from runner.lock import HomeLock; lock = HomeLock(Path(sys.argv[1]))"
@@ -87,6 +93,78 @@ def test_a_runner_is_ended_and_its_job_is_named(
     ]
 
 
+def test_a_runner_that_was_forced_says_so_and_its_next_start_is_no_news(
+    db: sqlite3.Connection, door: Door, holder: subprocess.Popen[str], home: Home
+) -> None:
+    """It could not say goodbye. Its job is taken back as after any other end, and the stop goes on."""
+    told(db, holder.pid)
+    db.execute("UPDATE runners SET heartbeat_at = ?", (NOW - HOUR_MS,))
+    make_running(db, key="digest-1")
+
+    door.force()
+
+    row = runners.latest(db)
+    assert row is not None
+    assert (row.ended, row.heartbeat_at) == ("forced by ada@test at 2030-03-17T17:46:40.000Z", NOW)
+    assert runner_view(db, home, now=NOW).health is Health.STOPPED
+    telling.vanished(db, me=a_runner(id="runner-2"), beat=None, now=UnixMs(NOW + HOUR_MS))
+    assert upkeep.take_back(db, runner="runner-2", now=NOW) == 1
+    assert db.execute("SELECT key FROM alerts").fetchall() == [("stop",)]
+    assert db.execute("SELECT event FROM events WHERE event = 'runner.lost'").fetchall() == []
+    assert home.stop_set()
+    assert controls.stop_row(db).is_set
+
+
+def test_who_takes_the_time_to_say_goodbye_was_forced_all_the_same(
+    db: sqlite3.Connection, door: Door, holder: subprocess.Popen[str]
+) -> None:
+    """It heard the TERM; other rows of its pid, or of its process before it took over, stay as they are."""
+    told(db, holder.pid)
+    runners.leave(db, "runner-1", ended="signal", now=NOW)
+    make_runner(db, id="earlier", pid=holder.pid, ended="signal")
+    db.execute(
+        "INSERT INTO runners SELECT 'stood by', pid, pid_started, boot, host, version, state, reason, started_at, "
+        "heartbeat_at, stop_seq, 'took over', note FROM runners WHERE id = 'runner-1'"
+    )
+
+    door.force()  # finds it by the lock
+
+    ended = dict(db.execute("SELECT id, substr(ended, 1, 9) FROM runners").fetchall())
+    assert ended == {"runner-1": "forced by", "earlier": "signal", "stood by": "took over"}
+
+
+def test_being_forced_is_no_crash(
+    db: sqlite3.Connection, door: Door, holder: subprocess.Popen[str], home: Home
+) -> None:
+    told(db, holder.pid)
+    starts = [{"at": NOW, "pid": pid, "clean": False} for pid in (holder.pid, 1, holder.pid)]
+    home.starts.write_text(json.dumps({"tripped_at": None, "starts": starts}))
+
+    door.force()
+
+    assert [one["clean"] for one in json.loads(home.starts.read_text())["starts"]] == [False, False, True]
+
+
+def test_one_that_went_on_its_own_is_not_said_to_be_forced(
+    db: sqlite3.Connection, door: Door, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It crashed between the look and the signal."""
+    told(db, holder.pid)
+    asked = door.force_targets
+
+    def crashed() -> Targets:
+        targets = asked()
+        holder.kill()
+        holder.wait()
+        return targets
+
+    monkeypatch.setattr(door, "force_targets", crashed)
+
+    door.force()
+
+    assert [row.ended for row in runners.present(db)] == [None]
+
+
 @pytest.mark.parametrize("other", ["pid_started", "boot", "host"])
 def test_a_pid_that_means_another_process_is_not_signalled(
     db: sqlite3.Connection, door: Door, other: str, home: Home
@@ -99,6 +177,7 @@ def test_a_pid_that_means_another_process_is_not_signalled(
 
         assert innocent.poll() is None
         assert forced.ended == ()
+        assert [row.ended for row in runners.present(db)] == [None]
         assert forced.whole
         assert home.stop_set()
         innocent.kill()
