@@ -74,7 +74,7 @@ def _guarded(argv: list[str]) -> int:  # noqa: PLR0911 - one way out a kind of f
         # Not standalone: the exit codes are ours, and 2 means "critical" to a monitor.
         return int(app(next(iter(argv), None))(argv, prog_name=PROGRAM, standalone_mode=False) or Exit.OK)
     except typer.TyperException as error:
-        _say_usage(error)
+        _say_usage(error, argv)
         return Exit.USAGE
     except UsageError as error:
         remark(f"{PROGRAM}: {error}")
@@ -103,18 +103,39 @@ def _fault(sentence: str, code: Exit) -> Exit:
     return code
 
 
-def _say_usage(error: typer.TyperException) -> None:
+def _say_usage(error: typer.TyperException, argv: list[str]) -> None:
     context: Any = getattr(error, "ctx", None)  # the parser's own; its type is not public
-    path = context.command_path if context else PROGRAM
     said = error.format_message().strip().removesuffix(".").replace(": Value error, ", ": ")
     if said.startswith("Usage:"):  # no verb at all: the message is the whole help
         remark_lines(said)
         return
     option = getattr(error, "option_name", None)
-    if path == PROGRAM and option:
-        remark(f"{path}: {option} stands before the verb, and an option comes after it: `{path} VERB {option} ...`")
-        return
+    if context is not None:
+        path = context.command_path
+        if path == PROGRAM and option:
+            remark(f"{path}: {option} stands before the verb, and an option comes after it: `{path} VERB {option} ...`")
+            return
+    else:  # of an option without its value the parser does not tell whose it is
+        path, command = _meant(argv)
+        if option and said.endswith("requires an argument"):
+            said = f"{option} wants a value, as in `{option} {_value(command, option)}`"
     remark(f"{path}: {said[:1].lower()}{said[1:]}; `{path} --help` shows how it is written")
+
+
+def _meant(argv: list[str]) -> tuple[str, Any]:
+    """The verb somebody typed, with the program before it, and its parser."""
+    path, command = PROGRAM, typer.main.get_command(app(next(iter(argv), None)))
+    for word in argv:
+        below = getattr(command, "commands", {}).get(word)
+        if below is None:
+            break
+        path, command = f"{path} {word}", below
+    return path, command
+
+
+def _value(command: Any, option: str) -> str:
+    """What stands for the value of an option in the help of its verb."""
+    return next((one.metavar for one in command.params if option in one.opts and one.metavar), "VALUE")
 
 
 def _never_fail_to_encode(stream: TextIO | None) -> None:

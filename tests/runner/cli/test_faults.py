@@ -56,13 +56,59 @@ def test_wrong_usage_is_exit_code_64(afk: Afk, argv: list[str]) -> None:
     assert answer.err != ""
 
 
-def test_an_option_before_the_verb_is_told_where_it_belongs(afk: Afk) -> None:
-    answer = afk("--home", "/somewhere", "status")
+@pytest.mark.parametrize("argv", [["--home", "/somewhere", "status"], ["--home"], ["--home=/somewhere", "kill"]])
+def test_an_option_before_the_verb_is_told_where_it_belongs(afk: Afk, argv: list[str]) -> None:
+    answer = afk(*argv)
 
     assert answer.code == Exit.USAGE
     assert answer.err == (
         "afk-runner: --home stands before the verb, and an option comes after it: `afk-runner VERB --home ...`\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["kill", "--reason"], "--reason wants a value, as in `--reason TEXT`"),
+        (["jobs", "--limit"], "--limit wants a value, as in `--limit N`"),
+        (["jobs", "-n"], "-n wants a value, as in `-n N`"),
+        (["enqueue", "slow", "--key"], "--key wants a value, as in `--key K`"),
+        (["status", "--json", "--home"], "--home wants a value, as in `--home DIR`"),
+        (["logs", "--level"], "--level wants a value, as in `--level VALUE`"),
+    ],
+)
+def test_an_option_without_its_value_is_told_so(afk: Afk, argv: list[str], says: str) -> None:
+    """It stands where it belongs, after the verb."""
+    answer = afk(*argv)
+
+    assert answer.code == Exit.USAGE
+    assert answer.out == ""
+    assert answer.err == f"afk-runner {argv[0]}: {says}; `afk-runner {argv[0]} --help` shows how it is written\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_home_of_every_verb_wants_a_value(afk: Afk, verb: str) -> None:
+    answer = afk(verb, "--home")
+
+    assert answer.code == Exit.USAGE
+    assert answer.err.startswith(f"afk-runner {verb}: --home wants a value, as in `--home DIR`; ")
+
+
+def test_an_option_without_its_value_is_of_the_innermost_verb(afk: Afk) -> None:
+    answer = afk("service", "render", "--home")
+
+    assert answer.code == Exit.USAGE
+    assert answer.err.startswith("afk-runner service render: --home wants a value, as in `--home DIR`; ")
+
+
+@pytest.mark.parametrize(("argv", "path"), [(["jobs", "--json=1"], "afk-runner jobs"), (["--help=1"], "afk-runner")])
+def test_a_value_for_what_takes_none_is_told_so(afk: Afk, argv: list[str], path: str) -> None:
+    option = argv[-1].partition("=")[0]
+
+    answer = afk(*argv)
+
+    assert answer.code == Exit.USAGE
+    assert answer.err == f"{path}: option '{option}' does not take a value; `{path} --help` shows how it is written\n"
 
 
 @pytest.mark.parametrize("verb", ["status", "jobs", "dead", "spend", "schedules", "logs", "breaker"])
