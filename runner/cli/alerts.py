@@ -14,8 +14,8 @@ from runner.cli.shell import (
     AsJson,
     HomeDir,
     Limit,
+    at_home,
     example,
-    find_home,
     reading,
     remark,
     say,
@@ -130,8 +130,8 @@ def _test(option: Path | None, *, as_json: bool) -> None:
     from runner.notify.trial import send_test  # noqa: PLC0415 - the one act here that needs the configuration
     from runner.settings import load  # noqa: PLC0415
 
-    home = find_home(option)
-    answers = send_test(load(home.root, environ=os.environ), home=home.root, host=socket.gethostname())
+    with at_home(option) as home:
+        answers = send_test(load(home.root, environ=os.environ), home=home.root, host=socket.gethostname())
     if as_json:
         say_json({"addresses": [{"name": one.name, "taken": one.taken, "error": one.fault} for one in answers]})
     else:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from runner.cli.shell import AsJson, HomeDir, example, find_home, remark, say, say_json
+from runner.cli.shell import AsJson, HomeDir, at_home, example, find_home, remark, say, say_json
 from runner.commands import who
 from runner.errors import ConfigError, Exit, UsageError
 from runner.home import Home
@@ -58,16 +58,17 @@ def backup(
     """
     from runner.care.backup import backup as take  # noqa: PLC0415 - light verbs start fast
 
-    done = take(
-        find_home(home),
-        Path(os.path.abspath(dest)),
-        folder=dest.endswith("/"),
-        force=force,
-        keep=keep,
-        now=SystemClock().now(),
-        version=metadata.version("afk-console"),
-        progress=_progress("copied"),
-    )
+    with at_home(home) as place:
+        done = take(
+            place,
+            Path(os.path.abspath(dest)),
+            folder=dest.endswith("/"),
+            force=force,
+            keep=keep,
+            now=SystemClock().now(),
+            version=metadata.version("afk-console"),
+            progress=_progress("copied"),
+        )
     if as_json:
         say_json(
             {
@@ -208,12 +209,13 @@ def check(
     from runner.care.check import check as look  # noqa: PLC0415
 
     lines = []
-    for line in look(find_home(home).db, deep=deep, now=SystemClock().now()):
-        lines.append(line)
-        if not as_json:
-            say(f"{line.verdict:<4}  {line.name:<8}  {line.text}")
-            if line.mend:
-                say(f"{'':14}  mend: {line.mend}")
+    with at_home(home) as place:
+        for line in look(place.db, deep=deep, now=SystemClock().now()):
+            lines.append(line)
+            if not as_json:
+                say(f"{line.verdict:<4}  {line.name:<8}  {line.text}")
+                if line.mend:
+                    say(f"{'':14}  mend: {line.mend}")
     ok = all(line.verdict is not Verdict.FAIL for line in lines)
     if as_json:
         checks = [
@@ -237,8 +239,8 @@ def prune(
     from runner.care import prune as pruning  # noqa: PLC0415
     from runner.settings import load  # noqa: PLC0415
 
-    place = find_home(home)
-    settings = load(place.root, environ=os.environ).runner
+    with at_home(home) as place:
+        settings = load(place.root, environ=os.environ).runner
     now = SystemClock().now()
     done = (
         pruning.would_prune(place, settings, now=now)

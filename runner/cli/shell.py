@@ -18,7 +18,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from runner.commands import Door
-from runner.errors import Exit, RunnerError
+from runner.errors import ConfigError, Exit, RunnerError, StoreMissing
 from runner.home import Home
 from runner.snapshot import Reader
 from runner.text import one_line, visible
@@ -73,23 +73,40 @@ def find_home(option: Path | None) -> Home:
 
 
 @contextmanager
-def reading(option: Path | None) -> Iterator[Reader]:
-    """The read door of the home an option means. Raises StoreError."""
-    reader = Reader(find_home(option))
+def at_home(option: Path | None) -> Iterator[Home]:
+    """The home an option means, for acts at it.
+
+    Raises ConfigError saying so where it does not exist, in place of the act's own complaint about what is not in it.
+    """
+    home = find_home(option)
     try:
-        yield reader
-    finally:
-        reader.close()
+        yield home
+    except (StoreMissing, ConfigError):
+        if not os.path.lexists(home.root):
+            home.check()
+        raise
+
+
+@contextmanager
+def reading(option: Path | None) -> Iterator[Reader]:
+    """The read door of the home an option means. Raises StoreError, ConfigError."""
+    with at_home(option) as home:
+        reader = Reader(home)
+        try:
+            yield reader
+        finally:
+            reader.close()
 
 
 @contextmanager
 def writing(option: Path | None) -> Iterator[Door]:
     """The write door of the home an option means; the database is opened by the first act."""
-    door = Door(find_home(option))
-    try:
-        yield door
-    finally:
-        door.close()
+    with at_home(option) as home:
+        door = Door(home)
+        try:
+            yield door
+        finally:
+            door.close()
 
 
 def say(text: str = "") -> bool:

@@ -25,6 +25,13 @@ def verbs(parser: typer.Typer) -> list[str]:
 
 
 VERBS = sorted(verbs(app()))
+AT_A_HOME: dict[str, list[str]] = {
+    **{verb: [] for verb in ("alerts", "breaker", "check", "dead", "drafts", "drill", "incidents", "jobs", "logs")},
+    **{verb: [] for verb in ("prune", "report", "resume", "run", "schedules", "spend", "status")},
+    **{verb: ["x"] for verb in ("backup", "cancel", "enqueue", "fire", "job", "pause", "remove", "restore", "unpause")},
+    **{"replay": ["--all"], "why": ["x"]},
+}
+"""What each verb that works at a home is typed with."""
 
 
 def test_the_room_of_a_verb_is_all_that_is_loaded_for_it() -> None:
@@ -122,6 +129,23 @@ def test_a_missing_database_is_exit_code_74(afk: Afk, home: Home, verb: str) -> 
         "afk-runner: there is no database: put it back, or `afk-runner restore` a backup; "
         f"`afk-runner init` makes an empty {home.db}\n"
     )
+
+
+@pytest.mark.parametrize("verb", sorted(AT_A_HOME))
+def test_a_home_that_is_not_there_is_exit_code_78(afk: Afk, tmp_path: Path, verb: str) -> None:
+    """Whatever the verb would do at it, and nothing is made there."""
+    nowhere = tmp_path / "nowhere"
+
+    answer = afk(verb, *AT_A_HOME[verb], "--home", str(nowhere))
+
+    assert answer.err == f"afk-runner: there is no home at {nowhere}; `afk-runner init` makes one\n"
+    assert (answer.code, answer.out) == (Exit.CONFIG, "")
+    assert not nowhere.exists()
+
+
+def test_every_other_verb_needs_no_home_or_has_words_of_its_own() -> None:
+    """`kill` says NOT STOPPED, `doctor` has a finding of it."""
+    assert set(VERBS) - set(AT_A_HOME) == {"init", "demo", "doctor", "kill", "version"}
 
 
 def test_a_corrupt_database_is_exit_code_74(afk: Afk, home: Home) -> None:
