@@ -151,6 +151,8 @@ def commands(pane: Pane, *, readonly: bool) -> tuple[Command, ...]:
 
 def in_bar(pane: Pane, *, readonly: bool) -> tuple[tuple[str, str, int], ...]:
     """Key, word and rank of what the key bar shows, in its order."""
+    if pane.typing:
+        return (("Enter", "Take", 0), ("Esc", "Leave", 0), *(() if readonly else (("F9", "Kill", 0),)))
     here = [(key.key, key.word, key.rank) for key in pane.keys]
     over = _words([view for view in VIEWS if view.key != pane.view.value])
     back = [("q", "Back", 1)]

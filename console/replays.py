@@ -65,6 +65,8 @@ class Replays:
                 first = question is not None and question.one_first
                 ids = plan.ids[:1] if first else plan.ids
                 bulk = door.replay_ids(ids)
+                if not bulk.ids and self._last is not None and set(ids) <= set(self._last[0]):
+                    return Said("queued again already; z undoes")  # the key was pressed twice
                 if bulk.ids:
                     self._last = (bulk.ids, bulk.token, seen.generation)
                 if first and bulk.ids:

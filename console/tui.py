@@ -45,7 +45,9 @@ from console.watch import Watch
 from runner.home import Home
 from runner.units import Clock, SystemClock
 
-KILLS = ("k", "f9")
+ESC_K = "alt+k"
+"""What a terminal and tmux make of Esc and k in quick succession: the kill is meant, and the Esc before it."""
+KILLS = ("k", "f9", ESC_K)
 """They wait for nothing."""
 CHECK_S = 1.0
 NO_LOOK = sys.maxsize
@@ -73,6 +75,7 @@ class ConsoleApp(ThriftyApp[None]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f9", "kill", priority=True, show=False),
+        Binding(ESC_K, "leave_and_kill", priority=True, show=False),
         Binding("ctrl+c", "how_to_quit", priority=True, show=False),
         Binding("ctrl+l", "draw_anew", priority=True, show=False),
     ]
@@ -229,6 +232,12 @@ class ConsoleApp(ThriftyApp[None]):
         self.board.draw_edges()
         self.board.flash("stop sent, without grace" if again else "stop sent")
 
+    def action_leave_and_kill(self) -> None:
+        """Stop everything, and leave what Esc leaves."""
+        self.action_kill()
+        if self.screen is not self.board or self.board.pane.typing or self.board.lies_over:
+            self.simulate_key("escape")
+
     def on_kill_ended(self, message: KillEnded) -> None:
         self._killing -= 1
         if message.killed is None:
@@ -239,9 +248,9 @@ class ConsoleApp(ThriftyApp[None]):
             if message.killed.failed:
                 self.board.flash(f"stopped by the STOP file; but {'; '.join(message.killed.failed)}", bad=True)
             else:
-                self.board.flash(
-                    "stop recorded, without grace" if message.now else "stop recorded; k again cuts calls in flight"
-                )
+                key = "F9" if self.screen is not self.board or self.board.pane.typing else "k"
+                again = f"stop recorded; {key} again cuts calls in flight"
+                self.board.flash("stop recorded, without grace" if message.now else again)
         self.board.sending = self._awaits_kill
         self.board.draw_edges()
 

@@ -211,7 +211,7 @@ class JobsPane(ListPane):
 
     def _close_prompt(self) -> None:
         self._prompt.display = False
-        self._ask = replace(self._ask, names=False)
+        self._change(names=False)
         self.table.focus()
 
     def _go(self, to: str) -> None:
@@ -231,6 +231,10 @@ class JobsPane(ListPane):
     def _change(self, **fields: Any) -> None:
         self._ask = replace(self._ask, **fields)
         self.post_message(LookNow())
+
+    @property
+    def typing(self) -> bool:
+        return bool(self._prompt.display)
 
     # --- acts -----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from console.logbook import LogAsk, LogPage
 from console.look import Look
-from console.messages import Flash, JobWanted
+from console.messages import Flash, JobWanted, LookNow
 from console.panes.pane import Key, Pane
 from console.seen import Ask, LogPart, Seen, View
 from console.widgets.prompt import Prompt
@@ -58,6 +58,10 @@ class LogPane(Pane):
     def open(self) -> None:
         self._close_prompt()
 
+    @property
+    def typing(self) -> bool:
+        return bool(self._prompt.display)
+
     def take(self, part: LogPart) -> None:
         self._tail.take(part)
 
@@ -78,6 +82,7 @@ class LogPane(Pane):
     def action_search(self) -> None:
         self._prompt.display = True
         self._prompt.begin()
+        self.post_message(LookNow())
 
     def action_seek(self, forward: bool, errors: bool) -> None:
         self._tail.seek(forward=forward, errors=errors)
@@ -104,6 +109,7 @@ class LogPane(Pane):
     def _close_prompt(self) -> None:
         self._prompt.display = False
         self._tail.focus()
+        self.post_message(LookNow())
 
     def _job(self, does: str) -> str | None:
         """Of the line under the cursor; what is lacking is said."""

@@ -83,6 +83,11 @@ class Pane(Vertical):
         return ()
 
     @property
+    def typing(self) -> bool:
+        """Whether letters are text here now."""
+        return False
+
+    @property
     def unmeant(self) -> str:
         """Why a key means nothing although something is listed; empty when nothing is."""
         return ""

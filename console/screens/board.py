@@ -76,7 +76,7 @@ class Board(Screen[None]):
         """Panes that are on their way to the screen."""
         self._trail: list[View] = []
         """What lies under an open job or overlay, the top last, each view once: the way back."""
-        self._keys_of: tuple[View, int] | None = None
+        self._keys_of: tuple[View, bool, int] | None = None
         """What the bar of keys was drawn for."""
         self._flash_until = 0.0
         self.made = Event()
@@ -116,6 +116,11 @@ class Board(Screen[None]):
         return self.panes[under] if under in LISTS and self.size.width >= WIDE else None
 
     @property
+    def lies_over(self) -> bool:
+        """Whether the open pane lies over another one."""
+        return bool(self._trail)
+
+    @property
     def ask(self) -> Ask:
         """What the open pane needs read, or two side by side."""
         left = self.beside
@@ -152,8 +157,8 @@ class Board(Screen[None]):
         board = vitals(self.seen, width, self.look, place=self.place, readonly=self.readonly, sending=self.sending)
         self._vitals.show_lines((folded(self.seen, board, sending=self.sending),) if self._folded else board)
         self._tabs.show_lines((tabs(self.seen, self.view, width, self.look),))
-        if self._keys_of != (self.view, width):
-            self._keys_of = (self.view, width)
+        if self._keys_of != (self.view, self.pane.typing, width):
+            self._keys_of = (self.view, self.pane.typing, width)
             self._keys.show_lines((key_bar(self.pane, width, readonly=self.readonly),))
 
     def flash(self, text: str, *, bad: bool = False) -> None:

@@ -30,8 +30,10 @@ class ResumeQuestion(Question):
 
     def facts(self, width: int) -> list[Line]:  # noqa: ARG002 - short enough for any width
         vitals = self.seen.vitals
-        if vitals is None:
-            return [fact("database", ("cannot be read: what would start is not known", Role.BAD))]
+        if vitals is None or self.seen.trouble is not None:
+            by = "by the STOP file" if self.seen.stop_file else "not known"
+            unread = ("cannot be read: what would start is not known", Role.BAD)
+            return [fact("database", unread), fact("stopped", by)]
         stop, counts, spend = vitals.stop, vitals.counts, vitals.spend
         by = f"{clock_s(stop.at)} by {stop.by}" if stop.at is not None else ", ".join(stop.sources) or "no longer set"
         lines = [

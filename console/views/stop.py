@@ -8,13 +8,14 @@ from console.seen import Seen
 from runner.snapshot import Health, RunnerView, RunState, StopView
 
 
-def stop_parts(seen: Seen, *, sending: bool) -> list[Part]:
+def stop_parts(seen: Seen, *, sending: bool, readonly: bool = False) -> list[Part]:
     """The stop line; empty when nothing stops the runner. `sending`: our own stop is on its way."""
+    way_out = [] if readonly else [_part("u Resume")]
     if not seen.stopped:
         return [_part("STOP SENT"), _part("waiting for the database", 1)] if sending else []
     if seen.vitals is None or seen.trouble is not None:
         word = "STOP SENT" if sending else "STOP IS SET" if seen.stop_file else "STOP IS SET?"
-        return [_part(word), _part("by the STOP file" if seen.stop_file else "by the database", 1), _part("u Resume")]
+        return [_part(word), _part("by the STOP file" if seen.stop_file else "by the database", 1), *way_out]
     stop, runner = seen.vitals.stop, seen.vitals.runner
     running = seen.vitals.counts.running
     parts = [_part(stop_word(stop, runner, sending=sending) + (" without grace" if stop.now else ""))]
@@ -32,7 +33,7 @@ def stop_parts(seen: Seen, *, sending: bool) -> list[Part]:
         parts.append(_part(f"{plural(running, 'job')} still finishing", 1))
     else:
         parts.append(_part("nothing runs, nothing is spent", 4))
-    return [*parts, _part("u Resume")]
+    return [*parts, *way_out]
 
 
 def stop_word(stop: StopView, runner: RunnerView, *, sending: bool = False) -> str:

@@ -21,7 +21,7 @@ def vitals(
     return (
         _runner_line(seen, width, look, place, readonly=readonly),
         _spend_line(seen, width, look, doubt),
-        _stop_line(seen, width, look, sending),
+        _stop_line(seen, width, look, sending=sending, readonly=readonly),
         _jobs_line(seen, width, look, doubt),
     )
 
@@ -141,8 +141,8 @@ def _cells(part: int, whole: int, cells: int) -> int:
     return max(1, min(cells, part * cells // whole)) if whole else cells
 
 
-def _stop_line(seen: Seen, width: int, look: Look, sending: bool) -> Line:
-    stop = stop_parts(seen, sending=sending)
+def _stop_line(seen: Seen, width: int, look: Look, *, sending: bool, readonly: bool) -> Line:
+    stop = stop_parts(seen, sending=sending, readonly=readonly)
     if stop:
         packed = pack(stop, width - 2)
         text = "".join(span.text for span in fit(packed, width - 2, look))

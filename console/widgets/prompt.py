@@ -40,6 +40,7 @@ class Prompt(Lines, can_focus=True):
 
     def __init__(self, look: Look, *, id: str | None = None, mark: str = "/") -> None:
         super().__init__(look, id=id)
+        self.display = False  # until it is asked for
         self.text = ""
         self._mark = mark
         """What stands before the line."""

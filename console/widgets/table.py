@@ -285,6 +285,8 @@ class Table(Lines, can_focus=True):
 
     def action_choose(self) -> None:
         if self.cursor is None:
+            if self.unmeant:
+                self.post_message(Flash(self.unmeant))
             return
         self._moved = self._moved or not self._drifts  # who comes back from it looks for it
         if self.cursor in self.gone:

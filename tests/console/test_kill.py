@@ -81,6 +81,36 @@ async def test_a_recorded_stop_is_shown_as_sent_until_a_look_has_seen_it(app: Co
         await shows(pilot, "STOP SENT")
 
 
+@pytest.mark.parametrize("keys", [("question_mark",), ("dollar_sign",), ("2", "slash"), ("m",), ()], ids=str)
+async def test_esc_and_k_in_quick_succession_leave_and_kill(
+    app: ConsoleApp, home: Home, monotonic: ManualMonotonic, keys: tuple[str, ...]
+) -> None:
+    """A terminal sends them as one, and tmux waits half a second before it tells them apart."""
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key in keys:
+            await pilot.press(key)
+            await look(pilot)
+        monotonic.advance(1)
+        await pilot.press("alt+k")
+        await until(pilot, home.stop_set)
+        await until(pilot, lambda: app.screen is app.board and not app.board.pane.typing and not app.board.lies_over)
+        await shows(pilot, "STOP SENT")
+
+
+async def test_where_letters_are_text_the_key_that_kills_is_named(app: ConsoleApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        for view, opens in (("2", "slash"), ("6", "slash")):
+            await pilot.press(view)
+            await look(pilot)
+            await pilot.press(opens)
+            await shows(pilot, "Esc Leave  F9 Kill")
+            assert "k Kill" not in text_of(app)
+            await pilot.press("escape")
+            await shows(pilot, "k Kill")
+        await pilot.press("slash", "f9")
+        await shows(pilot, "stop recorded; F9 again cuts calls in flight")
+
+
 async def test_a_dialog_that_is_left_takes_no_look_along(
     app: ConsoleApp, home: Home, monotonic: ManualMonotonic
 ) -> None:
@@ -211,6 +241,9 @@ async def test_read_only_has_no_acts(home: Home, clock: ManualClock, db: sqlite3
         assert flash_of(app) == "r is off: started with --readonly"
         assert "read-only" in lines_of(app)[0]
         assert "Kill" not in lines_of(app)[-1]
+        controls.set_stop(db, controls.STOP, reason="tea", by="ada@cli", now=app.clock.now())
+        await shows(pilot, "STOP SENT")
+        assert "u Resume" not in text_of(app)
 
 
 async def test_a_kill_waits_for_no_other_act(home: Home, clock: ManualClock, db: sqlite3.Connection) -> None:

@@ -6,6 +6,8 @@ import sqlite3
 
 import pytest
 
+from console.messages import Do, Plan
+from console.replays import Letters
 from console.screens.replay import ReplayQuestion
 from console.tui import ConsoleApp
 from runner.commands import Door
@@ -192,6 +194,22 @@ async def test_the_key_means_the_row_it_was_on_when_rows_come_in_above(app: Cons
         await until(pilot, lambda: status(db, aimed) is JobStatus.PENDING)
 
         assert db.execute("SELECT count(*) FROM jobs WHERE status = 'dead'").fetchone()[0] == 5
+
+
+async def test_the_key_pressed_twice_tells_of_the_one_replay(app: ConsoleApp, db: sqlite3.Connection) -> None:
+    """The second press was on its way before the first was done, and must not hide that it was."""
+    (job,) = make_dead(db, 1)
+    async with app.run_test(size=(80, 24)) as pilot:
+        plan = app.replays.replay(Letters(ids=(job.id,)), app.seen)
+        assert isinstance(plan, Plan)
+        known = app.feed.ask(plan.read)
+        for said in (f"{job.key} queued again; z undoes", "queued again already; z undoes"):
+            meant = plan.then(known)
+            assert isinstance(meant, Do)
+            app.on_do(meant)
+            await shows(pilot, said)
+        await pilot.press("z")
+        await until(pilot, lambda: status(db, job) is JobStatus.DEAD)
 
 
 async def test_a_living_job_is_not_replayed(app: ConsoleApp, db: sqlite3.Connection) -> None:

@@ -134,6 +134,18 @@ async def test_where_it_is_doubtful_the_word_must_be_typed(
 
 
 @pytest.mark.usefixtures("stopped")
+async def test_while_the_database_cannot_be_read_nothing_old_is_said_of_it(app: ConsoleApp, home: Home) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "STOP SENT")
+        home.db.rename(home.root / "aside")
+        await shows(pilot, "DATABASE MISSING")
+        await pilot.press("k")
+        await shows(pilot, "STOP IS SET  by the STOP file")
+        await pilot.press("u")
+        await shows(pilot, "what would start is not known", "by the STOP file")
+        assert "no longer set" not in text_of(app)
+
+
 async def test_a_source_that_cannot_be_cleared_from_here_is_named(
     app: ConsoleApp, db: sqlite3.Connection, monotonic: ManualMonotonic
 ) -> None:
