@@ -143,7 +143,7 @@ class Table(Lines, can_focus=True):
     def unmeant(self) -> str:
         """Why a key means none of the rows that are listed; empty when it means one, or none is listed."""
         if self._covered or not self.listing.columns:
-            return "the list is not read yet"
+            return "the list was not read yet: press again"
         if self.cursor in self.gone:
             return "the row under the cursor is gone: arrows choose another"
         return "" if self.was_shown or not self._rows else "the list had just changed: look, and press again"
