@@ -150,8 +150,8 @@ def test_a_home_that_others_can_write_is_refused(afk: World) -> None:
 
 
 def test_a_missing_home_is_named(afk: World) -> None:
-    for verb, code in ((["run", "--once"], 78), (["enqueue", "good"], 78), (["jobs"], 74)):
-        assert "init" in refused(afk, *verb, code=code)
+    for verb in (["run", "--once"], ["enqueue", "good"], ["jobs"], ["cancel", "x"]):
+        assert "there is no home at" in refused(afk, *verb, code=78)
 
 
 def test_something_in_the_place_of_our_pipe_is_named(afk: World) -> None:
