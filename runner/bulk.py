@@ -42,8 +42,9 @@ class Added:
 
     created: int
     existing: int
-    keys: tuple[tuple[str, bool, JobStatus], ...]
-    """Key, whether it was created, and the status of the job with that key; in the order of the stream."""
+    keys: tuple[tuple[str, bool, JobStatus, bool], ...]
+    """Key, whether it was created, the status of the job with that key, and whether that one was queued with another
+    payload; in the order of the stream."""
 
 
 class BulkDoor(Door):
@@ -82,13 +83,14 @@ class BulkDoor(Door):
                 raise UsageError(f"line {line}: more than {most} in one go; split the input, nothing was added")
 
     def _insert(self, db: sqlite3.Connection, spool: _Spool, now: UnixMs) -> Added:
-        keys: list[tuple[str, bool, JobStatus]] = []
+        keys: list[tuple[str, bool, JobStatus, bool]] = []
         created = 0
         for lot in spool.lots():
             before = jobs.insert_all(db, lot, now=now)
             created += before.count(None)
             keys += [
-                (job.key, status is None, status or JobStatus.PENDING) for job, status in zip(lot, before, strict=True)
+                (job.key, True, JobStatus.PENDING, False) if there is None else (job.key, False, *there)
+                for job, there in zip(lot, before, strict=True)
             ]
         if created:
             text = f"{plural(created, 'job')} queued by {self._by}"

@@ -56,6 +56,8 @@ class Enqueued:
     """False: the key existed, and nothing was added."""
     status: JobStatus
     """Of the job with that key."""
+    other_payload: bool
+    """The job with that key was queued with another payload than was asked for now."""
 
 
 def new_job(tasks: Mapping[str, TaskConfig], request: JobRequest, *, now: UnixMs, max_attempts: int) -> NewJob:
@@ -121,8 +123,10 @@ def insert_jobs(db: sqlite3.Connection, new: Sequence[NewJob], *, now: UnixMs, b
     elif created:
         events.record(db, now=now, level=events.INFO, event="job.queued", text=f"{created} jobs queued by {by}")
     return [
-        Enqueued(key=job.key, created=status is None, status=status or JobStatus.PENDING)
-        for job, status in zip(new, before, strict=True)
+        Enqueued(key=job.key, created=True, status=JobStatus.PENDING, other_payload=False)
+        if there is None
+        else Enqueued(key=job.key, created=False, status=there.status, other_payload=there.other_payload)
+        for job, there in zip(new, before, strict=True)
     ]
 
 

@@ -34,9 +34,12 @@ from runner.commands import JobRequest
 from runner.errors import Exit, NotFound, StoreError, UsageError
 from runner.home import Home
 from runner.snapshot import Health, Job, JobStatus, Reader, Runner
+from runner.text import one_line
 from runner.units import SystemClock, plural, usd
 
 DRY_RUN_SHOWS = 1_000_000
+NAMED = 3
+"""Keys that a remark on many names."""
 
 
 def register(app: typer.Typer) -> None:
@@ -122,13 +125,15 @@ def enqueue(  # noqa: PLR0917 - typer reads the flags from the signature
     with writing(home) as door:
         answer = door.enqueue(tasks, [request], max_attempts=tasks.config.retry.max_attempts)[0]
     if as_json:
-        say_json({"key": answer.key, "created": answer.created, "status": answer.status.value})
+        said = {"key": answer.key, "created": answer.created, "status": answer.status.value}
+        say_json(said | {"other_payload": answer.other_payload})
     elif answer.created:
         say(f"queued {answer.key}")
         _say_waits(place)
     else:
         say(f"exists {answer.key}")
-        remark(f"nothing was added: it is {answer.status.value}; --again makes a fresh key")
+        other = ", and has another payload" if answer.other_payload else ""
+        remark(f"nothing was added: it is {answer.status.value}{other}; --again makes a fresh key")
 
 
 def _enqueue_lines(home: Home, tasks: KnownTasks, defaults: JobRequest, when: When, *, as_json: bool) -> None:
@@ -142,16 +147,31 @@ def _enqueue_lines(home: Home, tasks: KnownTasks, defaults: JobRequest, when: Wh
     finally:
         door.close()
     if as_json:
-        jobs = [{"key": key, "created": created, "status": status.value} for key, created, status in added.keys]
-        say_json({"created": added.created, "existing": added.existing, "jobs": jobs})
+        jobs = [
+            {"key": key, "created": created, "status": status.value, "other_payload": other}
+            for key, created, status, other in added.keys
+        ]
+        differ = sum(job["other_payload"] is True for job in jobs)
+        say_json({"created": added.created, "existing": added.existing, "other_payload": differ, "jobs": jobs})
     else:
         say(f"queued {added.created:,}")
         if added.created:
             _say_waits(home)
         if added.existing:
             remark(f"{added.existing:,} existed already and were not added again")
+            _say_other_payloads([key for key, _, _, other in added.keys if other])
         if not added.keys:
             remark("there were no lines")
+
+
+def _say_other_payloads(keys: list[str]) -> None:
+    """Of lines whose keys existed, whether somebody meant another job by one: it is not the one that was added."""
+    if keys:
+        named = list(dict.fromkeys(keys))
+        first = ", ".join(one_line(key) for key in named[:NAMED])
+        more = ", ..." if len(named) > NAMED else ""
+        have = "has" if len(keys) == 1 else "have"
+        remark(f"{len(keys):,} of them {have} another payload, of which nothing was added: {first}{more}")
 
 
 def _say_waits(home: Home) -> None:

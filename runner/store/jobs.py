@@ -56,6 +56,14 @@ class NewJob(NamedTuple):
     """A JSON list of sentences; None: the task's."""
 
 
+class Existing(NamedTuple):
+    """What stands where a new job of the same key was to be."""
+
+    status: JobStatus
+    other_payload: bool
+    """It was queued with another payload than the new one would have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """A runner's time-limited claim."""
@@ -176,17 +184,17 @@ def insert(db: sqlite3.Connection, new: NewJob, *, now: UnixMs) -> int | None:
     return cursor.lastrowid if cursor.rowcount else None
 
 
-def insert_all(db: sqlite3.Connection, new: Sequence[NewJob], *, now: UnixMs) -> list[JobStatus | None]:
-    """Write pending jobs, in their order. For each None, or the status of the job that had its key before.
+def insert_all(db: sqlite3.Connection, new: Sequence[NewJob], *, now: UnixMs) -> list[Existing | None]:
+    """Write pending jobs, in their order. For each None, or what had its key before.
 
     One that stands twice among them is added once.
     """
-    became: list[JobStatus | None] = []
+    became: list[Existing | None] = []
     at = (now,)
     for start in range(0, len(new), AT_ONCE):
         some = new[start : start + AT_ONCE]
         if len(some) < AT_ONCE:
-            became += [_insert_or_status(db, job, now) for job in some]
+            became += [_existing(db, job) if insert(db, job, now=now) is None else None for job in some]
             continue
         newest = db.execute("SELECT max(id) FROM jobs").fetchone()[0] or 0
         added = db.execute(INSERT_MANY, [*chain.from_iterable(chain.from_iterable((job, at) for job in some))]).rowcount
@@ -194,21 +202,21 @@ def insert_all(db: sqlite3.Connection, new: Sequence[NewJob], *, now: UnixMs) ->
     return became
 
 
-def _insert_or_status(db: sqlite3.Connection, job: NewJob, now: UnixMs) -> JobStatus | None:
-    if insert(db, job, now=now) is not None:
-        return None
-    return _STATUS[db.execute("SELECT status FROM jobs WHERE key = ?", (job.key,)).fetchone()[0]]
+def _existing(db: sqlite3.Connection, job: NewJob) -> Existing:
+    """What has the key of a job that was not added. Payloads are compared where they lie: one may have a megabyte."""
+    row = db.execute("SELECT status, payload <> ? FROM jobs WHERE key = ?", (job.payload, job.key)).fetchone()
+    return Existing(_STATUS[row[0]], row[1] != 0)
 
 
-def _became(db: sqlite3.Connection, some: Sequence[NewJob], newest: int) -> list[JobStatus | None]:
+def _became(db: sqlite3.Connection, some: Sequence[NewJob], newest: int) -> list[Existing | None]:
     """What `insert_all` says of jobs, of which those with an id above `newest` were added just now."""
     marks = ", ".join("?" * len(some))
-    rows = db.execute(f"SELECT key, id, status FROM jobs WHERE key IN ({marks})", [job.key for job in some])  # noqa: S608 - marks only
-    before: dict[str, JobStatus | None] = {key: None if id > newest else _STATUS[status] for key, id, status in rows}
-    became = []
+    rows = db.execute(f"SELECT key, id FROM jobs WHERE key IN ({marks})", [job.key for job in some])  # noqa: S608 - marks only
+    added = {key for key, id in rows if id > newest}
+    became: list[Existing | None] = []
     for job in some:
-        became.append(before[job.key])
-        before[job.key] = before[job.key] or JobStatus.PENDING
+        became.append(None if job.key in added else _existing(db, job))
+        added.discard(job.key)
     return became
 
 

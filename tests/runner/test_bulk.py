@@ -29,13 +29,14 @@ def door(database: Database, monkeypatch: pytest.MonkeyPatch) -> BulkDoor:
 def test_what_went_through_a_file_is_added_in_its_order(door: BulkDoor, db: sqlite3.Connection) -> None:
     """Each with what it was asked with; a key of a lot before is told as there."""
     asked = [JobRequest(task="echo", payload={"n": n, "word": "é\n"}, key=f"k{n}", priority=n % 3) for n in range(333)]
-    requests = enumerate([*asked, asked[5]], start=1)
+    requests = enumerate([*asked, asked[5], asked[6]._replace(payload="other")], start=1)
 
     added = door.enqueue_all(TASKS, requests, max_attempts=4)
 
     door.close()
-    assert (added.created, added.existing) == (333, 1)
-    assert added.keys[-1] == ("k5", False, JobStatus.PENDING)
+    assert (added.created, added.existing) == (333, 2)
+    assert added.keys[0] == ("k0", True, JobStatus.PENDING, False)
+    assert added.keys[-2:] == (("k5", False, JobStatus.PENDING, False), ("k6", False, JobStatus.PENDING, True))
     wanted = [(one.key, n, "é\n", n % 3) for n, one in enumerate(asked)]
     sql = "SELECT key, payload ->> 'n', payload ->> 'word', priority FROM jobs ORDER BY id"
     assert db.execute(sql).fetchall() == wanted

@@ -22,9 +22,25 @@ def test_the_same_payload_twice_is_one_job(afk: Afk) -> None:
     first = afk("enqueue", "digest", '{"box": "in", "n": 1}', "--json")
     second = afk("enqueue", "digest", '{"n": 1, "box": "in"}', "--json")
 
-    assert first.json == {"key": first.json["key"], "created": True, "status": "pending"}
-    assert second.json == {"key": first.json["key"], "created": False, "status": "pending"}
+    assert first.json == {"key": first.json["key"], "created": True, "status": "pending", "other_payload": False}
+    assert second.json == {"key": first.json["key"], "created": False, "status": "pending", "other_payload": False}
     assert (first.code, second.code) == (0, 0)
+
+
+def test_a_key_that_exists_with_another_payload_is_told_as_such(afk: Afk) -> None:
+    """The order of its members makes no other payload; nothing is added either way."""
+    afk("enqueue", "digest", '{"n": 1, "of": "mine"}', "--key", "m1")
+
+    same = afk("enqueue", "digest", '{"of": "mine", "n": 1}', "--key", "m1")
+    other = afk("enqueue", "digest", '{"n": "other"}', "--key", "m1")
+    document = afk("enqueue", "digest", '{"n": "other"}', "--key", "m1", "--json")
+
+    assert same.err == "nothing was added: it is pending; --again makes a fresh key\n"
+    assert other.out == "exists m1\n"
+    assert other.err == "nothing was added: it is pending, and has another payload; --again makes a fresh key\n"
+    assert document.json == {"key": "m1", "created": False, "status": "pending", "other_payload": True}
+    assert (same.code, other.code, document.code) == (0, 0, 0)
+    assert [job["payload"] for job in afk("jobs", "--json").json] == [{"n": 1, "of": "mine"}]
 
 
 def test_again_makes_a_second_job_on_purpose(afk: Afk) -> None:
@@ -160,6 +176,41 @@ def test_keys_that_exist_are_counted_and_not_added(afk: Afk) -> None:
 
     assert answer.out == "queued 1\n"
     assert "1 existed already" in answer.err
+
+
+def test_of_two_lines_with_one_key_the_second_payload_is_told_as_not_added(afk: Afk) -> None:
+    lines = b'{"key": "a", "payload": 1}\n{"key": "a", "payload": 2}\n'
+
+    answer = afk("enqueue", "digest", "--lines", stdin=lines)
+
+    assert (answer.code, answer.out) == (0, "queued 1\n")
+    assert answer.err.endswith(
+        "1 existed already and were not added again\n1 of them has another payload, of which nothing was added: a\n"
+    )
+    assert [job["payload"] for job in afk("jobs", "--json").json] == [1]
+
+
+@pytest.mark.parametrize("count", [5, 120])
+def test_of_many_lines_with_other_payloads_the_first_keys_are_named(afk: Afk, count: int) -> None:
+    """Each once, of those alone that differ; the same whether one statement adds them or many."""
+
+    def lines(payload: int) -> bytes:
+        return b"".join(b'{"key": "k%d", "payload": %d}\n' % (n, payload) for n in range(count))
+
+    afk("enqueue", "digest", "--lines", stdin=lines(1))
+
+    same = afk("enqueue", "digest", "--lines", stdin=lines(1))
+    other = afk("enqueue", "digest", "--lines", stdin=b'{"key": "k1", "payload": 2}\n' + lines(2))
+    document = afk("enqueue", "digest", "--lines", "--json", stdin=lines(2) + b'{"key": "new"}\n').json
+
+    assert same.err == f"{count} existed already and were not added again\n"
+    assert other.err == (
+        f"{count + 1} existed already and were not added again\n"
+        f"{count + 1} of them have another payload, of which nothing was added: k1, k0, k2, ...\n"
+    )
+    assert (document["created"], document["existing"], document["other_payload"]) == (1, count, count)
+    assert document["jobs"][0] == {"key": "k0", "created": False, "status": "pending", "other_payload": True}
+    assert document["jobs"][-1] == {"key": "new", "created": True, "status": "pending", "other_payload": False}
 
 
 def test_twenty_thousand_lines_are_one_event(afk: Afk, db: sqlite3.Connection) -> None:

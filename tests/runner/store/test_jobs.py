@@ -37,16 +37,17 @@ def claimed(db: Connection, now: int = NOW) -> list[str]:
 
 def test_of_many_jobs_each_is_told_what_became_of_it(db: Connection) -> None:
     """New ones, ones that were there and ones that stand twice among them, however many one statement takes."""
-    make_job(db, key="k3", status=JobStatus.DONE)
-    make_job(db, key=f"k{AT_ONCE + 2}", status=JobStatus.DEAD)
+    make_job(db, key="k3", status=JobStatus.DONE, payload={})
+    make_job(db, key=f"k{AT_ONCE + 2}", status=JobStatus.DEAD, payload={"n": 1})
     keys = [f"k{n}" for n in range(AT_ONCE)] + ["k7", *(f"k{n}" for n in range(AT_ONCE, 2 * AT_ONCE)), "k8"]
     new = [NewJob(key=key, task="echo", payload="{}", not_before=NOW, max_attempts=4) for key in keys]
+    new[-1] = new[-1]._replace(payload="[]")
 
     told = jobs.insert_all(db, new, now=NOW)
 
-    twice = {AT_ONCE: JobStatus.PENDING, len(keys) - 1: JobStatus.PENDING}
-    before = {3: JobStatus.DONE, AT_ONCE + 3: JobStatus.DEAD}
-    assert {place: status for place, status in enumerate(told) if status is not None} == {**twice, **before}
+    twice = {AT_ONCE: (JobStatus.PENDING, False), len(keys) - 1: (JobStatus.PENDING, True)}
+    before = {3: (JobStatus.DONE, False), AT_ONCE + 3: (JobStatus.DEAD, True)}
+    assert {place: there for place, there in enumerate(told) if there is not None} == {**twice, **before}
     added = [key for key, status in zip(keys, told, strict=True) if status is None]
     assert [row[0] for row in db.execute("SELECT key FROM jobs WHERE status = 'pending' ORDER BY id")] == added
     assert db.execute("SELECT pending FROM board").fetchone() == (len(added),)
