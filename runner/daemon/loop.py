@@ -152,6 +152,8 @@ class Loop:
                 self._changed()
             parts.watch.looked()
             parts.switch.can_read()
+            if parts.switch.trusts:
+                parts.standing.trust(now=parts.clock.now())
         except (sqlite3.Error, StoreError) as error:
             if parts.watch.blind(error):
                 parts.distrust("read", error)

@@ -108,6 +108,8 @@ class Distrust:
 
     since: UnixMs
     why: str
+    until: UnixMs | None = None
+    """When it could be used again, which a stop may outlast; None: it could not be yet."""
 
 
 def moved(
@@ -134,7 +136,8 @@ def moved(
     elif state is RunState.RUNNING:
         telling.settled(db, key=telling.STOP, text="the stop is lifted, the runner goes on", now=now)
         if distrust is not None:
-            text = f"parked for {duration(now - distrust.since)}: {distrust.why}"
+            until = now if distrust.until is None else distrust.until
+            text = f"parked for {duration(until - distrust.since)}: {distrust.why}"
             telling.tell(db, key="database", level=events.ERROR, text=text, now=now)
             telling.settled(db, key="database", text="it can be used again, and the runner goes on", now=now)
 

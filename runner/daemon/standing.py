@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 
 from runner.daemon import records
 from runner.daemon.switch import StopSwitch
@@ -42,7 +43,13 @@ class Standing:
 
     def distrust(self, why: str, *, now: UnixMs) -> None:
         """The database is no good, which it can be told only when it is again."""
-        self._distrusted = self._distrusted or records.Distrust(now, why)
+        told = self._distrusted
+        self._distrusted = records.Distrust(now, why) if told is None else replace(told, until=None)
+
+    def trust(self, *, now: UnixMs) -> None:
+        """It can be used; a stop that goes on is no fault of it."""
+        if self._distrusted is not None and self._distrusted.until is None:
+            self._distrusted = replace(self._distrusted, until=now)
 
     def tell(self, state: RunState, reason: str | None, seq: int) -> None:
         """It took a state. `seq`: the turn of the switch that was acted on."""

@@ -50,6 +50,11 @@ class StopSwitch:
         """It can be written again."""
         self._faults.pop("written", None)
 
+    @property
+    def trusts(self) -> bool:
+        """Whether the database can be read and written, as far as is known."""
+        return not self._faults
+
     def park(self, word: str, text: str) -> bool:
         """Hold everything back for a reason of our own, such as `disk`, until `unpark`; True when that is news."""
         news = word not in self._parked

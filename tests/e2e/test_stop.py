@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sqlite3
 import threading
@@ -10,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from runner.units import SECOND_MS
 from tests.e2e.vendor import COST, HOLD, ask, burnt, house, spent
 from tests.e2e.world import World, eventually
 from tests.upstream import FakeAnthropic, Reply
@@ -324,3 +326,30 @@ def test_a_second_signal_ends_at_once(afk: World, vendor: FakeAnthropic) -> None
     assert burnt(afk, ["ask-000"]) == {}
     assert spent(afk) == (0, HOLD)
     assert not afk.processes()
+
+
+def test_a_stop_that_outlasts_an_outage_of_the_database_is_not_told_of_as_one(
+    afk: World, vendor: FakeAnthropic
+) -> None:
+    """What is told is how long it was parked for want of the database, and not until somebody resumed."""
+    house(afk, vendor, workers=1)
+    afk.start()
+    database, aside = afk.home / "agent.db", afk.home / "aside.db"
+
+    def beat() -> int:
+        return int(afk.one("SELECT heartbeat_at FROM runners"))
+
+    away_at = beat()
+    database.rename(aside)
+    eventually(lambda: b"parked" in (afk.home / "stderr").read_bytes(), what="it says that it is parked")
+    touch(afk)
+    aside.rename(database)
+    eventually(lambda: beat() > away_at + 5 * SECOND_MS, what="a heartbeat in it again")
+    back_at = beat()
+    eventually(lambda: beat() > back_at + 10 * SECOND_MS, what="it stays stopped")
+    afk.afk("resume")
+
+    (text,) = eventually(lambda: afk.sql("SELECT text FROM alerts WHERE key = 'database'"), what="it is told")[0]
+    found = re.match(r"parked for (?:(\d+)s|\d+ms): the database cannot be", text)
+    assert found is not None, text
+    assert int(found[1] or 0) * SECOND_MS <= back_at - away_at, text

@@ -24,7 +24,7 @@ from runner.store.db import Database
 from runner.store.runners import RunState
 from runner.store.writer import Act, T, Writer
 from runner.units import SystemClock
-from tests.factories import make_runner
+from tests.factories import ManualClock, make_runner
 
 
 class FullDisk:
@@ -135,6 +135,36 @@ async def test_the_last_word_is_the_one_that_is_written(
     assert row is not None
     assert (row.state, row.stop_seq) == (RunState.RUNNING, 2)
     assert db.execute("SELECT key, closed_at IS NOT NULL FROM alerts").fetchall() == [("database", 1)]
+
+
+async def test_a_stop_that_outlasts_the_fault_of_the_database_is_not_counted_as_one(
+    home: Home, writer: FullDisk, db: sqlite3.Connection
+) -> None:
+    make_runner(db)
+    (me,) = runners.present(db)
+    clock = ManualClock()
+    errands: list[asyncio.Task[None]] = []
+    told = Standing(
+        me=me,
+        writer=writer,  # type: ignore[arg-type]
+        switch=StopSwitch(home, {}),
+        by=lambda: None,
+        errand=lambda work: errands.append(asyncio.ensure_future(work)),
+        clock=clock,
+    )
+
+    told.trust(now=clock.now())
+    told.distrust("the database cannot be read: gone", now=clock.now())
+    told.tell(RunState.PARKED, "stop", 1)
+    for _ in range(2):  # the second is a later tick, while the stop holds
+        clock.advance(6_000)
+        told.trust(now=clock.now())
+    clock.advance(100_000)
+    told.tell(RunState.RUNNING, None, 2)
+    await asyncio.gather(*errands)
+
+    texts = db.execute("SELECT text FROM alerts").fetchall()
+    assert texts == [("parked for 6s: the database cannot be read: gone",)]
 
 
 @pytest.fixture
