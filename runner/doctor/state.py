@@ -63,7 +63,9 @@ def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one retu
         case Health.STOPPED if view.row is not None and view.row.ended == ONCE:
             return ok("runner", f"none runs, as between two runs of `run --once`; the last heartbeat was {age} ago")
         case Health.STOPPED:
-            return warn("runner", f"none runs; pid {pid} said goodbye", start)
+            ended = view.row.ended if view.row is not None else None
+            how = f"was {ended}" if ended is not None and ended.startswith("forced") else "said goodbye"
+            return warn("runner", f"none runs; pid {pid} {how}", start)
         case Health.DEAD:
             text = f"none runs; pid {pid} went without a word {age} ago, its jobs are taken back by the next"
             return warn("runner", text, start)

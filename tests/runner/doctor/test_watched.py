@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -88,6 +89,19 @@ def test_no_finding_repeats_a_secret(look: Look, monkeypatch: pytest.MonkeyPatch
 
     assert secret not in json.dumps([finding.document() for finding in found])
     assert any(finding.text == "it said [redacted]" for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("ended", "told"), [("signal", "said goodbye"), ("forced by ada@cli at noon", "was forced by ada@cli at noon")]
+)
+def test_how_the_last_runner_ended_is_told(look: Look, ended: str, told: str) -> None:
+    with closing(sqlite3.connect(look.home.db, isolation_level=None)) as db:
+        make_runner(db)
+        (row,) = runners.present(db)
+
+    found = state.health(look, RunnerView(health=Health.STOPPED, row=replace(row, ended=ended)))
+
+    assert found.text == f"none runs; pid {row.pid} {told}"
 
 
 @pytest.mark.parametrize("reason", ["breaker", "disk", "refused"])
