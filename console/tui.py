@@ -333,7 +333,7 @@ class ConsoleApp(ThriftyApp[None]):
         if self._refused("r"):
             return
         if letters is None:
-            self.board.flash(self.board.pane.unmeant or "r replays dead jobs: 3 lists them, arrows choose one")
+            self.board.pane.say_unmeant("r replays dead jobs: 3 lists them, arrows choose one")
         else:
             self._next(self.replays.replay(letters, self.seen))
 

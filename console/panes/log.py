@@ -56,7 +56,8 @@ class LogPane(Pane):
         yield self._prompt
 
     def open(self) -> None:
-        self._close_prompt()
+        self._prompt.display = False
+        self._tail.focus()
 
     @property
     def typing(self) -> bool:
@@ -107,8 +108,7 @@ class LogPane(Pane):
         self._close_prompt()
 
     def _close_prompt(self) -> None:
-        self._prompt.display = False
-        self._tail.focus()
+        self.open()
         self.post_message(LookNow())
 
     def _job(self, does: str) -> str | None:

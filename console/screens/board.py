@@ -157,8 +157,9 @@ class Board(Screen[None]):
         board = vitals(self.seen, width, self.look, place=self.place, readonly=self.readonly, sending=self.sending)
         self._vitals.show_lines((folded(self.seen, board, sending=self.sending),) if self._folded else board)
         self._tabs.show_lines((tabs(self.seen, self.view, width, self.look),))
-        if self._keys_of != (self.view, self.pane.typing, width):
-            self._keys_of = (self.view, self.pane.typing, width)
+        keys_of = (self.view, self.pane.typing, width)
+        if self._keys_of != keys_of:
+            self._keys_of = keys_of
             self._keys.show_lines((key_bar(self.pane, width, readonly=self.readonly),))
 
     def flash(self, text: str, *, bad: bool = False) -> None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -90,23 +90,15 @@ def at_home(option: Path | None) -> Iterator[Home]:
 @contextmanager
 def reading(option: Path | None) -> Iterator[Reader]:
     """The read door of the home an option means. Raises StoreError, ConfigError."""
-    with at_home(option) as home:
-        reader = Reader(home)
-        try:
-            yield reader
-        finally:
-            reader.close()
+    with at_home(option) as home, closing(Reader(home)) as reader:
+        yield reader
 
 
 @contextmanager
 def writing(option: Path | None) -> Iterator[Door]:
     """The write door of the home an option means; the database is opened by the first act."""
-    with at_home(option) as home:
-        door = Door(home)
-        try:
-            yield door
-        finally:
-            door.close()
+    with at_home(option) as home, closing(Door(home)) as door:
+        yield door
 
 
 def say(text: str = "") -> bool:

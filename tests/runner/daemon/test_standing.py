@@ -21,9 +21,9 @@ from runner.errors import StoreError
 from runner.home import Home
 from runner.store import runners
 from runner.store.db import Database
-from runner.store.runners import RunState
+from runner.store.runners import Runner, RunState
 from runner.store.writer import Act, T, Writer
-from runner.units import SystemClock
+from runner.units import Clock, SystemClock
 from tests.factories import ManualClock, make_runner
 
 
@@ -63,6 +63,30 @@ def db(home: Home, writer: FullDisk) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def standing_of(
+    me: Runner,
+    home: Home,
+    writer: FullDisk,
+    errands: list[asyncio.Task[None]],
+    *,
+    clock: Clock,
+    switch: StopSwitch | None = None,
+) -> Standing:
+    """What a runner says of itself; what it does beside its loop is added to `errands`."""
+
+    def errand(work: Coroutine[object, object, None]) -> None:
+        errands.append(asyncio.ensure_future(work))
+
+    return Standing(
+        me=me,
+        writer=writer,  # type: ignore[arg-type]
+        switch=switch or StopSwitch(home, {}),
+        by=switch.outside if switch else lambda: None,
+        errand=errand,
+        clock=clock,
+    )
+
+
 @pytest.mark.parametrize("parked_before", [False, True])
 async def test_a_stop_on_a_full_disk_is_written_down_once_there_is_room(
     parked_before: bool, home: Home, writer: FullDisk, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
@@ -73,18 +97,7 @@ async def test_a_stop_on_a_full_disk_is_written_down_once_there_is_room(
     (me,) = runners.present(db)
     switch = StopSwitch(home, {})
     errands: list[asyncio.Task[None]] = []
-
-    def errand(work: Coroutine[object, object, None]) -> None:
-        errands.append(asyncio.ensure_future(work))
-
-    told = Standing(
-        me=me,
-        writer=writer,  # type: ignore[arg-type]
-        switch=switch,
-        by=switch.outside,
-        errand=errand,
-        clock=SystemClock(),
-    )
+    told = standing_of(me, home, writer, errands, clock=SystemClock(), switch=switch)
     pool: Any = SimpleNamespace(running={})
     stance = Stance(switch=switch, pool=pool, grace_ms=0, tell=told.tell)
 
@@ -114,14 +127,7 @@ async def test_the_last_word_is_the_one_that_is_written(
     make_runner(db, state=RunState.STARTING)
     (me,) = runners.present(db)
     errands: list[asyncio.Task[None]] = []
-    told = Standing(
-        me=me,
-        writer=writer,  # type: ignore[arg-type]
-        switch=StopSwitch(home, {}),
-        by=lambda: None,
-        errand=lambda work: errands.append(asyncio.ensure_future(work)),
-        clock=SystemClock(),
-    )
+    told = standing_of(me, home, writer, errands, clock=SystemClock())
 
     writer.full = True
     told.distrust("the database cannot be written: full", now=SystemClock().now())
@@ -144,14 +150,7 @@ async def test_a_stop_that_outlasts_the_fault_of_the_database_is_not_counted_as_
     (me,) = runners.present(db)
     clock = ManualClock()
     errands: list[asyncio.Task[None]] = []
-    told = Standing(
-        me=me,
-        writer=writer,  # type: ignore[arg-type]
-        switch=StopSwitch(home, {}),
-        by=lambda: None,
-        errand=lambda work: errands.append(asyncio.ensure_future(work)),
-        clock=clock,
-    )
+    told = standing_of(me, home, writer, errands, clock=clock)
 
     told.trust(now=clock.now())
     told.distrust("the database cannot be read: gone", now=clock.now())
