@@ -28,13 +28,16 @@ from runner.errors import (
     StoreReadOnly,
 )
 from runner.lock import held_by_another
-from runner.store.turnstile import SOON_S, Turnstile
+from runner.store.turnstile import Turnstile
 
 APPLICATION_ID = 0x41464B31
 """`AFK1` in the file's header: tells our database from somebody else's."""
 
 WRITE_WAIT_S = 5.0
 """How long a write waits for its turn; after it the database counts as unusable, and the gate refuses."""
+
+AT_ONCE_S = 0.003
+"""How long an event loop stands still for somebody else who writes, before it asks a thread to wait."""
 
 READERS_WAIT_S = 0.02
 """How long cutting the log short waits for those who read in it. The next try comes soon."""
@@ -156,9 +159,9 @@ class Database:
         """One transaction: committed when the body ends, rolled back when it raises.
 
         Raises StoreError when it could not be had or made durable; then nothing was recorded. `at_once`: waits a
-        millisecond and no longer for somebody else who writes, then StoreBusy.
+        moment and no longer for somebody else who writes, then StoreBusy.
         """
-        return _Write(self, SOON_S if at_once else wait_s)
+        return _Write(self, AT_ONCE_S if at_once else wait_s)
 
     def _begin(self, wait_s: float) -> None:
         if self._turnstile is not None:

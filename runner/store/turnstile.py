@@ -17,8 +17,9 @@ from pathlib import Path
 
 from runner.errors import StoreBusy, StoreError
 
-SOON_S = 0.001
-"""Most transactions are over sooner; who is next in line looks again and again so long, for a thread costs as much."""
+SOON_S = 0.02
+"""No transaction should take longer; who is next in line looks again and again so long, for a thread costs as much as
+ten looks."""
 LOOK_S = 0.00003
 """Between two looks; the kernel makes it twice as long."""
 

@@ -11,6 +11,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,10 +26,12 @@ Act = Callable[[sqlite3.Connection], T]
 Done = Callable[[T | None, BaseException | None], None]
 """Told once it is durable what the act gave, or why nothing of it was recorded."""
 
-SLOW_S = 0.002
+SLOW_S = 0.004
 """Two commits in a row that took longer than this say that the disk is slow, or busy. One alone held a checkpoint."""
 SLOW_FOR_S = 1.0
 """How long the thread then has it all to itself."""
+TYPICAL_OF = 8
+"""Commits, about, of which `took_s` tells."""
 MOST_IN_ONE = 64
 """Acts in one commit: at 70 us each, a transaction stays far under the 20 ms a visitor may have to wait."""
 
@@ -51,9 +54,15 @@ class Writer:
         self._database = database
         self._loop = asyncio.get_running_loop()
         self._asked: list[_Request] = []
-        """In this turn of the loop."""
+        """In this turn of the loop, or waiting for others."""
+        self._soon = False
+        """They are committed in the next turn of the loop."""
+        self._due: asyncio.TimerHandle | None = None
+        """When they are committed if nobody else asks."""
         self._handed = 0
         """Requests the thread has not answered; while there are any, the connection is the thread's."""
+        self.took_s = 0.0
+        """What commits took of late, the wait for the turn included."""
         self._was_slow = False
         self._slow_until = 0.0
         self._queue: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
@@ -74,24 +83,35 @@ class Writer:
         self.then(act, partial(_resolve, future))
         return future
 
-    def then(self, act: Act[T], done: Done[T]) -> None:
-        """The same for what must go on at once: `done` is called in the turn of the loop that made it durable."""
+    def then(self, act: Act[T], done: Done[T], *, within_s: float = 0.0) -> None:
+        """The same for what must go on at once: `done` is called in the turn of the loop that made it durable.
+
+        `within_s`: how long it may wait for others to share its commit; the first that cannot wait takes it along.
+        """
         self._asked.append(_Request(act, done))
-        if len(self._asked) == 1:
+        if within_s > 0:
+            if self._due is None:
+                self._due = self._loop.call_later(within_s, self._turn)
+        elif not self._soon:
+            self._soon = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
+        self._soon = False
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         batch, self._asked = self._asked, []
         if not batch:
             return
-        if not self._handed and self._loop.time() >= self._slow_until and self._at_once(batch):
+        if not self._handed and time.monotonic() >= self._slow_until and self._at_once(batch):
             self._answer(batch)
         else:
             self._hand_over(batch)
 
     def _at_once(self, batch: list[_Request]) -> bool:
         """Commit here and now. False: it could not be had, or one of them failed; nothing was recorded."""
-        start = self._loop.time()
+        start = time.monotonic()
         try:
             with self._database.write(at_once=True) as db:
                 for request in batch:
@@ -99,11 +119,16 @@ class Writer:
         except Exception:  # the thread waits for the turn, and finds out whose failure it is
             return False
         finally:
-            end = self._loop.time()
-            was_slow, self._was_slow = self._was_slow, end - start > SLOW_S
+            took_s = self._took(start)
+            was_slow, self._was_slow = self._was_slow, took_s > SLOW_S
             if was_slow and self._was_slow:
-                self._slow_until = end + SLOW_FOR_S
+                self._slow_until = start + took_s + SLOW_FOR_S
         return True
+
+    def _took(self, start: float) -> float:
+        took_s = time.monotonic() - start
+        self.took_s += (took_s - self.took_s) / TYPICAL_OF
+        return took_s
 
     def _hand_over(self, batch: list[_Request]) -> None:
         self._handed += len(batch)
@@ -133,7 +158,9 @@ class Writer:
                     ending = True
                     break
                 batch += more
+            start = time.monotonic()
             self._commit(batch)
+            self._took(start)
             self._loop.call_soon_threadsafe(self._answered, batch)
             if ending:
                 return

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,10 @@ class Live:
     performers: tuple[str, ...] = ()
     """Tasks that do what cannot be undone: what an agent may draft."""
     cut: Cut | None = None
-    deadline: asyncio.TimerHandle | None = None
+    began_at: float = 0.0
+    """When its worker had the order, by the loop's clock."""
+    deadline: float = math.inf
+    """When its time is over, by the same."""
 
     @property
     def max_seconds_ms(self) -> int:
@@ -88,7 +91,8 @@ class Live:
 
     def ending(self, answer: Mapping[str, Any], *, now: UnixMs) -> Ending:
         """What a worker said, read with care: the payload shares its process."""
-        outcome, result, error, after = (answer.get(name) for name in ("outcome", "result", "error", "after_ms"))
+        outcome, result = answer.get("outcome"), answer.get("result")
+        error, after = answer.get("error"), answer.get("after_ms")
         asked = after if isinstance(after, int) and not isinstance(after, bool) else 0
         upstream = self.granted.wait_until - now if self.granted.wait_until is not None else 0
         refusal = self.granted.refusal

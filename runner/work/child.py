@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -92,7 +91,7 @@ class Child:
 
     def order(self, words: Mapping[str, Any]) -> None:
         """Hand over an attempt. The worker must be idle."""
-        self._asked = secrets.token_hex(8)
+        self._asked = os.urandom(8).hex()
         self._unsent = json.dumps({**words, "order": self._asked}).encode() + b"\n"
         self._send()
 

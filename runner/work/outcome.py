@@ -73,13 +73,13 @@ def decide(  # noqa: PLR0911 - one return a row of the table
     *,
     attempts: int,
     max_attempts: int,
-    limit: str,
+    limit_ms: int,
     on_timeout: str,
     retry: RetryConfig,
     now: UnixMs,
     rng: random.Random,
 ) -> Decision:
-    """The decision. `attempts`: counted before this one. `limit`: the time limit in words."""
+    """The decision. `attempts`: counted before this one. `limit_ms`: its time limit."""
     if ending.outcome == "done":  # it may have managed without a model: to work again could do twice what was done
         return Decision(outcome=Outcome.DONE, counted=True, status=JobStatus.DONE, error=ending.unanswered)
     if ending.cut is Cut.CANCEL:
@@ -87,7 +87,7 @@ def decide(  # noqa: PLR0911 - one return a row of the table
             outcome=Outcome.CANCELLED, counted=False, status=JobStatus.CANCELLED, error="cancelled by a person"
         )
     if ending.cut is Cut.TIMEOUT:
-        error = f"it ran longer than its limit of {limit} and was ended"
+        error = f"it ran longer than its limit of {duration(limit_ms)} and was ended"
         if on_timeout == "halt":
             return Decision(outcome=Outcome.HALTED, counted=True, status=JobStatus.HALTED, error=error)
         return _failed(ending, error, attempts=attempts, max_attempts=max_attempts, retry=retry, now=now, rng=rng)

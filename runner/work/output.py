@@ -46,6 +46,8 @@ class Capture:
     def begin(self, place: Callable[[], Path]) -> None:
         """From now on it is another attempt's output. `place` is asked, and its file made, with the first byte."""
         self._place = place
+        if not self._printed:
+            return  # by whoever had it before: most jobs print nothing
         self._written = self._printed = self._flooded = 0
         self._passing.rest()
         self._tail.clear()
@@ -56,6 +58,9 @@ class Capture:
         for _ in range(256):  # a process that goes on printing must not keep us here
             if not self._take():
                 break
+        if not self._printed:
+            self._place = None
+            return ""
         self._ebb()
         self._keep(self._passing.rest())  # of a secret too, printed by somebody who was ended before its end
         if self._file is not None:

@@ -20,17 +20,15 @@ from runner.redact import Redactor
 from runner.store import events
 from runner.store.writer import Writer
 from runner.units import Clock
+from runner.work.alarm import Alarm
 from runner.work.attempt import Live, with_output
 from runner.work.child import Child
 from runner.work.outcome import Cut, Ending
+from runner.work.pace import Pace
 from runner.work.register import Claimed, Register
 
 RESPAWN_S = (0.05, 0.5, 2.0, 10.0, 30.0)
 """Waits before a worker is replaced that died before it was ready, by how often that happened in a row."""
-DRY_S = 0.002
-"""After a claim that left nothing due behind, the next one waits so long. Jobs that come one by one at full speed are
-then claimed together, and a finish finds its next one waiting: a commit less a job. A job on its own waits for nothing.
-"""
 LEDGER_RETRY_S = 1.0
 """Between tries to write an outcome down while the database cannot be written."""
 
@@ -79,8 +77,11 @@ class Pool:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._seats = [_Seat() for _ in range(config.runner.workers)]
-        self._wake: asyncio.TimerHandle | None = None
-        self._dry_until = 0.0
+        self._claims = Alarm(self.pump)
+        """When a job comes due that was not at the last claim."""
+        self._limits = Alarm(self._look_at_limits)
+        """When an attempt has had its time."""
+        self._pace = Pace()
         self._dry: asyncio.TimerHandle | None = None
         """The claim that was asked for while the queue was as good as dry."""
         self._closing = False
@@ -142,8 +143,9 @@ class Pool:
         """Claim for every idle worker. Cheap when there is none or nothing may be claimed."""
         if self._closing or self._dry is not None:
             return
-        if self._loop.time() < self._dry_until:
-            self._dry = self._loop.call_at(self._dry_until, self._dried)
+        claim_at = self._pace.claim_at
+        if claim_at is not None:
+            self._dry = self._loop.call_at(claim_at, self._dried)
             return
         if not self._may_claim():
             return
@@ -179,26 +181,17 @@ class Pool:
             self._seat(seat, live)
         self._later(claimed.again_at)
         if claimed.exhausted:
-            self._dry_until = self._loop.time() + DRY_S
+            self._pace.dried()
         if claimed.exhausted and not self.running and not any(seat.claiming for seat in self._seats):
             self.idle.set()
         else:
             self.idle.clear()
 
     def _later(self, at: int | None) -> None:
-        """Claim again at a time, the earliest one asked for."""
-        if at is None:
-            return
-        delay = max(0.0, (at - self._clock.now()) / 1000)
-        when = self._loop.time() + min(delay, 60.0)  # the wall clock may jump: look again within a minute
-        if self._wake is None or self._wake.when() > when or self._wake.cancelled():
-            if self._wake is not None:
-                self._wake.cancel()
-            self._wake = self._loop.call_at(when, self._woken)
-
-    def _woken(self) -> None:
-        self._wake = None
-        self.pump()
+        """Claim again at a time."""
+        if at is not None:
+            delay = max(0.0, (at - self._clock.now()) / 1000)
+            self._claims.at(self._loop.time() + min(delay, 60.0))  # the wall clock may jump: look again in a minute
 
     # --- attempts -------------------------------------------------------------------------------------------------
 
@@ -212,12 +205,19 @@ class Pool:
             return
         self._passes.issue(live.granted)
         child.capture.begin(partial(self._home.attempt_file, live.job.id, live.job.starts))
-        live.deadline = self._loop.call_later(live.max_seconds_ms / 1000, self._overtime, seat, live)
+        live.deadline = self._loop.time() + live.max_seconds_ms / 1000
+        self._limits.at(live.deadline)
+        self._pace.began(live)
         child.order(live.order(live.task, home=self._home, gate_url=self._gate_url))
 
-    def _overtime(self, seat: _Seat, live: Live) -> None:
-        if seat.live is live:
-            self._cut(seat, live, Cut.TIMEOUT, at_once=False)
+    def _look_at_limits(self) -> None:
+        now = self._loop.time()
+        for seat in self._seats:
+            if seat.live is not None and seat.live.cut is None:
+                if seat.live.deadline <= now:
+                    self._cut(seat, seat.live, Cut.TIMEOUT, at_once=False)
+                else:
+                    self._limits.at(seat.live.deadline)
 
     def _cut(self, seat: _Seat, live: Live, why: Cut, *, at_once: bool) -> None:
         if live.cut is None:
@@ -272,8 +272,6 @@ class Pool:
         if live is None:
             return
         seat.live = None
-        if live.deadline is not None:
-            live.deadline.cancel()
         self._passes.revoke(live.granted)
         tail = seat.child.capture.end() if seat.child is not None else None
         if ending.outcome == "done" and live.task.kind is TaskKind.PROMPT:
@@ -286,7 +284,8 @@ class Pool:
                 self._settled(seat, claimed)
 
         seat.settling = True
-        self._writer.then(lambda db: self._close_and_claim(db, seat, live, ending, tail), written)
+        within_s = self._pace.ended(live, (other.live for other in self._seats), commit_s=self._writer.took_s)
+        self._writer.then(lambda db: self._close_and_claim(db, seat, live, ending, tail), written, within_s=within_s)
 
     async def _settle(
         self, seat: _Seat, live: Live, ending: Ending, tail: str | None, error: BaseException | None
@@ -359,8 +358,8 @@ class Pool:
         """Let every worker go; attempts still in progress are cut and go back unburnt."""
         self._closing = True
         self.cut_all(Cut.SHUTDOWN, at_once=True)
-        if self._wake is not None:
-            self._wake.cancel()
+        self._claims.stop()
+        self._limits.stop()
         for seat in self._seats:
             if seat.respawn is not None:
                 seat.respawn.cancel()

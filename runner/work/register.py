@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-import secrets
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ from runner.redact import Redactor
 from runner.store import answers, attempts, controls, events, jobs, raises, steps, tool_calls
 from runner.store.attempts import Outcome
 from runner.store.jobs import TASK_GATE, Job, JobStatus, Lease
-from runner.units import Clock, UnixMs, duration
+from runner.units import Clock, UnixMs
 from runner.work.attempt import Live
 from runner.work.conversation import text_so_far
 from runner.work.outcome import FAR_MS, Cut, Decision, Ending, decide, not_again
@@ -77,7 +77,7 @@ class Register:
             return Claimed(exhausted=True)
         parked = 0
         while len(found) < count and parked < PARKED_AT_ONCE:
-            lease = Lease(runner=self._runner, token=secrets.token_hex(8), until=UnixMs(now + LEASE_MS))
+            lease = Lease(runner=self._runner, token=os.urandom(8).hex(), until=UnixMs(now + LEASE_MS))
             job = jobs.claim(db, now=now, lease=lease)
             if job is None:
                 return Claimed(found=found, again_at=jobs.next_due(db, after=now), exhausted=True)
@@ -130,7 +130,7 @@ class Register:
             ending,
             attempts=live.job.attempts,
             max_attempts=live.job.max_attempts,
-            limit=duration(live.max_seconds_ms),
+            limit_ms=live.max_seconds_ms,
             on_timeout=live.task.on_timeout,
             retry=self._config.retry,
             now=now,

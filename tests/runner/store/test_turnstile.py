@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from runner.errors import StoreBusy, StoreError
-from runner.store.turnstile import Turnstile
+from runner.store.turnstile import SOON_S, Turnstile
 
 SOURCE = str(Path(__file__).parents[3])
 
 HOLDER = """
 import sys
 from pathlib import Path
-from runner.store.turnstile import Turnstile
+from runner.store.turnstile import SOON_S, Turnstile
 stile = Turnstile(Path(sys.argv[1]) / "a", Path(sys.argv[1]) / "b")
 with stile.turn(5):
     print("held", flush=True)
@@ -32,7 +32,7 @@ with stile.turn(5):
 GREEDY = """
 import os, sys
 from pathlib import Path
-from runner.store.turnstile import Turnstile
+from runner.store.turnstile import SOON_S, Turnstile
 folder = Path(sys.argv[1])
 stile = Turnstile(folder / "a", folder / "b")
 print("ready", flush=True)
@@ -111,9 +111,9 @@ def test_a_stopped_holder_is_waited_for_only_so_long(stile: Turnstile, tmp_path:
         holder.send_signal(signal.SIGSTOP)
         for _ in range(3):
             began = time.monotonic()
-            with pytest.raises(StoreBusy), stile.turn(0.05):
+            with pytest.raises(StoreBusy), stile.turn(2 * SOON_S):
                 pass
-            assert time.monotonic() - began >= 0.05
+            assert time.monotonic() - began >= 2 * SOON_S
         holder.send_signal(signal.SIGCONT)
         go(holder)
         with stile.turn(30):
@@ -135,11 +135,11 @@ def test_a_folder_that_went_while_waiting_is_a_store_error(tmp_path: Path) -> No
     folder.mkdir()
     stile = Turnstile(folder / "a", folder / "b")
     with child(HOLDER, folder):
-        with pytest.raises(StoreBusy), stile.turn(0.01):
+        with pytest.raises(StoreBusy), stile.turn(2 * SOON_S):
             pass
         folder.rename(tmp_path / "away")
         stile.close()
-        with pytest.raises(StoreError, match="cannot be opened"), stile.turn(0.01):
+        with pytest.raises(StoreError, match="cannot be opened"), stile.turn(2 * SOON_S):
             pass
         (tmp_path / "away").rename(folder)
     with stile.turn(30):
@@ -151,7 +151,7 @@ def test_waiting_and_giving_up_leaks_no_files(stile: Turnstile, tmp_path: Path) 
     before = len(os.listdir("/proc/self/fd"))
     with child(HOLDER, tmp_path) as holder:
         for _ in range(10):
-            with pytest.raises(StoreBusy), stile.turn(0.01):
+            with pytest.raises(StoreBusy), stile.turn(2 * SOON_S):
                 pass
         assert len(os.listdir("/proc/self/fd")) <= before + 2  # the pipes to the holder
         assert sum(thread.name == "turnstile" for thread in threading.enumerate()) == 1

@@ -16,7 +16,7 @@ from runner.errors import StoreBusy, StoreMissing
 from runner.store import db as store
 from runner.store import jobs
 from runner.store.db import Database
-from runner.store.turnstile import SOON_S, Turnstile
+from runner.store.turnstile import Turnstile
 from runner.store.writer import SLOW_S, Writer
 from tests.factories import make_job
 
@@ -204,7 +204,7 @@ async def test_a_lock_nobody_lets_go_of_is_waited_for_once(writer: Writer, monke
     answers = await asyncio.gather(*acts, return_exceptions=True)
 
     assert {type(answer) for answer in answers} == {StoreBusy}
-    assert waits == [SOON_S, store.WRITE_WAIT_S], "a look from the loop, and a wait in the thread"
+    assert waits == [store.AT_ONCE_S, store.WRITE_WAIT_S], "a look from the loop, and a wait in the thread"
 
 
 async def test_a_file_that_went_is_told_to_each(writer: Writer, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def decision(ending: Ending, **known: Any) -> Decision:
     facts: dict[str, Any] = {
         "attempts": 0,
         "max_attempts": 4,
-        "limit": "5s",
+        "limit_ms": 5_000,
         "on_timeout": "halt",
         "retry": RETRY,
         "now": NOW,
