@@ -41,7 +41,7 @@ class _Request:
     act: Callable[[sqlite3.Connection], Any]
     done: Done[Any]
     outside: bool = False
-    """Not a transaction, but must not run beside one."""
+    """Not a transaction, but must not run beside one: alone in what is handed over."""
     given: Any = None
     error: BaseException | None = None
 
@@ -54,11 +54,11 @@ class Writer:
         self._database = database
         self._loop = asyncio.get_running_loop()
         self._asked: list[_Request] = []
-        """In this turn of the loop, or waiting for others."""
+        """Not begun: in this turn of the loop, behind what the thread commits, or waiting for others to share."""
         self._soon = False
-        """They are committed in the next turn of the loop."""
+        """The next turn of the loop commits them."""
         self._due: asyncio.TimerHandle | None = None
-        """When they are committed if nobody else asks."""
+        """When they are committed though nobody else asked."""
         self._handed = 0
         """Requests the thread has not answered; while there are any, the connection is the thread's."""
         self.took_s = 0.0
@@ -92,7 +92,11 @@ class Writer:
         if within_s > 0:
             if self._due is None:
                 self._due = self._loop.call_later(within_s, self._turn)
-        elif not self._soon:
+        else:
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        if not self._soon:
             self._soon = True
             self._loop.call_soon(self._turn)
 
@@ -101,11 +105,13 @@ class Writer:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        batch, self._asked = self._asked, []
-        if not batch:
-            return
-        if not self._handed and time.monotonic() >= self._slow_until and self._at_once(batch):
+        if self._handed or not self._asked:
+            return  # the connection is the thread's: what is asked for meanwhile shares the next commit
+        batch, self._asked = self._asked[:MOST_IN_ONE], self._asked[MOST_IN_ONE:]
+        if time.monotonic() >= self._slow_until and self._at_once(batch):
             self._answer(batch)
+            if self._asked:
+                self._take_turn()
         else:
             self._hand_over(batch)
 
@@ -143,7 +149,8 @@ class Writer:
 
     async def close(self) -> None:
         """Finish what was asked, then end the thread and close the database."""
-        self._turn()
+        self._hand_over(self._asked)
+        self._asked = []
         self._queue.put(None)
         while self._thread.is_alive():  # noqa: ASYNC110 - no executor: whoever gives up on this must be able to leave
             await asyncio.sleep(0.005)
@@ -151,26 +158,15 @@ class Writer:
 
     def _run(self) -> None:
         while (batch := self._queue.get()) is not None:
-            ending = False
-            while len(batch) < MOST_IN_ONE and not self._queue.empty():
-                more = self._queue.get()
-                if more is None:
-                    ending = True
-                    break
-                batch += more
             start = time.monotonic()
             self._commit(batch)
             self._took(start)
             self._loop.call_soon_threadsafe(self._answered, batch)
-            if ending:
-                return
 
     def _commit(self, batch: list[_Request]) -> None:
-        together = [request for request in batch if not request.outside]
-        alone = [request for request in batch if request.outside]
-        if len(together) < 2 or not self._together(together):
-            alone = together + alone
-        for request in alone:
+        if len(batch) > 1 and self._together(batch):
+            return
+        for request in batch:
             try:
                 if request.outside:
                     request.given = request.act(self._database.connection)
@@ -195,6 +191,7 @@ class Writer:
     def _answered(self, batch: list[_Request]) -> None:
         self._handed -= len(batch)
         self._answer(batch)
+        self._turn()
 
     def _answer(self, batch: list[_Request]) -> None:
         for request in batch:

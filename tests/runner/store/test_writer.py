@@ -15,9 +15,10 @@ import pytest
 from runner.errors import StoreBusy, StoreMissing
 from runner.store import db as store
 from runner.store import jobs
+from runner.store import writer as store_writer
 from runner.store.db import Database
 from runner.store.turnstile import Turnstile
-from runner.store.writer import SLOW_S, Writer
+from runner.store.writer import MOST_IN_ONE, SLOW_S, Writer
 from tests.factories import make_job
 
 
@@ -123,6 +124,63 @@ async def test_what_queues_up_commits_together(writer: Writer, tmp_path: Path) -
     assert len(seen) == 20
     assert len(set(seen)) == 1, "nothing was committed between the first and the last of them"
     assert reader.execute("SELECT count(*) FROM jobs").fetchone() == (20,)
+    reader.close()
+
+
+async def test_what_is_asked_for_while_the_thread_commits_shares_the_next_commit(
+    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that one is made by the loop again: two threads at work on one interpreter cost more than they give."""
+    monkeypatch.setattr(store_writer, "SLOW_S", 3600.0)
+    gate = Gate(tmp_path)
+    threads: list[tuple[int, int]] = []
+    reader = store.open_reader(tmp_path / "agent.db")
+
+    def act(db: sqlite3.Connection) -> int:
+        threads.append((changes(reader), threading.get_ident()))
+        return make_job(db).id
+
+    first = asyncio.ensure_future(writer.write(act))
+    for _ in range(3):  # it asks, it looks for the turn, it hands over
+        await asyncio.sleep(0)
+    later = [asyncio.ensure_future(writer.write(act)) for _ in range(2 * MOST_IN_ONE)]
+    await asyncio.sleep(0)
+    assert not threads, "nothing begins while another process writes"
+    gate.open()
+    await asyncio.gather(first, *later)
+
+    of_first, *of_later = threads
+    assert of_first[1] != threading.get_ident()
+    assert {thread for _, thread in of_later} == {threading.get_ident()}
+    commits = [commit for commit, _ in of_later]
+    assert [commits.count(commit) for commit in dict.fromkeys(commits)] == [MOST_IN_ONE, MOST_IN_ONE]
+    reader.close()
+
+
+async def test_what_may_wait_shares_the_commit_of_what_cannot(writer: Writer, tmp_path: Path) -> None:
+    """An hour would be long: the first that cannot wait takes it along. Left alone, it is committed all the same."""
+    reader = store.open_reader(tmp_path / "agent.db")
+    seen: list[int] = []
+    done: asyncio.Queue[int | None] = asyncio.Queue()
+
+    def act(db: sqlite3.Connection) -> int:
+        seen.append(changes(reader))
+        return make_job(db).id
+
+    writer.then(act, lambda id, _: done.put_nowait(id), within_s=3600)
+    writer.then(act, lambda id, _: done.put_nowait(id), within_s=3600)
+    await asyncio.sleep(0)
+    assert not seen
+    await writer.write(act)
+    assert len(seen) == 3
+    assert len(set(seen)) == 1
+    assert {await done.get(), await done.get()} <= {row[0] for row in reader.execute("SELECT id FROM jobs")}
+
+    writer.then(act, lambda id, _: done.put_nowait(id), within_s=0.01)
+    assert await done.get() is not None
+    writer.then(act, lambda id, _: done.put_nowait(id), within_s=3600)
+    await writer.close()
+    assert await done.get() is not None, "what waits when it closes is committed"
     reader.close()
 
 
