@@ -26,12 +26,10 @@ Act = Callable[[sqlite3.Connection], T]
 Done = Callable[[T | None, BaseException | None], None]
 """Told once it is durable what the act gave, or why nothing of it was recorded."""
 
-SLOW_S = 0.004
-"""Two commits in a row that took longer than this say that the disk is slow, or busy. One alone held a checkpoint."""
-SLOW_FOR_S = 1.0
-"""How long the thread then has it all to itself."""
-TYPICAL_OF = 8
-"""Commits, about, of which `took_s` tells."""
+SLOW_S = 0.008
+"""Commits that take longer, typically, are the thread's: the event loop stands still for no longer."""
+TYPICAL_OF = 4
+"""Commits, about, that say what one typically takes. One alone may have held a checkpoint."""
 MOST_IN_ONE = 64
 """Acts in one commit: at 70 us each, a transaction stays far under the 20 ms a visitor may have to wait."""
 
@@ -62,9 +60,7 @@ class Writer:
         self._handed = 0
         """Requests the thread has not answered; while there are any, the connection is the thread's."""
         self.took_s = 0.0
-        """What commits took of late, the wait for the turn included."""
-        self._was_slow = False
-        self._slow_until = 0.0
+        """What a commit takes, of late, the wait for the turn included."""
         self._queue: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
@@ -108,7 +104,7 @@ class Writer:
         if self._handed or not self._asked:
             return  # the connection is the thread's: what is asked for meanwhile shares the next commit
         batch, self._asked = self._asked[:MOST_IN_ONE], self._asked[MOST_IN_ONE:]
-        if time.monotonic() >= self._slow_until and self._at_once(batch):
+        if self.took_s <= SLOW_S and self._at_once(batch):
             self._answer(batch)
             if self._asked:
                 self._take_turn()
@@ -125,16 +121,11 @@ class Writer:
         except Exception:  # the thread waits for the turn, and finds out whose failure it is
             return False
         finally:
-            took_s = self._took(start)
-            was_slow, self._was_slow = self._was_slow, took_s > SLOW_S
-            if was_slow and self._was_slow:
-                self._slow_until = start + took_s + SLOW_FOR_S
+            self._took(start)
         return True
 
-    def _took(self, start: float) -> float:
-        took_s = time.monotonic() - start
-        self.took_s += (took_s - self.took_s) / TYPICAL_OF
-        return took_s
+    def _took(self, start: float) -> None:
+        self.took_s += (time.monotonic() - start - self.took_s) / TYPICAL_OF
 
     def _hand_over(self, batch: list[_Request]) -> None:
         self._handed += len(batch)
