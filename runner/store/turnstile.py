@@ -20,8 +20,8 @@ from runner.errors import StoreBusy, StoreError
 SOON_S = 0.02
 """No transaction should take longer; who is next in line looks again and again so long, for a thread costs as much as
 ten looks."""
-LOOK_S = 0.00003
-"""Between two looks; the kernel makes it twice as long."""
+LOOK_S, LONGEST_LOOK_S = 0.00003, 0.00025
+"""Between two looks, at first and at most; it doubles, for each look costs as much as a small write's statements."""
 
 
 class Turnstile:
@@ -170,14 +170,15 @@ def _close(fds: tuple[int, int]) -> None:
 
 
 def _pass_soon(first: int, second: int, *, within_s: float) -> bool:
-    """Take the turn if the one who writes now lets go of it within a moment; False leaves the first lock as it is."""
-    if not _take(first):
-        return False  # several are before us
+    """Take the turn if those before us let go of it within a moment; False leaves the first lock as it is."""
     end = time.monotonic() + within_s
-    while not _take(second):
-        if time.monotonic() >= end:
-            return False  # keeps the first lock: next in line; the waiting thread shares it, as it shares the file
-        time.sleep(LOOK_S)
+    wait_s = LOOK_S
+    for lock in (first, second):
+        while not _take(lock):
+            if time.monotonic() >= end:
+                return False  # keeps the first lock: next in line; the waiting thread shares it, as it shares the file
+            time.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_LOOK_S)
     fcntl.flock(first, fcntl.LOCK_UN)
     return True
 
