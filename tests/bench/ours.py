@@ -62,17 +62,18 @@ class Store:
         with self.database.write() as db:
             jobs.insert_all(db, added, now=now)
 
-    def drain(self) -> tuple[int, float]:
-        """Work off everything that is due, a transaction a job: how many, and seconds."""
+    def drain(self, workers: int = 1) -> tuple[int, float]:
+        """Work off everything that is due, the finishes of all workers in one transaction: how many, and seconds."""
         count = 0
-        job = None
+        held: list[Job | None] = [None] * workers
         start = time.perf_counter()
         while True:
             with self.database.write() as db:
-                job = finish_and_claim(db, job)
-            if job is None:
+                held = [finish_and_claim(db, job) for job in held]
+            done = workers - held.count(None)
+            if not done:
                 return count, time.perf_counter() - start
-            count += 1
+            count += done
 
     def bare(self, count: int) -> float:
         """Jobs a second of the same statements in the same commits, with no line of ours between them: the most
@@ -109,10 +110,10 @@ class Store:
         execute(events.RECORD, (now, "info", "job.queued", "echo", f"bare-{number}", None, "queued by ada@cli"))
         execute("COMMIT")
 
-    def pace(self, count: int) -> float:
+    def pace(self, count: int, workers: int = 1) -> float:
         """Jobs a second of a drain of `count`; the filling does not count."""
         self.fill(count)
-        done, seconds = self.drain()
+        done, seconds = self.drain(workers)
         assert done == count
         return done / seconds
 

@@ -28,6 +28,27 @@ def synced_writes(path: Path, count: int) -> float:
         os.close(fd)
 
 
+def synced_frames(path: Path, count: int, *, pages: int) -> float:
+    """Commits a second of so many pages, written as SQLite writes them to its log (24 bytes, 4 KiB, the next), each
+    commit synced: what is left when all statements take no time at all."""
+    head, block = os.urandom(24), os.urandom(PAGE)
+    frame = len(head) + PAGE
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.fstat(fd).st_size == 0:
+            os.pwrite(fd, bytes(frame * 1000), 0)
+            os.fsync(fd)
+        start = time.perf_counter()
+        for number in range(count):
+            for page in range(number * pages, number * pages + pages):
+                os.pwrite(fd, head, page % 1000 * frame)
+                os.pwrite(fd, block, page % 1000 * frame + len(head))
+            _sync(fd)
+        return count / (time.perf_counter() - start)
+    finally:
+        os.close(fd)
+
+
 _sync = getattr(os, "fdatasync", os.fsync)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from runner.config import TaskConfig
 from tests.bench.ours import Store
-from tests.bench.peers import huey_pace, huey_store, synced_writes
+from tests.bench.peers import huey_pace, huey_store, synced_frames, synced_writes
 from tests.bench.rounds import interleaved
 from tests.bench.table import Table
 
@@ -20,6 +20,8 @@ pytestmark = pytest.mark.bench
 
 PART = "The store alone"
 JOBS = 1_500
+PAGES = 5
+"""A commit writes so many: of the jobs, their queue, their attempts, the events and the counters."""
 
 
 def test_a_durable_job_against_a_synced_write(disk: Path, table: Table) -> None:
@@ -28,7 +30,10 @@ def test_a_durable_job_against_a_synced_write(disk: Path, table: Table) -> None:
     found = interleaved(
         {
             "raw": lambda: synced_writes(disk / "raw", 2 * JOBS),
+            "frames": lambda: synced_frames(disk / "frames", 2 * JOBS, pages=PAGES),
             "ours": lambda: store.pace(JOBS),
+            "two": lambda: store.pace(JOBS, workers=2),
+            "four": lambda: store.pace(JOBS, workers=4),
             "bare": lambda: bare.bare(JOBS),
             "huey": lambda: huey_pace(theirs, JOBS),
         },
@@ -47,8 +52,16 @@ def test_a_durable_job_against_a_synced_write(disk: Path, table: Table) -> None:
         goal="≥ 0.68",
         met=ours.typical >= 0.68,
     )
-    floor = found.ratio("bare", "raw")
-    table.add(PART, "its statements alone in the same commits, with no line of ours between them, against it", floor)
+    for side, what in (
+        ("bare", "its statements alone in the same commits, with no line of ours between them, against it"),
+        ("frames", f"its {PAGES} pages written and synced with no database at all, which nothing can pass, against it"),
+    ):
+        table.add(PART, what, found.ratio(side, "raw"))
+    for side, workers in (("two", "two"), ("four", "four")):
+        shared = found.ratio(side, "raw")
+        what = f"the same for {workers} workers whose finishes share a commit, against it"
+        pace = f"{shared} ({found.typical(side):,.0f}/s)"
+        table.add(PART, what, pace, goal="≥ 0.68", met=shared.typical >= 0.68)
     table.add(PART, "huey's store, `synchronous=FULL`, against it", huey)
     table.add(PART, "ours against huey's", against, goal="≥ 2", met=against.typical >= 2)
     assert against.typical > 1
