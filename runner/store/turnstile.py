@@ -20,6 +20,8 @@ from runner.errors import StoreBusy, StoreError
 SOON_S = 0.02
 """No transaction should take longer; who is next in line looks again and again so long, for a thread costs as much as
 ten looks."""
+FIRST_S = 0.003
+"""The same where somebody else is next in line: of those that look any may be lucky, but threads wait in turn."""
 LOOK_S, LONGEST_LOOK_S = 0.00003, 0.00025
 """Between two looks, at first and at most; it doubles, for each look costs as much as a small write's statements."""
 
@@ -171,11 +173,10 @@ def _close(fds: tuple[int, int]) -> None:
 
 def _pass_soon(first: int, second: int, *, within_s: float) -> bool:
     """Take the turn if those before us let go of it within a moment; False leaves the first lock as it is."""
-    end = time.monotonic() + within_s
-    wait_s = LOOK_S
-    for lock in (first, second):
+    start, wait_s = time.monotonic(), LOOK_S
+    for lock, most_s in ((first, min(within_s, FIRST_S)), (second, within_s)):
         while not _take(lock):
-            if time.monotonic() >= end:
+            if time.monotonic() >= start + most_s:
                 return False  # keeps the first lock: next in line; the waiting thread shares it, as it shares the file
             time.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_LOOK_S)
