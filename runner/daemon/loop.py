@@ -37,7 +37,7 @@ class Loop:
         self._once = once
         self._ticked_at = 0.0
         self._later_tick: asyncio.TimerHandle | None = None
-        """The tick that pokes asked for too soon after the last one."""
+        """The tick that pokes asked for."""
         self._guard_again_at = 0.0
         self._beat_at = 0.0
         self._tidying: asyncio.Task[None] | None = None
@@ -185,13 +185,10 @@ class Loop:
         parts.pool.pump()
 
     def _poked(self) -> None:
-        """Somebody committed: work for an idle worker starts now, the rest is looked at no more often than needed."""
-        wait = self._ticked_at + POKES_S - time.monotonic()
-        if wait <= 0:
-            self._tick()
-            return
+        """Somebody committed: work for an idle worker starts now, and then the rest is looked at, not too often."""
         self._parts.pool.pump()
         if self._later_tick is None:
+            wait = max(0.0, self._ticked_at + POKES_S - time.monotonic())
             self._later_tick = asyncio.get_running_loop().call_later(wait, self._tick)
 
     # --- every few seconds ------------------------------------------------------------------------------------------
