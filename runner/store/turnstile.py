@@ -2,7 +2,7 @@
 
 SQLite's busy handler polls, so beside a process that writes without pause a visitor waits for seconds. Whoever
 wants to write takes lock A, then lock B, lets go of A, writes, lets go of B: while one writes, one stands next in
-line, and the kernel wakes it. A kill lands within a millisecond on a busy home.
+line, and looks for its turn every few tens of microseconds. A kill lands within a few milliseconds on a busy home.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from runner.errors import StoreBusy, StoreError
 SOON_S = 0.02
 """No transaction should take longer; who is next in line looks again and again so long, for a thread costs as much as
 ten looks."""
-FIRST_S = 0.003
+FIRST_S = 0.001
 """The same where somebody else is next in line: of those that look any may be lucky, but threads wait in turn."""
 LOOK_S, LONGEST_LOOK_S = 0.00003, 0.00025
 """Between two looks, at first and at most; it doubles, for each look costs as much as a small write's statements."""
@@ -67,10 +67,11 @@ class Turnstile:
             fds = self._files()
             if self._left is not None and self._left.wanted():
                 self._join(self._left, timeout_s)
-            elif not _pass_soon(*fds, within_s=min(timeout_s, SOON_S)):
-                if timeout_s <= SOON_S:
+            elif timeout_s <= SOON_S:
+                if not _pass_soon(*fds, first_s=timeout_s, within_s=timeout_s):
                     fcntl.flock(fds[0], fcntl.LOCK_UN)
                     raise StoreBusy("another process is writing to the database")
+            elif not _pass_soon(*fds, first_s=FIRST_S, within_s=SOON_S):
                 self._wait(fds, timeout_s)
         except BaseException:
             self._mine.release()
@@ -171,10 +172,13 @@ def _close(fds: tuple[int, int]) -> None:
         os.close(fd)
 
 
-def _pass_soon(first: int, second: int, *, within_s: float) -> bool:
-    """Take the turn if those before us let go of it within a moment; False leaves the first lock as it is."""
+def _pass_soon(first: int, second: int, *, first_s: float, within_s: float) -> bool:
+    """Take the turn if those before us let go of it within a moment; False leaves the first lock as it is.
+
+    `first_s`: how long to look for the first lock, which somebody has who is next in line.
+    """
     start, wait_s = time.monotonic(), LOOK_S
-    for lock, most_s in ((first, min(within_s, FIRST_S)), (second, within_s)):
+    for lock, most_s in ((first, first_s), (second, within_s)):
         while not _take(lock):
             if time.monotonic() >= start + most_s:
                 return False  # keeps the first lock: next in line; the waiting thread shares it, as it shares the file

@@ -1,8 +1,9 @@
 """The runner's writes: one connection, and what is asked for in one turn of the event loop commits together.
 
 A commit on a quick disk takes a third of a millisecond, and handing it to a thread and back as long again, so it is
-made where it was asked for. The event loop waits for no lock, and for no slow disk: while another process writes, and
-for a while after commits took long, a thread commits; what queues up meanwhile shares its next commit.
+made where it was asked for. The event loop waits for a lock no longer than a moment, and for no slow disk: while
+another process writes, and while commits typically take long, a thread commits; what is asked for meanwhile shares the
+next one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from runner.alarm import Alarm
 from runner.errors import StoreBusy
 from runner.store.db import Database
 
@@ -27,9 +29,11 @@ Done = Callable[[T | None, BaseException | None], None]
 """Told once it is durable what the act gave, or why nothing of it was recorded."""
 
 SLOW_S = 0.008
-"""Commits that take longer, typically, are the thread's: the event loop stands still for no longer."""
+"""While commits typically take longer they are the thread's, or the event loop would stand still too much."""
 TYPICAL_OF = 4
 """Commits, about, that say what one typically takes. One alone may have held a checkpoint."""
+MOST_S = 4 * SLOW_S
+"""What one counts for at most: one that waited for seconds says no more of the next than that."""
 MOST_IN_ONE = 64
 """Acts in one commit: at 70 us each, a transaction stays far under the 20 ms a visitor may have to wait."""
 
@@ -48,14 +52,14 @@ class Writer:
     """Hands transactions to the thread that makes them durable."""
 
     def __init__(self, database: Database) -> None:
-        """Start the thread. The database is its alone from now on."""
+        """Start the thread. The database is the writer's alone from now on."""
         self._database = database
         self._loop = asyncio.get_running_loop()
         self._asked: list[_Request] = []
         """Not begun: in this turn of the loop, behind what the thread commits, or waiting for others to share."""
         self._soon = False
         """The next turn of the loop commits them."""
-        self._due: asyncio.TimerHandle | None = None
+        self._due = Alarm(self._turn)
         """When they are committed though nobody else asked."""
         self._handed = 0
         """Requests the thread has not answered; while there are any, the connection is the thread's."""
@@ -86,8 +90,7 @@ class Writer:
         """
         self._asked.append(_Request(act, done))
         if within_s > 0:
-            if self._due is None:
-                self._due = self._loop.call_later(within_s, self._turn)
+            self._due.at(self._loop.time() + within_s)
         else:
             self._take_turn()
 
@@ -98,16 +101,14 @@ class Writer:
 
     def _turn(self) -> None:
         self._soon = False
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+        self._due.stop()
         if self._handed or not self._asked:
             return  # the connection is the thread's: what is asked for meanwhile shares the next commit
         batch, self._asked = self._asked[:MOST_IN_ONE], self._asked[MOST_IN_ONE:]
+        if self._asked:
+            self._take_turn()
         if self.took_s <= SLOW_S and self._at_once(batch):
             self._answer(batch)
-            if self._asked:
-                self._take_turn()
         else:
             self._hand_over(batch)
 
@@ -125,7 +126,7 @@ class Writer:
         return True
 
     def _took(self, start: float) -> None:
-        self.took_s += (time.monotonic() - start - self.took_s) / TYPICAL_OF
+        self.took_s += (min(time.monotonic() - start, MOST_S) - self.took_s) / TYPICAL_OF
 
     def _hand_over(self, batch: list[_Request]) -> None:
         self._handed += len(batch)
@@ -142,16 +143,22 @@ class Writer:
         """Finish what was asked, then end the thread and close the database."""
         self._hand_over(self._asked)
         self._asked = []
+        self._handed += 1  # to the end of the thread: what is asked for from now on is answered after it
         self._queue.put(None)
         while self._thread.is_alive():  # noqa: ASYNC110 - no executor: whoever gives up on this must be able to leave
             await asyncio.sleep(0.005)
+        while self._asked:
+            batch, self._asked = self._asked[:MOST_IN_ONE], self._asked[MOST_IN_ONE:]
+            self._commit(batch)
+            self._answer(batch)
         self._database.close()
 
     def _run(self) -> None:
         while (batch := self._queue.get()) is not None:
             start = time.monotonic()
             self._commit(batch)
-            self._took(start)
+            if not batch or not batch[0].outside:
+                self._took(start)
             self._loop.call_soon_threadsafe(self._answered, batch)
 
     def _commit(self, batch: list[_Request]) -> None:

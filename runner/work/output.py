@@ -46,12 +46,14 @@ class Capture:
     def begin(self, place: Callable[[], Path]) -> None:
         """From now on it is another attempt's output. `place` is asked, and its file made, with the first byte."""
         self._place = place
-        if not self._printed:
-            return  # by whoever had it before: most jobs print nothing
-        self._written = self._printed = self._flooded = 0
-        self._passing.rest()
-        self._tail.clear()
-        self._flood.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._printed:  # most jobs print nothing
+            self._written = self._printed = self._flooded = 0
+            self._passing.rest()
+            self._tail.clear()
+            self._flood.clear()
 
     def end(self) -> str:
         """Take what is still in the pipe, close the file; the tail, free of secrets."""
@@ -67,11 +69,13 @@ class Capture:
             self._file.close()
             self._file = None
         self._place = None
-        tail = bytes(self._tail).decode("utf-8", "replace").replace("\0", "\\0")
-        if self._written <= FILE_LIMIT and not self._flooded:
+        tail, printed = bytes(self._tail).decode("utf-8", "replace").replace("\0", "\\0"), self._printed
+        whole = self._written <= FILE_LIMIT and not self._flooded
+        self._forget()
+        if whole:
             return tail
         line_end = "" if tail.endswith("\n") else "\n"
-        return f"{tail}{line_end}[{self._printed:,} bytes were printed; only the first {FILE_LIMIT:,} are in its file]"
+        return f"{tail}{line_end}[{printed:,} bytes were printed; only the first {FILE_LIMIT:,} are in its file]"
 
     def close(self) -> None:
         """Let go of the pipe."""

@@ -1,4 +1,5 @@
-"""The pace of short work: what waits a moment so that others share its commit. Long work waits for nothing."""
+"""The pace of short work: what waits a moment so that others share its commit. Long work neither waits nor is waited
+for."""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ class Pace:
         `commit_s`: what a commit takes; where it takes less than the wait, nothing waits.
         """
         now = self._time()
-        self._took_s[live.task.name] = now - live.began_at
-        if commit_s < TOGETHER_S:
+        took_s = self._took_s[live.task.name] = now - live.began_at
+        if took_s >= BRISK_S or commit_s < TOGETHER_S:
             return 0.0
         return TOGETHER_S if any(other is not None and self._is_brisk(other, now) for other in others) else 0.0
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from runner.alarm import Alarm
 from runner.config import Config, TaskKind
 from runner.errors import StoreError
 from runner.gate.passes import Passes
@@ -20,7 +21,6 @@ from runner.redact import Redactor
 from runner.store import events
 from runner.store.writer import Writer
 from runner.units import Clock
-from runner.work.alarm import Alarm
 from runner.work.attempt import Live, with_output
 from runner.work.child import Child
 from runner.work.outcome import Cut, Ending

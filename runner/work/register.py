@@ -43,7 +43,7 @@ class Claimed:
 
 
 class Register:
-    """Every method runs in the caller's transaction, in the writer's thread."""
+    """Every method runs in the caller's transaction, in whatever thread it is."""
 
     def __init__(
         self,

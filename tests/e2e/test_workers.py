@@ -161,6 +161,20 @@ def test_an_attempt_that_cannot_be_asked_to_end_is_ended(afk: World, task: str) 
     eventually(lambda: len(afk.workers(runner)) == 2, what="the worker replaced")
 
 
+def test_two_attempts_at_once_have_each_its_own_time(afk: World) -> None:
+    afk.init(TOML, tasks=TASKS)
+    afk.start()
+    limits = {
+        afk.json("enqueue", "stuck", "--key", f"for-{limit}", "--max-seconds", limit)["key"]: limit for limit in "31"
+    }
+
+    jobs = {key: ended(afk, key) for key in limits}
+
+    assert {job["status"] for job in jobs.values()} == {"halted"}
+    errors = {key: job["attempts_log"][0]["error"] for key, job in jobs.items()}
+    assert all(f"limit of {limit}s" in errors[key] for key, limit in limits.items())
+
+
 def test_an_attempt_out_of_time_is_tried_again_where_the_task_says_so(afk: World) -> None:
     """`on_timeout = "retry"`: the job comes back, one attempt poorer."""
     afk.init(TOML, tasks=TASKS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ SOURCE = str(Path(__file__).parents[3])
 HOLDER = """
 import sys
 from pathlib import Path
-from runner.store.turnstile import SOON_S, Turnstile
+from runner.store.turnstile import Turnstile
 stile = Turnstile(Path(sys.argv[1]) / "a", Path(sys.argv[1]) / "b")
 with stile.turn(5):
     print("held", flush=True)
@@ -32,7 +33,7 @@ with stile.turn(5):
 GREEDY = """
 import os, sys
 from pathlib import Path
-from runner.store.turnstile import SOON_S, Turnstile
+from runner.store.turnstile import Turnstile
 folder = Path(sys.argv[1])
 stile = Turnstile(folder / "a", folder / "b")
 print("ready", flush=True)
@@ -119,6 +120,28 @@ def test_a_stopped_holder_is_waited_for_only_so_long(stile: Turnstile, tmp_path:
         with stile.turn(30):
             pass
     with stile.turn(30):  # those that gave up waiting have let go as well
+        pass
+
+
+@pytest.mark.parametrize("given_s", [0.003, SOON_S])
+def test_who_only_looks_waits_its_time_and_leaves_no_lock_behind(
+    stile: Turnstile, tmp_path: Path, given_s: float
+) -> None:
+    """And starts no thread, whichever of the two locks another one has."""
+    with child(HOLDER, tmp_path):
+        began = time.monotonic()
+        with pytest.raises(StoreBusy), stile.turn(given_s):
+            pass
+        assert time.monotonic() - began >= given_s
+        first = os.open(tmp_path / "a", os.O_RDWR)
+        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody stands next in line
+        began = time.monotonic()
+        with pytest.raises(StoreBusy), stile.turn(given_s):
+            pass
+        assert time.monotonic() - began >= given_s
+        os.close(first)
+        assert not any(thread.name == "turnstile" for thread in threading.enumerate())
+    with stile.turn(30):
         pass
 
 

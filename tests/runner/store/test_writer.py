@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,26 +92,67 @@ async def test_nor_for_somebody_who_passed_no_turnstile(writer: Writer, tmp_path
     person.close()
 
 
-async def test_while_commits_take_long_the_loop_leaves_them_to_the_thread(writer: Writer) -> None:
+async def test_while_commits_take_long_the_loop_leaves_them_to_the_thread(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disk that takes its time must not keep the gate and the signals waiting; one that held a checkpoint may."""
+    now = [0.0]
+    monkeypatch.setattr(store_writer, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
-    def slow(_: sqlite3.Connection) -> int:
-        time.sleep(2 * SLOW_S)
-        return threading.get_ident()
+    async def commit(takes_s: float) -> bool:
+        """Whether the loop made it."""
 
-    def quick(_: sqlite3.Connection) -> int:
-        return threading.get_ident()
+        def act(_: sqlite3.Connection) -> int:
+            now[0] += takes_s
+            return threading.get_ident()
 
-    assert await writer.write(slow) == await writer.write(quick) == threading.get_ident()
-    slowly = [await writer.write(slow) for _ in range(8)]
-    assert slowly[0] == threading.get_ident()
-    assert slowly[-1] != threading.get_ident()
+        return await writer.write(act) == threading.get_ident()
 
-    async def until_quick() -> None:
-        while await writer.write(quick) != threading.get_ident():
-            pass
+    assert [await commit(2 * SLOW_S), await commit(SLOW_S / 8)] == [True, True], "one alone says little"
+    by_loop = [await commit(2 * SLOW_S) for _ in range(8)]
+    assert by_loop[0]
+    assert not by_loop[-1]
+    by_loop = [await commit(SLOW_S / 8) for _ in range(16)]
+    assert not by_loop[0]
+    assert by_loop[-1], "the disk is quick again"
+    assert await commit(3600.0), "one that took an hour"
+    assert any([await commit(SLOW_S / 8) for _ in range(16)]), "is soon forgotten"
 
-    await asyncio.wait_for(until_quick(), 60)
+
+async def test_the_thread_commits_together_and_each_act_once(writer: Writer, tmp_path: Path) -> None:
+    reader = store.open_reader(tmp_path / "agent.db")
+    writer.took_s = 2 * SLOW_S
+    seen: list[tuple[int, int]] = []
+
+    def act(db: sqlite3.Connection) -> int:
+        seen.append((changes(reader), threading.get_ident()))
+        return make_job(db).id
+
+    made = await asyncio.gather(*(writer.write(act) for _ in range(20)))
+
+    assert len(set(made)) == len(seen) == 20
+    assert len(set(seen)) == 1
+    assert seen[0][1] != threading.get_ident()
+    assert reader.execute("SELECT count(*) FROM jobs").fetchone() == (20,)
+    reader.close()
+
+
+async def test_what_an_answer_asks_for_while_it_closes_is_committed_too(tmp_path: Path) -> None:
+    """As the end of an attempt that a cut made: its outcome is asked for when the rest is answered."""
+    made = Writer(Database.open(tmp_path / "agent.db", create=True))
+    made.took_s = 2 * SLOW_S
+    last: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def ask_again(_: object, error: BaseException | None) -> None:
+        made.then(lambda db: make_job(db, key="last").key, lambda key, _: last.set_result(str(key)))
+
+    made.then(lambda db: make_job(db, key="first").key, ask_again)
+    await made.close()
+
+    assert last.done()
+    reader = store.open_reader(tmp_path / "agent.db")
+    assert [row[0] for row in reader.execute("SELECT key FROM jobs ORDER BY id")] == ["first", "last"]
+    reader.close()
 
 
 async def test_what_queues_up_commits_together(writer: Writer, tmp_path: Path) -> None:

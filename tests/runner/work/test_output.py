@@ -93,3 +93,23 @@ def test_output_that_fits_without_its_secrets_is_whole(tmp_path: Path) -> None:
 
 def test_what_is_kept_whole_says_nothing_of_it(tmp_path: Path) -> None:
     assert printed(iter([b"just this\n"]), tmp_path / "out", Redactor([])) == "just this\n"
+
+
+def test_what_one_attempt_printed_is_not_the_next_ones(tmp_path: Path) -> None:
+    """Neither where the next one prints nothing, nor where it ends before it began."""
+
+    async def attempts() -> list[str]:
+        reads, writes = os.pipe()
+        capture = Capture(reads, Redactor([SECRET]))
+        capture.begin(lambda: tmp_path / "one")
+        os.write(writes, b"the first\n")
+        tails = [capture.end(), capture.end()]
+        capture.begin(lambda: tmp_path / "two")
+        tails.append(capture.end())
+        os.close(writes)
+        capture.close()
+        return tails
+
+    assert asyncio.run(attempts()) == ["the first\n", "", ""]
+    assert (tmp_path / "one").read_text() == "the first\n"
+    assert not (tmp_path / "two").exists()

@@ -79,6 +79,17 @@ def test_nothing_waits_for_a_task_that_took_long_or_was_never_seen(hand: Hand) -
     assert made.ended(short, [slow, unseen], commit_s=DEAR_S) == 0.0
 
 
+def test_the_outcome_of_long_work_does_not_wait(hand: Hand) -> None:
+    made = Pace()
+    short, long = attempt(), attempt("long")
+    begun(made, short)
+    made.ended(short, [], commit_s=DEAR_S)
+    begun(made, long)
+    hand.now += 600
+    begun(made, short)
+    assert made.ended(long, [short], commit_s=DEAR_S) == 0.0
+
+
 def test_nothing_waits_for_one_that_is_late(hand: Hand) -> None:
     """Its task is a short one, and this time it hangs: it holds up nobody."""
     made = Pace()

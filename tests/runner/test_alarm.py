@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.work.alarm import Alarm
+from runner.alarm import Alarm
 
 
 async def test_it_rings_once_at_the_earliest_time_asked_for() -> None:
