@@ -22,7 +22,7 @@ SOON_S = 0.02
 ten looks."""
 FIRST_S = 0.001
 """The same where somebody else is next in line: of those that look any may be lucky, but threads wait in turn."""
-LOOK_S, LONGEST_LOOK_S = 0.00003, 0.00025
+LOOK_S, LONGEST_LOOK_S = 0.00003, 0.0001
 """Between two looks, at first and at most; it doubles, for each look costs as much as a small write's statements."""
 
 
