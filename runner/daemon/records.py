@@ -126,11 +126,11 @@ def moved(
 ) -> None:
     """It took a state. A stop that nobody wrote down, as by a STOP file, is told of here.
 
-    `note`: why it is parked although nobody stopped it. `by`: what somebody stopped it by; None: nobody did.
-    `distrust`: since it last ran the database was no good, which nobody could be told of.
+    `note`: why it is parked although nobody stopped it. `by`: what somebody stopped it by; None: nobody did,
+    or that is told later. `distrust`: since it last ran the database was no good, which nobody could be told of.
     """
     runners.move(db, me.id, state=state, reason=reason, stop_seq=seq, now=now, note=note)
-    if reason == telling.STOP and by is not None and state in (RunState.DRAINING, RunState.PARKED):
+    if by is not None and state in (RunState.DRAINING, RunState.PARKED):
         text = f"stopped by {by}; `afk-runner resume` lifts it"
         telling.tell(db, key=telling.STOP, level=events.INFO, text=text, now=now)
     elif state is RunState.RUNNING:

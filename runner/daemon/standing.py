@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
+from runner import telling
 from runner.daemon import records
 from runner.daemon.switch import StopSwitch
 from runner.errors import StoreError
@@ -15,6 +16,11 @@ from runner.units import Clock, UnixMs
 
 AGAIN_S = 2.0
 """Between two tries to write it down."""
+
+
+ROW_S = 2.0
+"""A `kill` makes the STOP file first and writes down who and why next: so long that is waited for, before somebody is
+told of a STOP file alone. The stop itself waits for nothing."""
 
 
 class Standing:
@@ -57,7 +63,9 @@ class Standing:
         self._errand(self._tell(self._words, state, reason, seq))
 
     async def _tell(self, word: int, state: RunState, reason: str | None, seq: int) -> None:
+        waits = reason == telling.STOP  # who leaves has no time to wait
         while word == self._words:  # a later word stands for this one as well
+            waits = waits and self._by() is not None and not self._switch.row.is_set
             try:
                 await self._writer.write(
                     lambda db: records.moved(
@@ -66,7 +74,7 @@ class Standing:
                         state=state,
                         reason=reason,
                         note=self._switch.fault,
-                        by=self._by(),
+                        by=None if waits else self._by(),  # noqa: B023 - as it is then
                         distrust=self._distrusted,
                         seq=seq,
                         now=self._clock.now(),
@@ -77,4 +85,7 @@ class Standing:
                 continue
             if state is RunState.RUNNING:
                 self._distrusted = None
-            return
+            if not waits:
+                return
+            waits = False
+            await asyncio.sleep(ROW_S)

@@ -75,12 +75,12 @@ def test_a_stop_that_nobody_wrote_down(db: sqlite3.Connection) -> None:
     me = runners.latest(db)
     assert me is not None
 
-    def moved(state: RunState, reason: str | None) -> None:
-        records.moved(db, me, state=state, reason=reason, note=None, by="a STOP file", seq=1, now=NOW)
+    def moved(state: RunState, reason: str | None, by: str | None = "a STOP file") -> None:
+        records.moved(db, me, state=state, reason=reason, note=None, by=by, seq=1, now=NOW)
 
-    moved(RunState.PARKED, "disk")
+    moved(RunState.PARKED, "disk", by=None)
     assert told(db) == {}, "a reason of its own has an alert of its own"
-    moved(RunState.DRAINING, "asked to end")
+    moved(RunState.DRAINING, "asked to end", by=None)
     assert told(db) == {}
     moved(RunState.DRAINING, "stop")
     moved(RunState.PARKED, "stop")

@@ -217,3 +217,35 @@ async def test_what_a_runner_before_us_told_of_the_disk_is_settled(
     await watching.look()
 
     assert [over for _, over in db.execute(ALERTS)] == [1]
+
+
+async def test_a_stop_file_alone_is_told_of_when_no_kill_wrote_down_more(
+    home: Home, writer: FullDisk, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`kill` makes the file first, and says who and why next. That we are parked is written down at once."""
+    make_runner(db, state=RunState.RUNNING)
+    (me,) = runners.present(db)
+    switch = StopSwitch(home, {})
+    errands: list[asyncio.Task[None]] = []
+    told = standing_of(me, home, writer, errands, clock=SystemClock(), switch=switch)
+    home.stop.touch()
+    switch.look()
+
+    def alerts() -> list[str]:
+        return [row[0] for row in db.execute("SELECT text FROM alerts")]
+
+    monkeypatch.setattr(standing, "ROW_S", 3600.0)
+    told.tell(RunState.PARKED, "stop", 0)
+    while runners.present(db)[0].state is not RunState.PARKED:
+        await asyncio.wait(errands, timeout=0.01)
+    assert alerts() == []
+    told.tell(RunState.DRAINING, "asked to end", 0)
+    await errands[-1]
+    assert alerts() == ["stopped by a STOP file; `afk-runner resume` lifts it"], "who leaves tells it before"
+    errands[0].cancel()
+
+    db.execute("DELETE FROM alerts")
+    monkeypatch.setattr(standing, "ROW_S", 0.0)
+    told.tell(RunState.PARKED, "stop", 0)
+    await errands[-1]
+    assert alerts() == ["stopped by a STOP file; `afk-runner resume` lifts it"]
