@@ -350,4 +350,4 @@ class Parts:
 
     def _stopped_by_hand(self) -> str | None:
         row = self.switch.row
-        return self.switch.outside() or ((row.reason or "the control row") if row.is_set else None)
+        return self.switch.by_hand() or ((row.reason or "the control row") if row.is_set else None)

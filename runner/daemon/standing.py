@@ -16,8 +16,6 @@ from runner.units import Clock, UnixMs
 
 AGAIN_S = 2.0
 """Between two tries to write it down."""
-
-
 ROW_S = 2.0
 """A `kill` makes the STOP file first and writes down who and why next: so long that is waited for, before somebody is
 told of a STOP file alone. The stop itself waits for nothing."""

@@ -20,7 +20,7 @@ class StopSwitch:
         self._home = home
         self.by_environment = environ.get("AFK_STOP", "") not in ("", "0")
         """Only a restart in another environment lifts it."""
-        self._outside = self._by_hand()
+        self._outside = self.by_hand()
         self.row = _OFF
         """The control row as it was last read."""
         self._faults: dict[str, str] = {}
@@ -30,7 +30,7 @@ class StopSwitch:
 
     def look(self) -> None:
         """See what there is outside the database."""
-        self._outside = self._by_hand()
+        self._outside = self.by_hand()
 
     def read(self, db: sqlite3.Connection) -> None:
         """See the control row."""
@@ -97,9 +97,10 @@ class StopSwitch:
 
     def outside(self) -> str | None:
         """Why nothing may start, as far as can be told without the database, looked up now. Any thread may ask."""
-        return self._by_hand() or self._held
+        return self.by_hand() or self._held
 
-    def _by_hand(self) -> str | None:
+    def by_hand(self) -> str | None:
+        """What somebody stops us by beside the control row, looked up now; None: nobody does. Any thread may ask."""
         if self._home.stop_set():
             return "a STOP file"
         return "AFK_STOP in the environment" if self.by_environment else None

@@ -104,7 +104,7 @@ class Writer:
         self._due.stop()
         if self._handed or not self._asked:
             return  # the connection is the thread's: what is asked for meanwhile shares the next commit
-        batch, self._asked = self._asked[:MOST_IN_ONE], self._asked[MOST_IN_ONE:]
+        batch = self._next()
         if self._asked:
             self._take_turn()
         if self.took_s <= SLOW_S and self._at_once(batch):
@@ -112,18 +112,26 @@ class Writer:
         else:
             self._hand_over(batch)
 
+    def _next(self) -> list[_Request]:
+        """What is committed next, of all that was asked for."""
+        batch, self._asked = self._asked[:MOST_IN_ONE], self._asked[MOST_IN_ONE:]
+        return batch
+
     def _at_once(self, batch: list[_Request]) -> bool:
         """Commit here and now. False: it could not be had, or one of them failed; nothing was recorded."""
         start = time.monotonic()
         try:
-            with self._database.write(at_once=True) as db:
-                for request in batch:
-                    request.given = request.act(db)
+            self._transact(batch, at_once=True)
         except Exception:  # the thread waits for the turn, and finds out whose failure it is
             return False
         finally:
             self._took(start)
         return True
+
+    def _transact(self, batch: list[_Request], *, at_once: bool = False) -> None:
+        with self._database.write(at_once=at_once) as db:
+            for request in batch:
+                request.given = request.act(db)
 
     def _took(self, start: float) -> None:
         self.took_s += (min(time.monotonic() - start, MOST_S) - self.took_s) / TYPICAL_OF
@@ -141,14 +149,14 @@ class Writer:
 
     async def close(self) -> None:
         """Finish what was asked, then end the thread and close the database."""
-        self._hand_over(self._asked)
-        self._asked = []
+        while self._asked:
+            self._hand_over(self._next())
         self._handed += 1  # to the end of the thread: what is asked for from now on is answered after it
         self._queue.put(None)
         while self._thread.is_alive():  # noqa: ASYNC110 - no executor: whoever gives up on this must be able to leave
             await asyncio.sleep(0.005)
         while self._asked:
-            batch, self._asked = self._asked[:MOST_IN_ONE], self._asked[MOST_IN_ONE:]
+            batch = self._next()
             self._commit(batch)
             self._answer(batch)
         self._database.close()
@@ -157,7 +165,7 @@ class Writer:
         while (batch := self._queue.get()) is not None:
             start = time.monotonic()
             self._commit(batch)
-            if not batch or not batch[0].outside:
+            if not batch[0].outside:
                 self._took(start)
             self._loop.call_soon_threadsafe(self._answered, batch)
 
@@ -168,17 +176,14 @@ class Writer:
             try:
                 if request.outside:
                     request.given = request.act(self._database.connection)
-                    continue
-                with self._database.write() as db:
-                    request.given = request.act(db)
+                else:
+                    self._transact([request])
             except Exception as error:  # the caller's own, or the store's: handed to whoever asked
                 request.error = error
 
     def _together(self, batch: list[_Request]) -> bool:
         try:
-            with self._database.write() as db:
-                for request in batch:
-                    request.given = request.act(db)
+            self._transact(batch)
         except StoreBusy as error:  # each of them alone would wait as long again
             for request in batch:
                 request.error = error

@@ -78,12 +78,10 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._seats = [_Seat() for _ in range(config.runner.workers)]
         self._claims = Alarm(self.pump)
-        """When a job comes due that was not at the last claim."""
+        """When a job comes due that was not at the last claim, or the queue was as good as dry for long enough."""
         self._limits = Alarm(self._look_at_limits)
         """When an attempt has had its time."""
         self._pace = Pace()
-        self._dry: asyncio.TimerHandle | None = None
-        """The claim that was asked for while the queue was as good as dry."""
         self._closing = False
         self.idle = asyncio.Event()
         """Set while nothing runs and the last claim found that nothing is due; of use to `--once`."""
@@ -141,11 +139,11 @@ class Pool:
 
     def pump(self) -> None:
         """Claim for every idle worker. Cheap when there is none or nothing may be claimed."""
-        if self._closing or self._dry is not None:
+        if self._closing:
             return
         claim_at = self._pace.claim_at
         if claim_at is not None:
-            self._dry = self._loop.call_at(claim_at, self._dried)
+            self._claims.at(claim_at)
             return
         if not self._may_claim():
             return
@@ -162,10 +160,6 @@ class Pool:
             for seat in seats:
                 seat.claiming = True
             self._writer.then(lambda db: self._register.claim(db, len(seats)), partial(self._claimed, seats))
-
-    def _dried(self) -> None:
-        self._dry = None
-        self.pump()
 
     def _claimed(self, seats: list[_Seat], claimed: Claimed | None, error: BaseException | None) -> None:
         for seat in seats:

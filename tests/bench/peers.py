@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from huey.storage import SqliteStorage
@@ -14,18 +16,12 @@ PAGE = 4096
 def synced_writes(path: Path, count: int) -> float:
     """4 KiB overwrites a second of a file that has its size, each synced: what one durable job costs at least."""
     block = os.urandom(PAGE)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if os.fstat(fd).st_size == 0:
-            os.pwrite(fd, bytes(PAGE * 1000), 0)
-            os.fsync(fd)
+    with _grown(path, PAGE * 1000) as fd:
         start = time.perf_counter()
         for number in range(count):
             os.pwrite(fd, block, number % 1000 * PAGE)
             _sync(fd)
         return count / (time.perf_counter() - start)
-    finally:
-        os.close(fd)
 
 
 def synced_frames(path: Path, count: int, *, pages: int) -> float:
@@ -33,11 +29,7 @@ def synced_frames(path: Path, count: int, *, pages: int) -> float:
     commit synced: what is left when all statements take no time at all."""
     head, block = os.urandom(24), os.urandom(PAGE)
     frame = len(head) + PAGE
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if os.fstat(fd).st_size == 0:
-            os.pwrite(fd, bytes(frame * 1000), 0)
-            os.fsync(fd)
+    with _grown(path, frame * 1000) as fd:
         start = time.perf_counter()
         for number in range(count):
             for page in range(number * pages, number * pages + pages):
@@ -45,6 +37,17 @@ def synced_frames(path: Path, count: int, *, pages: int) -> float:
                 os.pwrite(fd, block, page % 1000 * frame + len(head))
             _sync(fd)
         return count / (time.perf_counter() - start)
+
+
+@contextmanager
+def _grown(path: Path, size: int) -> Iterator[int]:
+    """A file that has its size."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.fstat(fd).st_size == 0:
+            os.pwrite(fd, bytes(size), 0)
+            os.fsync(fd)
+        yield fd
     finally:
         os.close(fd)
 

@@ -57,10 +57,10 @@ def test_a_durable_job_against_a_synced_write(disk: Path, table: Table) -> None:
         ("frames", f"its {PAGES} pages written and synced with no database at all, which nothing can pass, against it"),
     ):
         table.add(PART, what, found.ratio(side, "raw"))
-    for side, workers in (("two", "two"), ("four", "four")):
-        shared = found.ratio(side, "raw")
+    for workers in ("two", "four"):
+        shared = found.ratio(workers, "raw")
         what = f"the same for {workers} workers whose finishes share a commit, against it"
-        pace = f"{shared} ({found.typical(side):,.0f}/s)"
+        pace = f"{shared} ({found.typical(workers):,.0f}/s)"
         table.add(PART, what, pace, goal="≥ 0.68", met=shared.typical >= 0.68)
     table.add(PART, "huey's store, `synchronous=FULL`, against it", huey)
     table.add(PART, "ours against huey's", against, goal="≥ 2", met=against.typical >= 2)

@@ -146,6 +146,7 @@ async def test_while_the_database_cannot_be_read_nothing_old_is_said_of_it(app: 
         assert "no longer set" not in text_of(app)
 
 
+@pytest.mark.usefixtures("stopped")
 async def test_a_source_that_cannot_be_cleared_from_here_is_named(
     app: ConsoleApp, db: sqlite3.Connection, monotonic: ManualMonotonic
 ) -> None:

@@ -86,6 +86,7 @@ def _run_short_of_room(afk: World) -> None:
     eventually(lambda: _disk_alert(afk) == [None], what="the alert")
     afk.afk("enqueue", "good", "--key", "later")
     assert afk.counts() == {"pending": 1}
+    assert not afk.sql("SELECT text FROM alerts WHERE key = 'stop'"), "nobody stopped it"
 
     ballast.unlink()
 

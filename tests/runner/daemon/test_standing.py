@@ -81,7 +81,7 @@ def standing_of(
         me=me,
         writer=writer,  # type: ignore[arg-type]
         switch=switch or StopSwitch(home, {}),
-        by=switch.outside if switch else lambda: None,
+        by=switch.by_hand if switch else lambda: None,
         errand=errand,
         clock=clock,
     )
