@@ -76,6 +76,8 @@ def settled(afk: World, *, next_at: int, fired: list[int], skipped: list[int]) -
     slots = afk.sql("SELECT due_at, job_key FROM slots ORDER BY due_at")
     assert [due for due, job in slots if job] == fired
     assert [due for due, job in slots if not job] == skipped
+    over = "SELECT count(*) FROM jobs WHERE task = 'tick' AND status = 'done'"
+    eventually(lambda: afk.one(over) == len(fired), what="the job of the newest slot over, or the next one is skipped")
 
 
 def told(afk: World) -> list[str]:

@@ -29,7 +29,7 @@ base = "1ms"
 
 TASKS = """
 import os, time
-from runner import Dead, task
+from runner import Dead, Retry, task
 
 HOME = os.path.dirname(os.path.dirname(__file__))
 
@@ -45,6 +45,10 @@ def needy(ctx, payload):
 @task("hopeless")
 def hopeless(ctx, payload):
     raise Dead(f"the box {payload['box']!r} is gone")
+
+@task("patient")
+def patient(ctx, payload):
+    raise Retry("not yet", after_s=3600)
 
 @task("good")
 def good(ctx, payload):
@@ -243,12 +247,12 @@ def test_a_paused_task_waits_unburnt(afk: World) -> None:
 
 def test_a_job_waiting_for_its_retry_says_so(afk: World) -> None:
     """`why` names the attempt that failed and the time of the next."""
-    afk.init('[retry]\nbase = "1h"\ncap = "1h"\n', tasks=TASKS)
+    afk.init(QUICK, tasks=TASKS)
     afk.start()
-    key = afk.json("enqueue", "needy")["key"]
+    key = afk.json("enqueue", "patient")["key"]
     eventually(lambda: afk.one("SELECT attempts FROM jobs") == 1, what="the first attempt over")
 
     said = why(afk, key)
 
-    assert "attempt 1 of 4 failed" in said
+    assert "attempt 1 of 2 failed, it is tried again after 1h" in said
     assert "until 20" in said
