@@ -23,6 +23,7 @@ from runner.store import (
     events,
     incidents,
     jobs,
+    leases,
     outcomes,
     rate_pauses,
     repeats,
@@ -31,7 +32,8 @@ from runner.store import (
     tallies,
 )
 from runner.store.attempts import Outcome
-from runner.store.jobs import MAX_RESCUES, UNKNOWN_EFFECT, Job, JobStatus
+from runner.store.jobs import UNKNOWN_EFFECT, Job, JobStatus
+from runner.store.leases import MAX_RESCUES
 from runner.store.writer import Writer
 from runner.units import HOUR_MS, Clock, UnixMs, usd
 
@@ -59,7 +61,7 @@ def take_back(
     does one of an `irreversible` task: it may have done what must not be done twice. `blameless`: its runner stood
     still or was frozen, which no job can do to it, so this loss is not counted against any.
     """
-    lost = jobs.orphans(db, runner=runner)
+    lost = leases.orphans(db, runner=runner)
     for job in lost:
         _rescue(db, job, alone=len(lost) == 1, again=job.task not in irreversible, blameless=blameless, now=now)
     standing = charges.orphans(db, runner=runner)
@@ -83,25 +85,27 @@ def take_back(
 def _rescue(db: sqlite3.Connection, job: Job, *, alone: bool, again: bool, blameless: bool, now: UnixMs) -> None:
     token = job.lease or ""
     if job.cancel:
-        jobs.finish(db, id=job.id, token=token, status=JobStatus.CANCELLED, now=now, counted=False)
+        leases.finish(db, id=job.id, token=token, status=JobStatus.CANCELLED, now=now, counted=False)
         what, text, level = Outcome.CANCELLED, "cancelled; its runner had vanished", events.INFO
     elif not again:
         error = f"its runner vanished under it; {UNKNOWN_EFFECT}"
         telling.dead(db, task=job.task, job=job.key, error=error, now=now)
-        jobs.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=True, error=error)
+        leases.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=True, error=error)
         what, text, level = Outcome.RESCUED, error, events.ERROR
     elif blameless:
         fact = "its runner stood still and was ended"
-        jobs.put_back(db, id=job.id, token=token, not_before=now, gate="rescue", fact=fact, counted=False)
+        leases.put_back(db, id=job.id, token=token, not_before=now, gate="rescue", fact=fact, counted=False)
         what, text, level = Outcome.RESCUED, f"put back: {fact}", events.WARN
     elif job.rescues >= MAX_RESCUES and alone:
         error = f"poison pill: its runner vanished under it {job.rescues + 1} times, at last with nothing beside it"
         telling.dead(db, task=job.task, job=job.key, error=error, poison=True, now=now)
-        jobs.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=False, error=error)
+        leases.finish(db, id=job.id, token=token, status=JobStatus.DEAD, now=now, counted=False, error=error)
         what, text, level = Outcome.RESCUED, error, events.ERROR
     else:
         fact = f"its runner vanished under it (rescue {job.rescues + 1} of {MAX_RESCUES})"
-        jobs.put_back(db, id=job.id, token=token, not_before=now, gate="rescue", fact=fact, counted=False, rescued=True)
+        leases.put_back(
+            db, id=job.id, token=token, not_before=now, gate="rescue", fact=fact, counted=False, rescued=True
+        )
         what, text, level = Outcome.RESCUED, f"put back: {fact}", events.WARN
     attempts.end(db, job_id=job.id, n=job.starts, outcome=what, now=now, error="its runner vanished")
     word = "job.dead" if level == events.ERROR else "job.rescued"

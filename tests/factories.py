@@ -19,7 +19,8 @@ from runner.store.attempts import Outcome
 from runner.store.breakers import BreakerState
 from runner.store.charges import NewCharge
 from runner.store.db import Database
-from runner.store.jobs import Job, JobStatus, Lease, NewJob
+from runner.store.jobs import Job, JobStatus, NewJob
+from runner.store.leases import Lease
 from runner.store.runners import Runner, RunState
 from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs
 

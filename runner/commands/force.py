@@ -13,7 +13,7 @@ from runner.commands.switch import Killed, SwitchActs
 from runner.errors import StoreError
 from runner.lock import HomeLock, holder_of, lock_is_held
 from runner.starts import Starts
-from runner.store import events, jobs, runners
+from runner.store import events, leases, runners
 from runner.store.db import open_reader, translate
 from runner.store.jobs import Job
 from runner.store.runners import Runner, RunState
@@ -83,7 +83,7 @@ class ForceActs(SwitchActs):
         unread = ""
         try:
             with closing(open_reader(self.path)) as db:
-                rows, at_work = runners.present(db), tuple(jobs.orphans(db, runner=""))
+                rows, at_work = runners.present(db), tuple(leases.orphans(db, runner=""))
         except (StoreError, sqlite3.Error) as error:
             unread = self._why(error)
         found, refused = self._identify(rows)
@@ -146,13 +146,13 @@ class ForceActs(SwitchActs):
     def _prove(self, forced: Forced) -> Forced:
         """With what can be observed now, written down as an event if that is possible."""
         held = lock_is_held(self.home.lock)
-        leases: tuple[Job, ...] = ()
+        left: tuple[Job, ...] = ()
         calls, amount = 0, NOTHING
         unread = ""
         if not held:
             try:
                 with closing(open_reader(self.path)) as db:
-                    leases = tuple(jobs.orphans(db, runner=""))
+                    left = tuple(leases.orphans(db, runner=""))
                     standing = spending.held(db, runner_lives=False)
                     calls, amount = standing.calls, standing.total
             except (StoreError, sqlite3.Error) as error:
@@ -165,7 +165,7 @@ class ForceActs(SwitchActs):
             forced,
             lock_held=held,
             holder=holder_of(self.home.lock),
-            leases=leases,
+            leases=left,
             holds=calls,
             held=amount,
             unread=unread,

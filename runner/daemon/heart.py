@@ -12,7 +12,7 @@ from runner.daemon.watch import UNREADABLE_S
 from runner.errors import StoreError
 from runner.heartbeat import HeartbeatFile
 from runner.home import Home
-from runner.store import jobs, runners
+from runner.store import leases, runners
 from runner.store.runners import Runner
 from runner.store.writer import Writer
 from runner.units import Clock, UnixMs
@@ -91,7 +91,7 @@ class Heart:
     def _beat_in(self, db: sqlite3.Connection, until: UnixMs) -> None:
         runners.beat(db, self._me.id, now=self._clock.now())
         if self._pool.running:
-            jobs.renew(db, runner=self._me.id, until=until)
+            leases.renew(db, runner=self._me.id, until=until)
 
     async def close(self) -> None:
         """Let go of the file; it stays, with the last word in it."""

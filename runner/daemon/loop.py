@@ -14,7 +14,7 @@ from runner.daemon.heart import BEAT_S
 from runner.daemon.parts import CLOSE_S, Parts
 from runner.daemon.signals import Signals
 from runner.errors import RunnerError, StoreError
-from runner.store import events, jobs
+from runner.store import events, leases
 from runner.store.runners import RunState
 from runner.work.outcome import Cut
 
@@ -179,7 +179,7 @@ class Loop:
         parts.watch.copy_events()
         parts.deliverer.stir(reader)
         if parts.pool.running:
-            asked = jobs.cancel_requests(reader, runner=parts.me.id)
+            asked = leases.cancel_requests(reader, runner=parts.me.id)
             if asked:
                 parts.pool.cut_jobs(asked)
         parts.pool.pump()

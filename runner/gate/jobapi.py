@@ -19,7 +19,7 @@ from runner.gate.body import json_object
 from runner.gate.http import BadRequest, Request
 from runner.gate.passes import Pass
 from runner.redact import Redactor
-from runner.store import answers, drafts, events, jobs, steps
+from runner.store import answers, drafts, events, leases, steps
 from runner.store.drafts import Draft, NewDraft
 from runner.store.jobs import NewJob
 from runner.store.writer import Writer
@@ -74,7 +74,7 @@ class JobApi:
             )
 
         def record(db: sqlite3.Connection) -> None:
-            jobs.check_lease(db, id=granted.job_id, token=granted.lease)
+            leases.check_lease(db, id=granted.job_id, token=granted.lease)
             steps.record(
                 db, job_id=granted.job_id, n=granted.n, name=name, result=self._redact(result), now=self._clock.now()
             )
@@ -103,7 +103,7 @@ class JobApi:
         return {"key": answer.key, "created": answer.created, "status": answer.status.value}
 
     def _insert(self, db: sqlite3.Connection, granted: Pass, new: NewJob) -> Enqueued:
-        jobs.check_lease(db, id=granted.job_id, token=granted.lease)
+        leases.check_lease(db, id=granted.job_id, token=granted.lease)
         return insert_jobs(db, [new], now=self._clock.now(), by=f"job {granted.job}")[0]
 
     async def _draft(self, granted: Pass, body: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class JobApi:
         return {"draft": kept.id, "state": kept.state.value, "created": created}
 
     def _keep(self, db: sqlite3.Connection, granted: Pass, draft: NewDraft) -> tuple[Draft, bool]:
-        jobs.check_lease(db, id=granted.job_id, token=granted.lease)
+        leases.check_lease(db, id=granted.job_id, token=granted.lease)
         now = self._clock.now()
         before = drafts.of_job(db, granted.job_id)
         if len(before) >= MOST_DRAFTS and draft.name not in {each.name for each in before}:

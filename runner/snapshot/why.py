@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
-from runner.store import breakers, controls, jobs, rate_pauses
+from runner.store import breakers, controls, jobs, leases, rate_pauses
 from runner.store.breakers import BreakerState
-from runner.store.jobs import MAX_RESCUES, TASK_GATE, Job, JobStatus
+from runner.store.jobs import TASK_GATE, Job, JobStatus
+from runner.store.leases import MAX_RESCUES
 from runner.store.runners import RunState
 from runner.units import UnixMs, iso
 from runner.views import Health, RunnerView, StopView
@@ -79,7 +80,7 @@ def _for_a_person(db: sqlite3.Connection, gate: str | None) -> bool:
 
 def _company(db: sqlite3.Connection, job: Job) -> str | None:
     """Whom a due job must not run beside; see `jobs.CLAIM`."""
-    beside = jobs.suspect_running(db)
+    beside = leases.suspect_running(db)
     if beside is None:
         return None
     if beside.rescues >= MAX_RESCUES:

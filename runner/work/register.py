@@ -14,9 +14,10 @@ from runner.config import Config, TaskConfig, TaskKind
 from runner.errors import LeaseLost
 from runner.gate.passes import Pass
 from runner.redact import Redactor
-from runner.store import answers, attempts, controls, events, jobs, raises, steps, tool_calls
+from runner.store import answers, attempts, controls, events, jobs, leases, raises, steps, tool_calls
 from runner.store.attempts import Outcome
-from runner.store.jobs import TASK_GATE, Job, JobStatus, Lease
+from runner.store.jobs import TASK_GATE, Job, JobStatus
+from runner.store.leases import Lease
 from runner.units import Clock, UnixMs
 from runner.work.attempt import Live
 from runner.work.conversation import text_so_far
@@ -78,7 +79,7 @@ class Register:
         parked = 0
         while len(found) < count and parked < PARKED_AT_ONCE:
             lease = Lease(runner=self._runner, token=os.urandom(8).hex(), until=UnixMs(now + LEASE_MS))
-            job = jobs.claim(db, now=now, lease=lease)
+            job = leases.claim(db, now=now, lease=lease)
             if job is None:
                 return Claimed(found=found, again_at=jobs.next_due(db, after=now), exhausted=True)
             pause = controls.paused(db, job.task) if any_paused else None
@@ -91,7 +92,7 @@ class Register:
                         f"{TASK_GATE}{job.task}",
                         f"the runner was started without a task {job.task}; {DECLARE_IT}",
                     )
-                jobs.unclaim(db, id=job.id, not_before=UnixMs(now + FAR_MS), gate=gate, fact=fact)
+                leases.unclaim(db, id=job.id, not_before=UnixMs(now + FAR_MS), gate=gate, fact=fact)
                 parked += 1
                 continue
             attempts.start(db, job_id=job.id, n=job.starts, runner=self._runner, now=now)
@@ -124,7 +125,7 @@ class Register:
     def close(self, db: sqlite3.Connection, live: Live, ending: Ending, tail: str | None) -> None:
         """Write down how an attempt ended and what becomes of its job."""
         now = self._clock.now()
-        if ending.outcome != "done" and jobs.cancel_asked(db, id=live.job.id):  # also when it came too late to cut it
+        if ending.outcome != "done" and leases.cancel_asked(db, id=live.job.id):  # also when it came too late to cut it
             ending = replace(ending, cut=Cut.CANCEL)
         decision = decide(
             ending,
@@ -153,7 +154,7 @@ class Register:
         token = job.lease or ""
         try:
             if decision.status is JobStatus.PENDING:
-                jobs.put_back(
+                leases.put_back(
                     db,
                     id=job.id,
                     token=token,
@@ -164,7 +165,7 @@ class Register:
                     error=error if decision.counted else None,
                 )
             else:
-                jobs.finish(
+                leases.finish(
                     db,
                     id=job.id,
                     token=token,

@@ -8,10 +8,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.store import attempts, controls, events, jobs
+from runner.store import attempts, controls, events, jobs, leases
 from runner.store.attempts import Outcome
 from runner.store.db import Database
-from runner.store.jobs import Job, JobStatus, Lease, NewJob
+from runner.store.jobs import Job, JobStatus, NewJob
+from runner.store.leases import Lease
 from runner.units import SystemClock, UnixMs
 
 CLOCK = SystemClock()
@@ -22,7 +23,7 @@ def finish_and_claim(db: sqlite3.Connection, job: Job | None) -> Job | None:
     """End one job and take the next, with the attempt rows and the event a runner leaves."""
     now = CLOCK.now()
     if job is not None:
-        jobs.finish(db, id=job.id, token=job.lease or "", status=JobStatus.DONE, now=now, result="null")
+        leases.finish(db, id=job.id, token=job.lease or "", status=JobStatus.DONE, now=now, result="null")
         attempts.end(db, job_id=job.id, n=job.starts, outcome=Outcome.DONE, now=now)
         events.record(
             db,
@@ -37,7 +38,9 @@ def finish_and_claim(db: sqlite3.Connection, job: Job | None) -> Job | None:
     may_start, any_paused = controls.claims(db)
     if not may_start:
         return None
-    found = jobs.claim(db, now=now, lease=Lease(runner=RUNNER, token=secrets.token_hex(8), until=UnixMs(now + 60_000)))
+    found = leases.claim(
+        db, now=now, lease=Lease(runner=RUNNER, token=secrets.token_hex(8), until=UnixMs(now + 60_000))
+    )
     if found is not None and not (any_paused and controls.paused(db, found.task)):
         attempts.start(db, job_id=found.id, n=found.starts, runner=RUNNER, now=now)
     return found
@@ -87,14 +90,14 @@ class Store:
         for _ in range(count + 1):
             execute("BEGIN IMMEDIATE")
             if last is not None:
-                execute(jobs.FINISH, ("done", now, 1, "null", None, None, last[0], "token"))
+                execute(leases.FINISH, ("done", now, 1, "null", None, None, last[0], "token"))
                 execute(attempts.END, ("done", now, None, None, *last))
                 execute(events.RECORD, (now, "info", "job.done", "echo", "echo", last[1], "done"))
             execute(controls.CLAIMS).fetchone()
-            row = execute(jobs.HEAD, (*taken, now)).fetchone()
+            row = execute(leases.HEAD, (*taken, now)).fetchone()
             if row is not None:
                 last = row[1], row[9]
-                execute(jobs.TAKE, (*taken, row[1]))
+                execute(leases.TAKE, (*taken, row[1]))
                 execute(attempts.START, (*last, RUNNER, now))
             execute("COMMIT")
         seconds = time.perf_counter() - start

@@ -12,7 +12,7 @@ from console.look import ASCII
 from console.screens.brakes import ResetQuestion, TripQuestion
 from console.tui import ConsoleApp, Options
 from runner.home import Home
-from runner.store import breakers, controls, jobs, rate_pauses, tallies
+from runner.store import breakers, controls, leases, rate_pauses, tallies
 from runner.store.breakers import BreakerState, CoolDown
 from runner.units import MINUTE_MS, UnixMs
 from tests.console.conftest import ManualMonotonic
@@ -39,7 +39,7 @@ def waiting(db: sqlite3.Connection, gate: str) -> None:
     """A job that waits for it."""
     job = make_running(db)
     token, late = lease_of(job).token, UnixMs(NOW + MINUTE_MS)
-    jobs.put_back(db, id=job.id, token=token, not_before=late, gate=gate, fact="it holds", counted=False)
+    leases.put_back(db, id=job.id, token=token, not_before=late, gate=gate, fact="it holds", counted=False)
 
 
 async def tells(pilot: Pilot[None], text: str) -> None:

@@ -14,9 +14,10 @@ from console.widgets.folds import Turn
 from runner.commands import Door
 from runner.home import Home
 from runner.snapshot import Job, JobStatus
-from runner.store import jobs
+from runner.store import jobs, leases
 from runner.store.db import Database
-from runner.store.jobs import UNKNOWN_EFFECT, Lease
+from runner.store.jobs import UNKNOWN_EFFECT
+from runner.store.leases import Lease
 from runner.units import UnixMs
 from tests.console.conftest import ManualMonotonic
 from tests.console.hostile import STORABLE
@@ -381,7 +382,7 @@ async def test_what_was_claimed_stays_and_is_named(
         monotonic.advance(1)
         await pilot.press("y")
         await shows(pilot, "2 jobs queued again")
-        claimed = jobs.claim(db, now=UnixMs(NOW), lease=Lease(runner="r", token="t", until=UnixMs(NOW + 9_000)))
+        claimed = leases.claim(db, now=UnixMs(NOW), lease=Lease(runner="r", token="t", until=UnixMs(NOW + 9_000)))
         assert claimed is not None
         await pilot.press("z")
         await shows(pilot, f"dead again; 1 refused: {claimed.key}: it is running by now")

@@ -9,7 +9,7 @@ import pytest
 from console.screens.raising import RaiseQuestion
 from console.tui import ConsoleApp, Options
 from runner.home import Home
-from runner.store import jobs, raises
+from runner.store import leases, raises
 from runner.store.raises import Raise
 from runner.units import DAY_MS, MicroUsd, UnixMs
 from tests.console.conftest import ManualMonotonic
@@ -30,7 +30,7 @@ def parked(db: sqlite3.Connection) -> None:
     job = make_running(db)
     make_charge(db, job, cost=10_000_000)
     late = UnixMs(NOW + DAY_MS)
-    jobs.put_back(
+    leases.put_back(
         db, id=job.id, token=lease_of(job).token, not_before=late, gate="cap:day", fact="it holds", counted=False
     )
 

@@ -20,7 +20,7 @@ from runner.gate import admission
 from runner.gate.admission import Refusal
 from runner.home import Home
 from runner.redact import Redactor
-from runner.store import alerts, charges, jobs
+from runner.store import alerts, charges, leases
 from runner.store.db import Database
 from runner.store.jobs import Job
 from runner.units import DAY_MS, MINUTE_MS, MicroUsd, UnixMs
@@ -53,7 +53,7 @@ def park(db: sqlite3.Connection, gate: str = "cap:day") -> Job:
     """A job that waits for a gate until midnight."""
     job = make_running(db)
     token = lease_of(job).token
-    jobs.put_back(
+    leases.put_back(
         db, id=job.id, token=token, not_before=UnixMs(MIDNIGHT), gate=gate, fact=f"{gate} holds", counted=False
     )
     return job

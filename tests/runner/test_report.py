@@ -21,7 +21,7 @@ from runner.report.markdown import code, markdown
 from runner.report.values import Report, TaskRow
 from runner.report.words import drills_line
 from runner.snapshot import Reader
-from runner.store import controls, drills, incidents, jobs, outcomes, raises
+from runner.store import controls, drills, incidents, jobs, leases, outcomes, raises
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
 from runner.store.raises import Raise
@@ -75,7 +75,7 @@ def finish(
     job = make_running(db, task=task)
     if cost:
         make_charge(db, job, cost=cost, held_at=at, day=day)
-    jobs.finish(db, id=job.id, token=lease_of(job).token, status=status, now=UnixMs(at), error="E: no")
+    leases.finish(db, id=job.id, token=lease_of(job).token, status=status, now=UnixMs(at), error="E: no")
 
 
 def test_days_outcomes_and_tasks_add_up(db: sqlite3.Connection, read: Callable[..., Report]) -> None:
@@ -112,7 +112,7 @@ def test_a_job_that_was_replayed_is_two_endings_and_they_are_called_so(
     db: sqlite3.Connection, read: Callable[..., Report]
 ) -> None:
     job = make_running(db)
-    jobs.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DEAD, now=NOW, error="E: no")
+    leases.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DEAD, now=NOW, error="E: no")
     assert jobs.replay(db, id=job.id, now=NOW)
     db.execute("UPDATE jobs SET status = 'done', finished_at = ? WHERE id = ?", (NOW, job.id))
 

@@ -15,7 +15,8 @@ from runner.errors import NotFound, Refused, UsageError
 from runner.home import Home
 from runner.store import alerts, jobs, runners
 from runner.store.db import Database
-from runner.store.jobs import MAX_RESCUES, JobStatus
+from runner.store.jobs import JobStatus
+from runner.store.leases import MAX_RESCUES
 from runner.store.runners import RunState
 from runner.units import UnixMs
 from tests.factories import NOW, ManualClock, make_job, make_runner, make_running

@@ -13,9 +13,10 @@ from runner.care import retention
 from runner.care.retention import Batch, Step
 from runner.settings import load
 from runner.snapshot.why import why
-from runner.store import jobs, runners, schedules
+from runner.store import jobs, leases, runners, schedules
 from runner.store.db import Database
-from runner.store.jobs import MAX_RESCUES, Job, JobStatus, Lease
+from runner.store.jobs import Job, JobStatus
+from runner.store.leases import MAX_RESCUES, Lease
 from runner.store.runners import RunState
 from runner.store.writer import Writer
 from runner.units import DAY_MS, HOUR_MS, UnixMs
@@ -35,12 +36,12 @@ def claim_all(db: sqlite3.Connection, *, workers: int = 8) -> list[Job]:
     found = []
     for n in range(workers):
         lease = Lease(runner="runner-1", token=f"t{n}", until=UnixMs(NOW))
-        found.append(jobs.claim(db, now=UnixMs(NOW), lease=lease))
+        found.append(leases.claim(db, now=UnixMs(NOW), lease=lease))
     return [job for job in found if job is not None]
 
 
 def finish(db: sqlite3.Connection, job: Job) -> None:
-    jobs.finish(db, id=job.id, token=job.lease or "", status=JobStatus.DONE, now=UnixMs(NOW))
+    leases.finish(db, id=job.id, token=job.lease or "", status=JobStatus.DONE, now=UnixMs(NOW))
 
 
 def keys(found: list[Job]) -> list[str]:

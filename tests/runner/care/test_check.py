@@ -11,7 +11,7 @@ import pytest
 from runner.care.check import Line, Verdict, check
 from runner.errors import StoreMissing
 from runner.home import Home
-from runner.store import incidents, jobs, schedules
+from runner.store import incidents, jobs, leases, schedules
 from runner.store.attempts import Outcome
 from runner.store.jobs import JobStatus
 from runner.units import UnixMs
@@ -46,7 +46,7 @@ def full(home: Home, db: sqlite3.Connection) -> Home:
 def _end(
     db: sqlite3.Connection, job: jobs.Job, status: JobStatus, outcome: Outcome, *, error: str | None = None
 ) -> None:
-    jobs.finish(db, id=job.id, token=lease_of(job).token, status=status, now=UnixMs(NOW), error=error)
+    leases.finish(db, id=job.id, token=lease_of(job).token, status=status, now=UnixMs(NOW), error=error)
     db.execute("UPDATE attempts SET outcome = ?, ended_at = ? WHERE job_id = ?", (outcome, NOW, job.id))
 
 

@@ -21,7 +21,7 @@ from runner.care.restore import Restored, Terms, restore
 from runner.errors import Refused, StoreCorrupt, StoreNewer
 from runner.home import Home
 from runner.lock import HomeLock
-from runner.store import attempts, breakers, charges, controls, drafts, jobs, schedules
+from runner.store import attempts, breakers, charges, controls, drafts, jobs, leases, schedules
 from runner.store.attempts import Outcome
 from runner.store.db import Database
 from runner.store.drafts import NewDraft
@@ -72,7 +72,7 @@ def sound(home: Home) -> bool:
 
 
 def finish(db: sqlite3.Connection, job: jobs.Job) -> None:
-    jobs.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DONE, now=UnixMs(NOW))
+    leases.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DONE, now=UnixMs(NOW))
     db.execute("UPDATE attempts SET outcome = ?, ended_at = ? WHERE job_id = ?", (Outcome.DONE, NOW, job.id))
 
 
@@ -146,8 +146,8 @@ def _begin(db: sqlite3.Connection, key: str) -> jobs.Job:
     """It is at work."""
     job = jobs.by_key(db, key)
     assert job is not None
-    lease = jobs.Lease(runner="runner-1", token=f"t-{key}", until=UnixMs(NOW))
-    db.execute(jobs.TAKE, (lease.token, lease.until, lease.runner, job.id))
+    lease = leases.Lease(runner="runner-1", token=f"t-{key}", until=UnixMs(NOW))
+    db.execute(leases.TAKE, (lease.token, lease.until, lease.runner, job.id))
     make_attempt(db, job, outcome=None)
     taken = jobs.by_key(db, key)
     assert taken is not None
@@ -167,7 +167,7 @@ def _go_on(db: sqlite3.Connection) -> None:
     tried = _begin(db, "tried")
     attempts.end(db, job_id=tried.id, n=1, outcome=Outcome.RETRY, now=UnixMs(NOW))
     token = lease_of(tried).token
-    jobs.put_back(db, id=tried.id, token=token, not_before=UnixMs(NOW), gate="retry", fact="503", counted=True)
+    leases.put_back(db, id=tried.id, token=token, not_before=UnixMs(NOW), gate="retry", fact="503", counted=True)
     db.execute("DELETE FROM jobs WHERE key = 'pruned'")
 
 

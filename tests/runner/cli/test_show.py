@@ -8,9 +8,9 @@ import sqlite3
 import pytest
 
 from runner.home import Home
-from runner.store import breakers, charges, events, jobs, schedules
+from runner.store import breakers, charges, events, leases, schedules
 from runner.store.charges import NewCharge
-from runner.store.jobs import Lease
+from runner.store.leases import Lease
 from runner.units import MicroUsd, SystemClock, UnixMs, day_of, iso
 from tests.runner.cli.world import Afk, bury, queue, start_runner
 
@@ -209,7 +209,7 @@ def test_status_names_every_paused_task(afk: Afk, db: sqlite3.Connection) -> Non
 def test_one_is_one(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
     """Numbers in sentences agree with their nouns."""
     key = queue(home, db)
-    jobs.put_back(
+    leases.put_back(
         db,
         id=_claimed(db),
         token="t",
@@ -225,7 +225,7 @@ def test_one_is_one(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
 
 def _claimed(db: sqlite3.Connection) -> int:
     now = SystemClock().now()
-    job = jobs.claim(db, now=now, lease=Lease(runner="r1", token="t", until=UnixMs(now + 1000)))
+    job = leases.claim(db, now=now, lease=Lease(runner="r1", token="t", until=UnixMs(now + 1000)))
     assert job is not None
     return job.id
 
@@ -234,7 +234,7 @@ def test_a_job_whose_wait_is_over_waits_for_no_gate(afk: Afk, home: Home, db: sq
     """Nor does it say on the morning after that the cap is reached."""
     start_runner(db)
     queue(home, db)
-    jobs.put_back(
+    leases.put_back(
         db,
         id=_claimed(db),
         token="t",

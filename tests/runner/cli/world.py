@@ -12,9 +12,10 @@ from runner.commands import JobRequest
 from runner.enqueue import insert_jobs, new_job
 from runner.home import Home
 from runner.settings import load
-from runner.store import attempts, controls, jobs, runners
+from runner.store import attempts, controls, leases, runners
 from runner.store.attempts import Outcome
-from runner.store.jobs import JobStatus, Lease
+from runner.store.jobs import JobStatus
+from runner.store.leases import Lease
 from runner.store.runners import Runner, RunState
 from runner.units import SystemClock, UnixMs
 
@@ -58,12 +59,12 @@ def bury(home: Home, db: sqlite3.Connection, *, error: str = "it broke", **field
     """A dead letter with one attempt; its key."""
     key = queue(home, db, priority=9, **fields)
     now = SystemClock().now()
-    job = jobs.claim(db, now=now, lease=Lease(runner="r1", token="t", until=UnixMs(now + 1000)))
+    job = leases.claim(db, now=now, lease=Lease(runner="r1", token="t", until=UnixMs(now + 1000)))
     assert job is not None
     assert job.key == key
     attempts.start(db, job_id=job.id, n=1, runner="r1", now=now)
     attempts.end(db, job_id=job.id, n=1, outcome=Outcome.DEAD, now=now, error=error, tail="the last words\n")
-    jobs.finish(db, id=job.id, token="t", status=JobStatus.DEAD, now=now, error=error)
+    leases.finish(db, id=job.id, token="t", status=JobStatus.DEAD, now=now, error=error)
     return key
 
 

@@ -20,7 +20,7 @@ from runner.gate.call import Call, Policy, RateLimit, Runaway
 from runner.gate.usage import Usage
 from runner.gate.verdict import Blow, Money, Verdict, held, of_status, of_stream_error, of_transport, released
 from runner.home import Home
-from runner.store import breakers, jobs, rate_pauses
+from runner.store import breakers, leases, rate_pauses
 from runner.store.breakers import BreakerState, CoolDown
 from runner.store.db import Database
 from runner.store.jobs import Job
@@ -101,7 +101,7 @@ class Gate:
     def park(self, refusal: Refusal) -> None:
         """One more job that waits for what the refusal names."""
         job = make_running(self.db)
-        jobs.put_back(
+        leases.put_back(
             self.db,
             id=job.id,
             token=lease_of(job).token,

@@ -15,7 +15,7 @@ import pytest
 from runner.gate import book
 from runner.gate.calls import KEEP
 from runner.gate.passes import Pass
-from runner.store import answers, charges, jobs
+from runner.store import answers, charges, leases
 from runner.work.context import AsyncContext, Context
 from tests.factories import NOW
 from tests.runner.gate.world import ASKED, COST, House, error_of, pass_of
@@ -174,7 +174,7 @@ async def test_an_answer_that_comes_after_the_end_is_not_kept(gate: House, vendo
             charges.release(db, charge, note="ended by hand", now=NOW)
         else:
             token = gate.job.lease or ""
-            jobs.put_back(db, id=gate.job.id, token=token, not_before=NOW, gate="x", fact="x", counted=False)
+            leases.put_back(db, id=gate.job.id, token=token, not_before=NOW, gate="x", fact="x", counted=False)
     release.set()
     await call
 

@@ -22,7 +22,7 @@ from runner.gate.admission import Refusal
 from runner.gate.call import Call, Policy
 from runner.gate.usage import Usage
 from runner.gate.verdict import Blow, Money, Verdict
-from runner.store import charges, controls, jobs
+from runner.store import charges, controls, leases
 from runner.store.breakers import CoolDown
 from runner.store.db import Database
 from runner.units import DAY_MS, HOUR_MS, MicroUsd, UnixMs, day_of
@@ -245,7 +245,7 @@ def test_a_jobs_cap_counts_all_its_attempts(db: sqlite3.Connection) -> None:
 def test_only_the_attempt_that_holds_the_lease_may_call(db: sqlite3.Connection) -> None:
     job = make_running(db)
     call = make_call(job)
-    jobs.put_back(db, id=job.id, token=lease_of(job).token, not_before=NOW, gate="rescue", fact="lost", counted=False)
+    leases.put_back(db, id=job.id, token=lease_of(job).token, not_before=NOW, gate="rescue", fact="lost", counted=False)
 
     refused = admit(db, call)
 

@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from runner import upkeep
 from runner.care import retention
 from runner.errors import LeaseLost
-from runner.store import attempts, charges, jobs
+from runner.store import attempts, charges, jobs, leases
 from runner.store.attempts import Outcome
 from runner.store.db import Database
-from runner.store.jobs import Job, JobStatus, Lease
+from runner.store.jobs import Job, JobStatus
+from runner.store.leases import Lease
 from runner.units import MicroUsd, UnixMs
 from tests.factories import NOW, make_charge, make_job
 
@@ -77,7 +78,7 @@ class Home(RuleBasedStateMachine):
     def claim(self) -> None:
         self.tokens += 1
         lease = Lease(runner="gone" if self.tokens % 3 else "me", token=f"t{self.tokens}", until=UnixMs(NOW))
-        job = jobs.claim(self.db, now=UnixMs(NOW), lease=lease)
+        job = leases.claim(self.db, now=UnixMs(NOW), lease=lease)
         if job is not None:
             attempts.start(self.db, job_id=job.id, n=job.starts, runner=lease.runner, now=UnixMs(NOW))
 
@@ -88,14 +89,14 @@ class Home(RuleBasedStateMachine):
     def finish(self, number: int, status: JobStatus) -> None:
         job = self.some(number, "status = 'running'")
         if job is not None:
-            jobs.finish(self.db, id=job.id, token=job.lease or "", status=status, now=UnixMs(NOW))
+            leases.finish(self.db, id=job.id, token=job.lease or "", status=status, now=UnixMs(NOW))
             attempts.end(self.db, job_id=job.id, n=job.starts, outcome=Outcome.DONE, now=UnixMs(NOW))
 
     @rule(number=st.integers(0, 50), counted=st.booleans())
     def put_back(self, number: int, counted: bool) -> None:
         job = self.some(number, "status = 'running'")
         if job is not None:
-            jobs.put_back(
+            leases.put_back(
                 self.db,
                 id=job.id,
                 token=job.lease or "",
@@ -111,7 +112,7 @@ class Home(RuleBasedStateMachine):
         if job is not None:
             before = self.db.execute("SELECT * FROM jobs").fetchall()
             with suppress(LeaseLost):
-                jobs.finish(self.db, id=job.id, token="never given", status=JobStatus.DONE, now=UnixMs(NOW))
+                leases.finish(self.db, id=job.id, token="never given", status=JobStatus.DONE, now=UnixMs(NOW))
             assert self.db.execute("SELECT * FROM jobs").fetchall() == before
 
     @rule(number=st.integers(0, 50))

@@ -15,9 +15,10 @@ from runner.home import Home
 from runner.snapshot import letters
 from runner.snapshot.letters import FEW, MOST, MOST_GROUPS, SAMPLE
 from runner.store import db as store
-from runner.store import jobs
+from runner.store import jobs, leases
 from runner.store.db import Database
-from runner.store.jobs import UNKNOWN_EFFECT, Job, JobStatus, Lease
+from runner.store.jobs import UNKNOWN_EFFECT, Job, JobStatus
+from runner.store.leases import Lease
 from runner.units import UnixMs
 from tests.factories import NOW, ManualClock, make_attempt, make_charge, make_job, make_step
 
@@ -31,7 +32,7 @@ def row(db: Connection, job: Job) -> tuple[object, ...]:
 
 
 def claim(db: Connection, clock: ManualClock) -> Job:
-    found = jobs.claim(db, now=clock.now(), lease=Lease(runner="r", token="t", until=UnixMs(NOW + 60_000)))
+    found = leases.claim(db, now=clock.now(), lease=Lease(runner="r", token="t", until=UnixMs(NOW + 60_000)))
     assert found is not None
     return found
 
@@ -272,10 +273,10 @@ def test_what_was_claimed_is_not_undone(db: Connection, door: Door, clock: Manua
         db.execute("UPDATE jobs SET priority = 5 WHERE id = ?", (job.id,))
     running, back, over = (claim(db, clock) for _ in range(3))
     db.execute("UPDATE jobs SET lease = 'u' || id WHERE status = 'running'")
-    jobs.put_back(
+    leases.put_back(
         db, id=back.id, token=f"u{back.id}", not_before=UnixMs(NOW), gate="cap:day", fact="the cap", counted=False
     )
-    jobs.finish(db, id=over.id, token=f"u{over.id}", status=JobStatus.DONE, now=UnixMs(NOW))
+    leases.finish(db, id=over.id, token=f"u{over.id}", status=JobStatus.DONE, now=UnixMs(NOW))
 
     undone = door.undo_replay(replayed.ids, token=replayed.token)
 

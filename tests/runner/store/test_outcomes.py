@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.store import jobs, outcomes, replays
+from runner.store import jobs, leases, outcomes, replays
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
 from runner.store.replays import Before
@@ -34,7 +34,7 @@ def test_every_end_is_counted_once_with_what_it_cost(db: sqlite3.Connection) -> 
         job = make_running(db)
         make_charge(db, job, cost=1_000 + number)
         make_charge(db, job, hold=50)
-        jobs.finish(db, id=job.id, token=lease_of(job).token, status=status, now=NOW)
+        leases.finish(db, id=job.id, token=lease_of(job).token, status=status, now=NOW)
     jobs.cancel(db, id=make_job(db).id, now=NOW)
 
     assert ended(db) == {
@@ -65,7 +65,7 @@ def test_tasks_that_take_turns_and_clocks_set_back_lose_nothing(db: sqlite3.Conn
         cost = rng.choice((0, 0, 70))
         if cost:
             make_charge(db, job, cost=cost)
-        jobs.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DONE, now=UnixMs(at))
+        leases.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DONE, now=UnixMs(at))
         counted[task, 0] += 1
         counted[task, 1] += cost
 
@@ -76,7 +76,7 @@ def test_tasks_that_take_turns_and_clocks_set_back_lose_nothing(db: sqlite3.Conn
 def test_a_second_life_costs_what_it_costs_and_not_the_first_one_again(db: sqlite3.Connection) -> None:
     job = make_running(db, key="again")
     make_charge(db, job, cost=700, n=job.starts)
-    jobs.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DEAD, now=NOW, error="no")
+    leases.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DEAD, now=NOW, error="no")
     died = jobs.by_key(db, "again")
     assert died is not None
     before = Before(not_before=NOW, attempts=1, rescues=0, cancel=False, starts=died.starts, died_at=NOW)
@@ -85,14 +85,14 @@ def test_a_second_life_costs_what_it_costs_and_not_the_first_one_again(db: sqlit
     db.execute("UPDATE jobs SET status = 'running', lease = 'l', starts = starts + 1 WHERE id = ?", (job.id,))
     make_attempt(db, job, n=died.starts + 1, outcome=None)
     make_charge(db, job, cost=30, n=died.starts + 1)
-    jobs.finish(db, id=job.id, token="l", status=JobStatus.DONE, now=NOW)
+    leases.finish(db, id=job.id, token="l", status=JobStatus.DONE, now=NOW)
 
     assert ended(db) == {("digest", "dead"): (1, 700), ("digest", "done"): (1, 30)}
 
 
 def test_a_replay_that_is_undone_is_no_second_death(db: sqlite3.Connection) -> None:
     job = make_running(db)
-    jobs.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DEAD, now=NOW, error="no")
+    leases.finish(db, id=job.id, token=lease_of(job).token, status=JobStatus.DEAD, now=NOW, error="no")
     jobs.replay(db, id=job.id, now=NOW)
     db.execute("UPDATE jobs SET status = 'dead', finished_at = ? WHERE id = ?", (NOW, job.id))
 

@@ -13,7 +13,7 @@ from runner import upkeep
 from runner.config import BudgetConfig, Config, TaskConfig, TaskKind
 from runner.gate import admission
 from runner.redact import Redactor
-from runner.store import answers, jobs, tool_calls
+from runner.store import answers, jobs, leases, tool_calls
 from runner.store.db import Database
 from runner.store.jobs import JobStatus
 from runner.units import MicroUsd, UnixMs
@@ -196,11 +196,11 @@ def test_no_end_of_a_job_leaves_an_answer_behind(database: Database, end: str) -
 
     with database.write() as held:
         if end == "cancelled while it waits":
-            jobs.put_back(held, id=job.id, token=token, not_before=NOW, gate="x", fact="x", counted=False)
+            leases.put_back(held, id=job.id, token=token, not_before=NOW, gate="x", fact="x", counted=False)
             assert len(answers.of_job(held, job.id)) == 1
             jobs.cancel(held, id=job.id, now=NOW)
         elif end == "done by hand":
-            jobs.finish(held, id=job.id, token=token, status=JobStatus.DONE, now=NOW)
+            leases.finish(held, id=job.id, token=token, status=JobStatus.DONE, now=NOW)
         else:
             if end == "cancelled by rescue":
                 jobs.cancel(held, id=job.id, now=NOW)
