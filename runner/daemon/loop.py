@@ -68,9 +68,9 @@ class Loop:
         self._beat_at = last_upkeep = time.monotonic()
         clocks = ClockWatch(parts.clock)
         turns = parts.dealer.waiting  # no more than that, or a slot of every second would keep `--once` from ending
+        asked = asyncio.ensure_future(self._signals.asked.wait())
         while not self._signals.asked.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._signals.asked.wait(), TICK_S)
+            await asyncio.wait([asked], timeout=TICK_S)
             self._tick()
             now = time.monotonic()
             jump = clocks.look()
@@ -87,6 +87,7 @@ class Loop:
                     turns -= 1
                 elif self._is_tidy():
                     break
+        asked.cancel()
         if self._tidying is not None:
             self._tidying.cancel()
 

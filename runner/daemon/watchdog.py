@@ -21,6 +21,9 @@ from runner.heartbeat import Beat
 KEEP = 5
 """Dumps of earlier stalls that are kept."""
 ARM_S = 1.0
+ARMED = 20
+"""Times it is armed anew in the time a stall may take, if that is not more often than each `ARM_S`: arming waits for a
+thread of the system, for milliseconds on a busy machine, and the loop with it."""
 LATE_S = 5.0
 """By how much more than its time a timer of a process that turns may be off, counted from its last heartbeat."""
 MOST_BYTES = 256 * 1024
@@ -37,6 +40,7 @@ class Watchdog:
     def __init__(self, folder: Path, *, stall_s: float, later: bool = LATER) -> None:
         """`folder` takes the dump. `stall_s`: a loop that stands still for longer is ended."""
         self._stall_s = stall_s
+        self._arm_s = max(ARM_S, stall_s / ARMED)
         self._later = later
         self._armed_at = float("-inf")
         _keep_apart(folder)
@@ -55,7 +59,7 @@ class Watchdog:
     def arm(self) -> None:
         """The loop turned."""
         now = time.monotonic()
-        if now - self._armed_at < ARM_S:
+        if now - self._armed_at < self._arm_s:
             return
         self._armed_at = now
         if self._later:
