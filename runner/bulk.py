@@ -18,10 +18,10 @@ from typing import IO
 
 from runner.commands import Door
 from runner.config import TaskConfig
-from runner.enqueue import JobRequest, new_job
+from runner.enqueue import Enqueued, JobRequest, became, new_job
 from runner.errors import StoreFull, UsageError
 from runner.store import events, jobs
-from runner.store.jobs import JobStatus, NewJob
+from runner.store.jobs import NewJob
 from runner.units import UnixMs, plural
 
 MAX_JOBS = 150_000
@@ -42,9 +42,8 @@ class Added:
 
     created: int
     existing: int
-    keys: tuple[tuple[str, bool, JobStatus, bool], ...]
-    """Key, whether it was created, the status of the job with that key, and whether that one was queued with another
-    payload; in the order of the stream."""
+    keys: tuple[Enqueued, ...]
+    """In the order of the stream."""
 
 
 class BulkDoor(Door):
@@ -83,15 +82,12 @@ class BulkDoor(Door):
                 raise UsageError(f"line {line}: more than {most} in one go; split the input, nothing was added")
 
     def _insert(self, db: sqlite3.Connection, spool: _Spool, now: UnixMs) -> Added:
-        keys: list[tuple[str, bool, JobStatus, bool]] = []
+        keys: list[Enqueued] = []
         created = 0
         for lot in spool.lots():
             before = jobs.insert_all(db, lot, now=now)
             created += before.count(None)
-            keys += [
-                (job.key, True, JobStatus.PENDING, False) if there is None else (job.key, False, *there)
-                for job, there in zip(lot, before, strict=True)
-            ]
+            keys += became(lot, before)
         if created:
             text = f"{plural(created, 'job')} queued by {self._by}"
             events.record(db, now=now, level=events.INFO, event="job.queued", text=text)

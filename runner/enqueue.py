@@ -9,14 +9,13 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from runner.config import LONGEST_CRITERION, MOST_CRITERIA, TaskConfig, TaskKind
 from runner.errors import UsageError
 from runner.settings import nearest
 from runner.store import events, jobs
-from runner.store.jobs import JobStatus, NewJob
+from runner.store.jobs import Existing, JobStatus, NewJob
 from runner.units import MicroUsd, UnixMs
 
 MAX_PAYLOAD_BYTES = 1_000_000
@@ -47,17 +46,26 @@ class JobRequest(NamedTuple):
     """Sentences that must hold of the answer, in place of the task's; empty: the task's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enqueued:
-    """What became of a request."""
+class Enqueued(NamedTuple):
+    """What became of a request. A tuple, for a bulk makes a hundred thousand."""
 
     key: str
     created: bool
     """False: the key existed, and nothing was added."""
     status: JobStatus
     """Of the job with that key."""
-    other_payload: bool
+    other_payload: bool = False
     """The job with that key was queued with another payload than was asked for now."""
+    other_task: str | None = None
+    """The task of the job with that key, where another one was asked for now."""
+
+
+def became(new: Sequence[NewJob], before: Sequence[Existing | None]) -> list[Enqueued]:
+    """What to say of jobs of which `jobs.insert_all` says this."""
+    return [
+        Enqueued(job.key, True, JobStatus.PENDING) if there is None else Enqueued(job.key, False, *there)
+        for job, there in zip(new, before, strict=True)
+    ]
 
 
 def new_job(tasks: Mapping[str, TaskConfig], request: JobRequest, *, now: UnixMs, max_attempts: int) -> NewJob:
@@ -122,12 +130,7 @@ def insert_jobs(db: sqlite3.Connection, new: Sequence[NewJob], *, now: UnixMs, b
         )
     elif created:
         events.record(db, now=now, level=events.INFO, event="job.queued", text=f"{created} jobs queued by {by}")
-    return [
-        Enqueued(key=job.key, created=True, status=JobStatus.PENDING, other_payload=False)
-        if there is None
-        else Enqueued(key=job.key, created=False, status=there.status, other_payload=there.other_payload)
-        for job, there in zip(new, before, strict=True)
-    ]
+    return became(new, before)
 
 
 def parse_payload(text: str) -> object:

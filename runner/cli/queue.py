@@ -30,7 +30,7 @@ from runner.cli.shell import (
     writing,
 )
 from runner.cli.tasks import KnownTasks
-from runner.commands import JobRequest
+from runner.commands import Enqueued, JobRequest
 from runner.errors import Exit, NotFound, StoreError, UsageError
 from runner.home import Home
 from runner.snapshot import Health, Job, JobStatus, Reader, Runner
@@ -125,15 +125,15 @@ def enqueue(  # noqa: PLR0917 - typer reads the flags from the signature
     with writing(home) as door:
         answer = door.enqueue(tasks, [request], max_attempts=tasks.config.retry.max_attempts)[0]
     if as_json:
-        said = {"key": answer.key, "created": answer.created, "status": answer.status.value}
-        say_json(said | {"other_payload": answer.other_payload})
+        say_json(answer._asdict())
     elif answer.created:
         say(f"queued {answer.key}")
         _say_waits(place)
     else:
         say(f"exists {answer.key}")
+        of = f" as a job of {answer.other_task}" if answer.other_task else ""
         other = ", and has another payload" if answer.other_payload else ""
-        remark(f"nothing was added: it is {answer.status.value}{other}; --again makes a fresh key")
+        remark(f"nothing was added: it is {answer.status.value}{of}{other}; --again makes a fresh key")
 
 
 def _enqueue_lines(home: Home, tasks: KnownTasks, defaults: JobRequest, when: When, *, as_json: bool) -> None:
@@ -147,31 +147,35 @@ def _enqueue_lines(home: Home, tasks: KnownTasks, defaults: JobRequest, when: Wh
     finally:
         door.close()
     if as_json:
-        jobs = [
-            {"key": key, "created": created, "status": status.value, "other_payload": other}
-            for key, created, status, other in added.keys
-        ]
-        differ = sum(job["other_payload"] is True for job in jobs)
-        say_json({"created": added.created, "existing": added.existing, "other_payload": differ, "jobs": jobs})
+        say_json(
+            {
+                "created": added.created,
+                "existing": added.existing,
+                "other_payload": sum(job.other_payload for job in added.keys),
+                "other_task": sum(job.other_task is not None for job in added.keys),
+                "jobs": [job._asdict() for job in added.keys],
+            }
+        )
     else:
         say(f"queued {added.created:,}")
         if added.created:
             _say_waits(home)
         if added.existing:
             remark(f"{added.existing:,} existed already and were not added again")
-            _say_other_payloads([key for key, _, _, other in added.keys if other])
+            _say_others([job for job in added.keys if job.other_payload or job.other_task])
         if not added.keys:
             remark("there were no lines")
 
 
-def _say_other_payloads(keys: list[str]) -> None:
+def _say_others(others: list[Enqueued]) -> None:
     """Of lines whose keys existed, whether somebody meant another job by one: it is not the one that was added."""
-    if keys:
-        named = list(dict.fromkeys(keys))
+    if others:
+        named = list(dict.fromkeys(job.key for job in others))
         first = ", ".join(one_line(key) for key in named[:NAMED])
         more = ", ..." if len(named) > NAMED else ""
-        have = "has" if len(keys) == 1 else "have"
-        remark(f"{len(keys):,} of them {have} another payload, of which nothing was added: {first}{more}")
+        have = "has" if len(others) == 1 else "have"
+        what = " or task" if any(job.other_task for job in others) else ""
+        remark(f"{len(others):,} of them {have} another payload{what}, of which nothing was added: {first}{more}")
 
 
 def _say_waits(home: Home) -> None:

@@ -57,6 +57,8 @@ class Existing(NamedTuple):
     status: JobStatus
     other_payload: bool
     """It was queued with another payload than the new one would have."""
+    other_task: str | None
+    """Its task, where that is another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +183,10 @@ def insert_all(db: sqlite3.Connection, new: Sequence[NewJob], *, now: UnixMs) ->
 
 def _existing(db: sqlite3.Connection, job: NewJob) -> Existing:
     """What has the key of a job that was not added. Payloads are compared where they lie: one may have a megabyte."""
-    row = db.execute("SELECT status, payload <> ? FROM jobs WHERE key = ?", (job.payload, job.key)).fetchone()
-    return Existing(_STATUS[row[0]], row[1] != 0)
+    row = db.execute(
+        "SELECT status, payload <> ?, nullif(task, ?) FROM jobs WHERE key = ?", (job.payload, job.task, job.key)
+    ).fetchone()
+    return Existing(_STATUS[row[0]], row[1] != 0, row[2])
 
 
 def _became(db: sqlite3.Connection, some: Sequence[NewJob], newest: int) -> list[Existing | None]:

@@ -9,7 +9,7 @@ import pytest
 from runner import bulk
 from runner.bulk import BulkDoor
 from runner.config import TaskConfig, TaskKind
-from runner.enqueue import JobRequest
+from runner.enqueue import Enqueued, JobRequest
 from runner.errors import UsageError
 from runner.home import Home
 from runner.store.db import Database
@@ -35,8 +35,9 @@ def test_what_went_through_a_file_is_added_in_its_order(door: BulkDoor, db: sqli
 
     door.close()
     assert (added.created, added.existing) == (333, 2)
-    assert added.keys[0] == ("k0", True, JobStatus.PENDING, False)
-    assert added.keys[-2:] == (("k5", False, JobStatus.PENDING, False), ("k6", False, JobStatus.PENDING, True))
+    assert added.keys[0] == Enqueued("k0", created=True, status=JobStatus.PENDING)
+    again = Enqueued("k5", created=False, status=JobStatus.PENDING)
+    assert added.keys[-2:] == (again, again._replace(key="k6", other_payload=True))
     wanted = [(one.key, n, "é\n", n % 3) for n, one in enumerate(asked)]
     sql = "SELECT key, payload ->> 'n', payload ->> 'word', priority FROM jobs ORDER BY id"
     assert db.execute(sql).fetchall() == wanted

@@ -22,8 +22,9 @@ def test_the_same_payload_twice_is_one_job(afk: Afk) -> None:
     first = afk("enqueue", "digest", '{"box": "in", "n": 1}', "--json")
     second = afk("enqueue", "digest", '{"n": 1, "box": "in"}', "--json")
 
-    assert first.json == {"key": first.json["key"], "created": True, "status": "pending", "other_payload": False}
-    assert second.json == {"key": first.json["key"], "created": False, "status": "pending", "other_payload": False}
+    same = {"key": first.json["key"], "status": "pending", "other_payload": False, "other_task": None}
+    assert first.json == {**same, "created": True}
+    assert second.json == {**same, "created": False}
     assert (first.code, second.code) == (0, 0)
 
 
@@ -38,9 +39,29 @@ def test_a_key_that_exists_with_another_payload_is_told_as_such(afk: Afk) -> Non
     assert same.err == "nothing was added: it is pending; --again makes a fresh key\n"
     assert other.out == "exists m1\n"
     assert other.err == "nothing was added: it is pending, and has another payload; --again makes a fresh key\n"
-    assert document.json == {"key": "m1", "created": False, "status": "pending", "other_payload": True}
+    assert (document.json["created"], document.json["other_payload"]) == (False, True)
     assert (same.code, other.code, document.code) == (0, 0, 0)
     assert [job["payload"] for job in afk("jobs", "--json").json] == [{"n": 1, "of": "mine"}]
+
+
+def test_a_key_of_another_task_is_told_as_such(afk: Afk) -> None:
+    """By one job, and by lines, whichever of the two they differ in."""
+    afk("enqueue", "digest", "--key", "m1")
+
+    other = afk("enqueue", "sweep", "--key", "m1")
+    document = afk("enqueue", "sweep", "--key", "m1", "--json")
+    lines = afk("enqueue", "sweep", "--lines", stdin=b'{"key": "m1"}\n{"key": "m2"}\n')
+    documents = afk("enqueue", "sweep", "--lines", "--json", stdin=b'{"key": "m1"}\n{"key": "m2"}\n').json
+
+    assert other.err == "nothing was added: it is pending as a job of digest; --again makes a fresh key\n"
+    assert document.json["other_task"] == "digest"
+    assert lines.err.endswith(
+        "1 existed already and were not added again\n"
+        "1 of them has another payload or task, of which nothing was added: m1\n"
+    )
+    assert (documents["other_task"], documents["other_payload"]) == (1, 0)
+    assert [job["other_task"] for job in documents["jobs"]] == ["digest", None]
+    assert [job["task"] for job in afk("jobs", "--json").json if job["key"] == "m1"] == ["digest"]
 
 
 def test_again_makes_a_second_job_on_purpose(afk: Afk) -> None:
@@ -209,8 +230,9 @@ def test_of_many_lines_with_other_payloads_the_first_keys_are_named(afk: Afk, co
         f"{count + 1} of them have another payload, of which nothing was added: k1, k0, k2, ...\n"
     )
     assert (document["created"], document["existing"], document["other_payload"]) == (1, count, count)
-    assert document["jobs"][0] == {"key": "k0", "created": False, "status": "pending", "other_payload": True}
-    assert document["jobs"][-1] == {"key": "new", "created": True, "status": "pending", "other_payload": False}
+    first, *_, last = document["jobs"]
+    assert (first["key"], first["created"], first["other_payload"]) == ("k0", False, True)
+    assert (last["key"], last["created"], last["other_payload"]) == ("new", True, False)
 
 
 def test_twenty_thousand_lines_are_one_event(afk: Afk, db: sqlite3.Connection) -> None:

@@ -19,15 +19,15 @@ from tests.factories import NOW, make_attempt, make_charge, make_job, make_runni
 def test_of_many_jobs_each_is_told_what_became_of_it(db: Connection) -> None:
     """New ones, ones that were there and ones that stand twice among them, however many one statement takes."""
     make_job(db, key="k3", status=JobStatus.DONE, payload={})
-    make_job(db, key=f"k{AT_ONCE + 2}", status=JobStatus.DEAD, payload={"n": 1})
+    make_job(db, key=f"k{AT_ONCE + 2}", task="echo", status=JobStatus.DEAD, payload={"n": 1})
     keys = [f"k{n}" for n in range(AT_ONCE)] + ["k7", *(f"k{n}" for n in range(AT_ONCE, 2 * AT_ONCE)), "k8"]
     new = [NewJob(key=key, task="echo", payload="{}", not_before=NOW, max_attempts=4) for key in keys]
     new[-1] = new[-1]._replace(payload="[]")
 
     told = jobs.insert_all(db, new, now=NOW)
 
-    twice = {AT_ONCE: (JobStatus.PENDING, False), len(keys) - 1: (JobStatus.PENDING, True)}
-    before = {3: (JobStatus.DONE, False), AT_ONCE + 3: (JobStatus.DEAD, True)}
+    twice = {AT_ONCE: (JobStatus.PENDING, False, None), len(keys) - 1: (JobStatus.PENDING, True, None)}
+    before = {3: (JobStatus.DONE, False, "digest"), AT_ONCE + 3: (JobStatus.DEAD, True, None)}
     assert {place: there for place, there in enumerate(told) if there is not None} == {**twice, **before}
     added = [key for key, status in zip(keys, told, strict=True) if status is None]
     assert [row[0] for row in db.execute("SELECT key FROM jobs WHERE status = 'pending' ORDER BY id")] == added
