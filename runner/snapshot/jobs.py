@@ -119,15 +119,9 @@ class JobReads(Opened):
             return tuple(jobs.job_of(row) for row in db.execute(jobs.NEWEST_DEAD.format(columns(cut=cut)), (limit,)))
 
     def dead_ids(self, *, fingerprint: str | None = None) -> tuple[int, ...]:
-        """Ids of all dead letters, or of those that share an error: the frozen set of a replay."""
+        """Ids of all dead letters, or of those of one error, the newest death last: the frozen set of a replay."""
         with self.reading() as db:
-            if fingerprint is None:
-                rows = db.execute("SELECT id FROM jobs WHERE status = 'dead' ORDER BY id").fetchall()
-            else:
-                rows = db.execute(
-                    "SELECT id FROM jobs WHERE status = 'dead' AND fingerprint = ? ORDER BY id", (fingerprint,)
-                ).fetchall()
-        return tuple(int(row[0]) for row in rows)
+            return letters.ids(db, fingerprint=fingerprint)
 
     def dead_page(
         self, *, unfolded: bool | None = None, turned: frozenset[str] = frozenset(), reach: dict[str, int] | None = None

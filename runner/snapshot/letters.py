@@ -90,6 +90,17 @@ _NEWEST = "ORDER BY finished_at DESC, id DESC LIMIT ?"
 _OF_GROUP = "FROM jobs INDEXED BY jobs_dead_error WHERE status = 'dead' AND fingerprint IS ?"
 
 
+_OLDEST_FIRST = "WHERE status = 'dead' {} ORDER BY finished_at, id"
+_ALL_IDS = f"SELECT id FROM jobs INDEXED BY jobs_dead {_OLDEST_FIRST.format('')}"  # noqa: S608 - our own words
+_IDS_OF_ERROR = f"SELECT id FROM jobs INDEXED BY jobs_dead_error {_OLDEST_FIRST.format('AND fingerprint = ?')}"  # noqa: S608
+
+
+def ids(db: sqlite3.Connection, *, fingerprint: str | None) -> tuple[int, ...]:
+    """Every dead letter, or those of an error; the newest death last, whatever was queued last."""
+    rows = db.execute(_ALL_IDS) if fingerprint is None else db.execute(_IDS_OF_ERROR, (fingerprint,))
+    return tuple(int(row[0]) for row in rows)
+
+
 def page(
     db: sqlite3.Connection,
     *,
