@@ -33,14 +33,26 @@ CUT = 500
 NOTHING = MicroUsd(0)
 
 
+def beginning(column: str) -> str:
+    """SQL for the first CUT characters of a text; of one with a NUL among its first CUT bytes, those bytes.
+
+    To `substr` a text ends at a NUL, so there its bytes are cut; a letter that is broken by that shows as such.
+    """
+    head = f"substr(CAST({column} AS BLOB), 1, {CUT})"
+    return f"iif(instr({head}, x'00'), CAST({head} AS TEXT), substr({column}, 1, {CUT}))"
+
+
 def columns(*, cut: bool, of: str = "") -> str:
     """Of a job; `cut`: its long texts shortened to CUT characters, as a list needs no more.
 
     `of`: what stands before each name.
     """
-    long = {"payload", "result", "error", "waiting_on"} if cut else set()
+    cuts = {
+        **{json: f"substr({of}{json}, 1, {CUT})" for json in ("payload", "result")},  # in JSON there is no NUL
+        **{text: beginning(f"{of}{text}") for text in ("error", "waiting_on")},
+    }
     names = jobs.COLUMNS.split(", ")
-    return ", ".join(f"substr({of}{name}, 1, {CUT})" if name in long else f"{of}{name}" for name in names)
+    return ", ".join(cuts.get(name, f"{of}{name}") if cut else f"{of}{name}" for name in names)
 
 
 class Health(StrEnum):

@@ -28,7 +28,7 @@ from runner.store import alerts, controls, drafts, drills, incidents, jobs, outc
 from runner.store.events import Event
 from runner.store.outcomes import Ended, Happened
 from runner.units import MicroUsd, UnixMs, day_of, start_of_day
-from runner.views import MOST_WAITING, RunnerView, StopView, Waiting
+from runner.views import MOST_WAITING, RunnerView, StopView, Waiting, beginning
 
 MOST_DAYS = 366
 MOST_ROWS = 20
@@ -68,12 +68,12 @@ OF_STORY = """
 SELECT id, at, level, event, task, job, attempt, text FROM events INDEXED BY events_story
  WHERE substr(event, 1, 4) <> 'job.' AND event = ? AND at >= ? AND at <= ? ORDER BY at DESC LIMIT ?
 """
-ERRORS = """
-SELECT (SELECT substr(error, 1, 500) FROM jobs INDEXED BY jobs_dead_error
+ERRORS = f"""
+SELECT (SELECT {beginning("error")} FROM jobs INDEXED BY jobs_dead_error
          WHERE status = 'dead' AND fingerprint IS nullif(found.fingerprint, '')
          ORDER BY finished_at DESC, id DESC LIMIT 1), found.jobs, last_at
   FROM dead_groups AS found ORDER BY last_at DESC, found.fingerprint DESC LIMIT ?
-"""
+"""  # noqa: S608 - our own words
 
 
 def told(report: ReportConfig, tasks: Mapping[str, TaskConfig]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from runner.store import jobs
 from runner.store.jobs import UNKNOWN_EFFECT, Job, JobStatus
 from runner.units import MicroUsd, UnixMs
-from runner.views import CUT, columns
+from runner.views import beginning, columns
 
 MOST = 1_000
 """Letters of one act, and the newest that are known by their ids."""
@@ -141,7 +141,7 @@ def _group(db: sqlite3.Connection, fingerprint: str, number: int, last_at: UnixM
     newest = f"SELECT id, finished_at, task {_OF_GROUP} {_NEWEST}"
     sample = db.execute(newest, (value, SAMPLE)).fetchall()
     first = db.execute(f"SELECT min(finished_at) {_OF_GROUP}", (value,)).fetchone()[0]
-    error = db.execute("SELECT substr(error, 1, ?) FROM jobs WHERE id = ?", (CUT, sample[0][0])).fetchone()[0]
+    error = db.execute(f"SELECT {beginning('error')} FROM jobs WHERE id = ?", (sample[0][0],)).fetchone()[0]  # noqa: S608
     sql = f"SELECT {columns(cut=True)} {_OF_GROUP} {_NEWEST}"
     listed = tuple(jobs.job_of(row) for row in db.execute(sql, (value, limit))) if limit else ()
     return DeadGroup(
