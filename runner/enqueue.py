@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from runner.config import LONGEST_CRITERION, MOST_CRITERIA, TaskConfig, TaskKind
 from runner.errors import UsageError
+from runner.nesting import TOO_DEEP, is_too_deep, openings
 from runner.settings import nearest
 from runner.store import events, jobs
 from runner.store.jobs import Existing, JobStatus, NewJob
@@ -75,7 +77,9 @@ def new_job(tasks: Mapping[str, TaskConfig], request: JobRequest, *, now: UnixMs
         raise UsageError(f"there is no task {request.task!r}{nearest(request.task, list(tasks)) or DECLARED}")
     try:
         payload = jobs.canonical(request.payload)
-    except (ValueError, TypeError, RecursionError) as error:
+    except RecursionError:
+        raise UsageError(f"the payload of {request.task} is {TOO_DEEP}") from None
+    except (ValueError, TypeError) as error:
         raise UsageError(f"the payload of {request.task} is not JSON: {error}") from None
     try:
         size = len(payload.encode())
@@ -141,15 +145,33 @@ def parse_payload(text: str) -> object:
             "put it in a file and name the file"
         )
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return read_json(text)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"the payload is not JSON at line {error.lineno} column {error.colno}: {error.msg}; "
             'write it as \'{"name": "value"}\''
         ) from None
-    except (RecursionError, ValueError) as error:
-        raise UsageError(f"the payload is not JSON: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"the payload {error}") from None
 
 
-def _no_constant(word: str) -> object:
-    raise ValueError(f"{word} is not a JSON value")
+def read_json(text: str) -> object:
+    """The JSON value of a text that somebody wrote.
+
+    Raises JSONDecodeError, or a ValueError that goes on after the text's name: `is nested …`, `holds …`.
+    """
+    words: list[str] = []  # what the parser calls a constant: NaN and the infinities
+    try:
+        value = json.loads(text, parse_constant=words.append)
+    except json.JSONDecodeError:
+        raise
+    except RecursionError:
+        raise ValueError(f"is {TOO_DEEP}") from None
+    except ValueError:  # all that is left: the time to read a number grows with its square
+        most = sys.get_int_max_str_digits()
+        raise ValueError(f"holds a number of more than {most:,} digits; write it as a string") from None
+    if words:
+        raise ValueError(f"is not JSON: {words[0]} is not a JSON value")
+    if is_too_deep(value, openings=openings(text)):
+        raise ValueError(f"is {TOO_DEEP}")
+    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,10 +12,10 @@ from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 from runner.cli.shell import remark
-from runner.enqueue import MAX_PAYLOAD_BYTES, JobRequest, parse_payload
+from runner.enqueue import MAX_PAYLOAD_BYTES, JobRequest, parse_payload, read_json
 from runner.errors import UsageError
 from runner.settings import nearest
-from runner.units import SECOND_MS, MicroUsd, UnixMs, parse_duration, parse_time, parse_usd
+from runner.units import MAX_DURATION_MS, SECOND_MS, MicroUsd, UnixMs, parse_duration, parse_time, parse_usd
 
 MAX_LINE_BYTES = MAX_PAYLOAD_BYTES + 10_000
 """A payload and what stands around it."""
@@ -38,7 +39,10 @@ class When:
             raise UsageError("at and in cannot stand together; write one of them")
         try:
             if at is not None:
-                return parse_time(at, self.zone)
+                start = parse_time(at, self.zone)
+                if start > self.now + MAX_DURATION_MS:  # as a wait is refused
+                    raise ValueError(f"{at[:40]!r} is more than a hundred years from now")
+                return start
             return None if wait is None else UnixMs(self.now + parse_duration(wait))
         except (ValueError, OverflowError) as error:
             raise UsageError(f"{'at' if at is not None else 'in'}: {error}") from None
@@ -70,9 +74,7 @@ def payload_of(argument: str | None, stdin: BinaryIO) -> object:
     """The JSON value of a PAYLOAD argument; `-` reads it from stdin, an absent one is `{}`. Raises UsageError."""
     if argument is None:
         return {}
-    if argument != "-":
-        return parse_payload(argument)
-    data = stdin.read(MAX_PAYLOAD_BYTES + 1)
+    data = stdin.read(MAX_PAYLOAD_BYTES + 1) if argument == "-" else os.fsencode(argument)
     if len(data) > MAX_PAYLOAD_BYTES:
         raise UsageError(
             f"the payload has more than {MAX_PAYLOAD_BYTES:,} bytes; put it in a file and name the file in the payload"
@@ -138,18 +140,14 @@ def _request(data: bytes, defaults: JobRequest, when: When) -> JobRequest | None
 
 def _object(text: str) -> dict[str, object]:
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = read_json(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"it is not JSON at column {error.colno}: {error.msg}") from None
-    except (RecursionError, ValueError) as error:
-        raise UsageError(f"it is not JSON: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"it {error}") from None
     if not isinstance(value, dict):
         raise UsageError('it is not a JSON object such as {"payload": {"n": 1}}')
     return value
-
-
-def _no_constant(word: str) -> object:
-    raise ValueError(f"{word} is not a JSON value")
 
 
 def _text(fields: dict[str, object], name: str, such_as: str = "") -> str | None:

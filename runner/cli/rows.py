@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from runner.nesting import is_too_deep, openings
 from runner.snapshot import Attempt, Event, Job, JobDetail
 from runner.units import iso, usd
 
@@ -87,8 +88,9 @@ def event_json(event: Event) -> dict[str, Any]:
 
 
 def parsed(text: str) -> Any:
-    """The JSON value of a column; the text itself where a hand has written something else."""
+    """The JSON value of a column; the text itself where it is nested too deep or is no JSON, as a hand may write."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    return text if is_too_deep(value, openings=openings(text)) else value

@@ -9,6 +9,7 @@ from typing import Any
 
 from runner.gate import plain
 from runner.gate.http import BadRequest
+from runner.nesting import TOO_DEEP, is_too_deep
 
 MOST_PARTS = 1_000_000
 """Braces, brackets, commas and colons of a body, those inside its texts too. Each costs a microsecond or two, here and
@@ -38,6 +39,8 @@ def json_object(body: bytes) -> dict[str, Any]:
             parse_float=_finite,
             parse_int=_short,
         )
+        if is_too_deep(value, openings=_count(body, b"{", b"[")):
+            raise ValueError(f"it is {TOO_DEEP}")
     except (ValueError, RecursionError) as error:
         raise BadRequest(400, f"the body is not one plain JSON object: {_why(error)}") from None
     if not isinstance(value, dict):
@@ -52,14 +55,18 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def parts_of(body: bytes) -> int:
     """Its braces, brackets, commas and colons: no object has more members than that, no list more items."""
-    return sum(each.count(sign) for each in plain.slices(body) for sign in (b"{", b"[", b",", b":"))
+    return _count(body, b"{", b"[", b",", b":")
+
+
+def _count(body: bytes, *signs: bytes) -> int:
+    return sum(each.count(sign) for each in plain.slices(body) for sign in signs)
 
 
 def _check_length(body: bytes) -> None:
     """Refuses unread what would take long to read and is longer than any model reads. Raises BadRequest."""
     if parts_of(body) > MOST_PARTS:
         raise BadRequest(413, f"the body has more than {MOST_PARTS:,} braces, brackets, commas and colons")
-    if sum(each.count(b"\\") for each in plain.slices(body)) > MOST_ESCAPES:
+    if _count(body, b"\\") > MOST_ESCAPES:
         raise BadRequest(413, f"the body has more than {MOST_ESCAPES:,} escapes")
     if len(body) > MOST_SIGNS and _signs(body) > MOST_SIGNS:
         raise BadRequest(413, f"the body has more than {MOST_SIGNS:,} bytes that are neither letters nor digits")
@@ -77,7 +84,7 @@ def _why(error: Exception) -> str:
         return f"its byte {error.start} is not UTF-8"
     if isinstance(error, json.JSONDecodeError):
         return f"it goes wrong at line {error.lineno}, column {error.colno}"
-    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+    return f"it is {TOO_DEEP}" if isinstance(error, RecursionError) else str(error)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import json
 import math
 from typing import Any
 
+from runner.nesting import TOO_DEEP, is_too_deep
+
 
 def message_in(body: bytes) -> dict[str, Any]:
     """A whole message, its `content` a list of blocks. Raises ValueError, whose words say what cannot be read."""
@@ -16,8 +18,12 @@ def message_in(body: bytes) -> dict[str, Any]:
         message = json.loads(body, parse_constant=_no_number, parse_float=_finite)
         if b"\\ud" in body.lower():  # half a surrogate pair could be neither recorded nor sent back
             message = json.loads(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ValueError("it is not JSON") from None
+    except RecursionError:
+        raise ValueError(f"it is {TOO_DEEP}") from None
+    if is_too_deep(message, openings=body.count(b"[") + body.count(b"{")):
+        raise ValueError(f"it is {TOO_DEEP}")
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list) or not all(map(_is_block, content)):
         raise ValueError("it has no content as the Messages API defines it")

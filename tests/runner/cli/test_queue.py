@@ -101,9 +101,15 @@ def test_plain_seconds_are_seconds(afk: Afk) -> None:
     [
         (["digset"], "there is no task 'digset'; did you mean \"digest\"?"),
         (["digest", '{"a":'], "the payload is not JSON at line 1 column 6"),
-        (["digest", "NaN"], "NaN is not a JSON value"),
+        (["digest", "NaN"], "the payload is not JSON: NaN is not a JSON value"),
+        (["digest", "[" * 5_000 + "]" * 5_000], "the payload is nested more than 200 levels deep"),
+        (["digest", "[" * 201 + "]" * 201], "the payload is nested more than 200 levels deep"),
+        (["digest", "1" * 5_000], "the payload holds a number of more than 4,300 digits; write it as a string"),
+        (["digest", '{"a": "\udcff"}'], "the payload is not UTF-8 text at byte 7"),
         (["digest", "--at", "tomorrow"], "at: 'tomorrow' is not a time"),
         (["digest", "--in", "soon"], "in: 'soon' is not a duration"),
+        (["digest", "--at", "9999-01-01T00:00"], "at: '9999-01-01T00:00' is more than a hundred years from now"),
+        (["digest", "--in", "999999d"], "in: '999999d' is more than a hundred years"),
         (["digest", "--at", "2030-01-01T00:00", "--in", "5m"], "cannot stand together"),
         (["digest", "--max-usd", "$1"], "max_usd: '$1' is not an amount of dollars"),
         (["digest", "--max-seconds", "0"], "one second is the least"),
@@ -118,6 +124,25 @@ def test_a_request_that_cannot_be_a_job_is_refused_in_one_sentence(afk: Afk, arg
     assert says in answer.err
     assert answer.err.count("\n") == 1
     assert afk("jobs", "--json").json == []
+
+
+def test_a_payload_nested_as_deep_as_may_be_is_kept_and_shown(afk: Afk) -> None:
+    deep = "[" * 200 + "]" * 200
+
+    key = afk("enqueue", "digest", deep).out.split()[1]
+
+    assert afk("job", key, "--json").json["payload"] == json.loads(deep)
+    assert afk("job", key).code == afk("jobs").code == Exit.OK
+
+
+def test_what_is_nested_deeper_than_that_is_shown_as_its_text(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    """As an older version queued it, and as a result may be."""
+    key, deep = queue(home, db), "[" * 900 + "]" * 900
+    db.execute("UPDATE jobs SET payload = ?, result = ? WHERE key = ?", (deep, deep, key))
+
+    answer = afk("job", key, "--json")
+
+    assert (answer.code, answer.json["payload"], answer.json["result"]) == (Exit.OK, deep, deep)
 
 
 def test_a_payload_comes_from_stdin(afk: Afk) -> None:
@@ -173,7 +198,9 @@ def test_lines_are_added_in_their_order(afk: Afk) -> None:
         (b'{"priority": 10}', "priority must be a whole number from -9 to 9"),
         (b'{"priority": true}', "priority must be a whole number"),
         (b'{"max_usd": 0.1}', 'max_usd must be a string such as "0.10"'),
-        (b'{"payload": NaN}', "NaN is not a JSON value"),
+        (b'{"payload": NaN}', "it is not JSON: NaN is not a JSON value"),
+        (b'{"payload": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", "it is nested more than 200 levels deep"),
+        (b'{"payload": ' + b"1" * 5_000 + b"}", "it holds a number of more than 4,300 digits"),
         (b'{"payload": "\\ud800"}', "half a surrogate pair"),
         (b'{"key": "\xff"}', "it is not UTF-8 text at byte 9"),
         (b'{"payload": "' + b"x" * 1_000_000 + b'"}', "bytes"),

@@ -11,13 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.config import UpstreamConfig
 from runner.gate import plain
 from runner.gate.body import MOST_MEMBERS, json_object
-from runner.gate.estimate import Bound, bound
+from runner.gate.estimate import Bound, Unbounded, bound
 from runner.gate.http import BadRequest
+from runner.gate.message import message_in
+from runner.gate.openai import bound as openai
 from runner.gate.prices import PriceList
+from runner.nesting import MOST_DEPTH
 
 _T = TypeVar("_T")
+
+UPSTREAM = UpstreamConfig(name="house", url="https://house.example/v1", default_output_tokens=9)
 
 LEAVES = (
     st.none()
@@ -78,6 +84,7 @@ def test_a_long_text_is_the_same_wherever_it_is_cut(letter: str) -> None:
         b"[1]",
         b"[" * 100_000,
         b'{"a": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b'{"a": ' + b"[" * MOST_DEPTH + b"]" * MOST_DEPTH + b"}",
         b"",
     ],
 )
@@ -88,6 +95,46 @@ def test_what_is_no_plain_object_is_refused_alike(body: bytes) -> None:
         patiently(json_object, body)
 
     assert in_turns.value.status == at_once.value.status == 400
+
+
+@pytest.mark.parametrize("key", ["messages", "system", "tools", "input", "instructions", "metadata", "result"])
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"content":', "}")])
+def test_what_is_nested_as_deep_as_may_be_is_read_written_and_bounded(key: str, opens: str, closes: str) -> None:
+    """Whatever comes after meets no limit of the interpreter: a bound, or the sentence about its depth."""
+    price = PriceList({}).lookup("claude-haiku-4-5", local=False)
+    assert price is not None
+    deep = opens * (MOST_DEPTH - 1) + "1" + closes * (MOST_DEPTH - 1)
+    text = f'{{"model":"claude-haiku-4-5","max_tokens":9,"{key}":{deep}}}'
+
+    def work() -> tuple[str, object, object]:
+        body = json_object(text.encode())
+        wires = [
+            wire(body, price=price, upstream=UPSTREAM, max_output_tokens=None)
+            for wire in (openai.chat, openai.responses)
+        ]
+        return plain.dumps(body, sent=True), bound(body, price=price, max_output_tokens=None), wires
+
+    at_once, in_turns = work(), patiently(work)
+
+    assert at_once == in_turns
+    assert at_once[0] == text
+    for held in (at_once[1], *at_once[2]):
+        assert isinstance(held, Unbounded)
+        assert "levels deep" in held.reason
+
+
+def test_an_answer_nested_deeper_than_that_is_none() -> None:
+    deep = "[" * 5_000 + "]" * 5_000
+    answer = f'{{"content": [{{"type": "tool_use", "id": "a", "name": "b", "input": {deep}}}]}}'.encode()
+
+    with pytest.raises(ValueError, match="nested more than"):
+        message_in(answer)
+
+
+def test_brackets_within_texts_are_no_depth() -> None:
+    body = json.dumps({"a": "[{" * 5_000, "b": [[1]] * 300}).encode()
+
+    assert patiently(json_object, body) == json_object(body) == json.loads(body)
 
 
 def test_an_object_of_more_members_than_any_has_is_refused() -> None:
