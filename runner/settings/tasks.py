@@ -159,11 +159,19 @@ def _inputs(table: Table) -> str | None:
         return None
     if inputs is not None:
         try:
-            next(iter(Path(os.devnull).glob(inputs)), None)  # looks at the pattern alone, there is nothing below it
+            _check_pattern(inputs)
         except (ValueError, NotImplementedError, IndexError) as error:
             table.refuse("inputs", f'is {quoted(inputs)}, which is no pattern such as "inputs/*.md": {error}')
             return None
     return inputs
+
+
+def _check_pattern(pattern: str) -> None:
+    """Raises what `Path.glob` does, which looks at the pattern before it looks at any disk."""
+    # From Python 3.13 on this is no error, and means a single star.
+    if any("**" in part and part != "**" for part in PurePosixPath(pattern).parts):
+        raise ValueError("** must be a whole part of a path, as in inputs/**/*.md")
+    next(iter(Path(os.devnull).glob(pattern)), None)
 
 
 def _tools(table: Table) -> tuple[str, ...] | None:

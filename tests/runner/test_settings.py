@@ -567,10 +567,16 @@ def test_inputs_stay_below_the_home(home: Path, glob: str) -> None:
     assert "below the home" in refusal(home, REQUIRED + PROMPT + f'inputs = "{glob}"')
 
 
-@pytest.mark.parametrize("glob", ["a/**b", "**x/*.md"])
+@pytest.mark.parametrize("glob", ["a/**b", "**x/*.md", "a/***/b", "a**"])
 def test_inputs_are_a_pattern_that_can_be_read(home: Path, glob: str) -> None:
-    """Said at start, and not by the first job at six in the morning."""
-    assert "which is no pattern" in refusal(home, REQUIRED + PROMPT + f'inputs = "{glob}"')
+    """Said at start, and not by the first job at six in the morning; on every Python alike."""
+    said = refusal(home, REQUIRED + PROMPT + f'inputs = "{glob}"')
+
+    assert 'which is no pattern such as "inputs/*.md": ** must be a whole part of a path' in said
+
+
+def test_inputs_may_be_of_every_folder_below(home: Path) -> None:
+    assert read(home, REQUIRED + PROMPT + 'inputs = "inputs/**/*.md"').tasks["a"].inputs == "inputs/**/*.md"
 
 
 def test_a_working_directory_counts_from_the_home(home: Path) -> None:
