@@ -34,6 +34,7 @@ from runner.commands import Enqueued, JobRequest
 from runner.errors import Exit, NotFound, StoreError, UsageError
 from runner.home import Home
 from runner.snapshot import Health, Job, JobStatus, Reader, Runner
+from runner.snapshot.why import lifts
 from runner.text import one_line
 from runner.units import SystemClock, plural, usd
 
@@ -187,7 +188,7 @@ def _say_waits(home: Home) -> None:
         return  # the job is in; whoever asks about the runner is told what is wrong
     view, row = vitals.runner, vitals.runner.row
     if vitals.stop.set:
-        remark(f"nothing starts: {vitals.stop.reason}; `afk-runner resume` lifts it")
+        remark(f"nothing starts: {vitals.stop.reason}; {lifts(vitals.stop)}")
     elif view.health in (Health.NEVER, Health.DEAD) or (view.health is Health.STOPPED and not _comes_again(row)):
         remark("no runner is live to do it; `afk-runner run` starts one")
     elif row is not None and view.health in (Health.LIVE, Health.LATE) and home.declared_at() > row.started_at:

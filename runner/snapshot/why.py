@@ -12,17 +12,18 @@ from runner.store.runners import RunState
 from runner.units import UnixMs, iso
 from runner.views import Health, RunnerView, StopView
 
+_RESUME = "`afk-runner resume`"
+
 
 def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *, now: UnixMs) -> str:
     """The sentence, for a job in any state."""
     if job.status is JobStatus.RUNNING:
-        return f"{job.key} is running now."
+        return _at_work(job, runner, stop)
     if job.status is not JobStatus.PENDING:
         return _over(job)
     holds = []
     if stop.set:
-        by = f" by {stop.by}" if stop.by else ""
-        holds.append(f"everything is stopped ({', '.join(stop.sources)}{by}: {stop.reason}) until `afk-runner resume`")
+        holds.append(_stopped(stop))
     if runner.health not in (Health.LIVE, Health.LATE):
         holds.append(f"no runner works on this home (it is {runner.health}); start one with `afk-runner run`")
     if (row := runner.row) is not None and row.state is RunState.RUNNING and row.reason:
@@ -45,6 +46,37 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
         if ahead:
             holds.append(jobs.first_by(job))
     return f"{job.key} waits: {'; '.join(holds)}."
+
+
+def lifts(stop: StopView) -> str:
+    """What lifts a stop, as the end of a sentence. `resume` cannot reach into the environment of a process."""
+    if "env" not in stop.sources:
+        return f"{_RESUME} lifts it"
+    return f"it holds until {_until(stop)}"
+
+
+def _until(stop: StopView) -> str:
+    steps = ["AFK_STOP is unset in the runner's environment and the runner restarted"] if "env" in stop.sources else []
+    if set(stop.sources) - {"env"}:
+        steps.append(_RESUME)
+    return ", then ".join(steps)
+
+
+def _stopped(stop: StopView) -> str:
+    by = f" by {stop.by}" if stop.by else ""
+    return f"everything is stopped ({', '.join(stop.sources)}{by}: {stop.reason}) until {_until(stop)}"
+
+
+def _at_work(job: Job, runner: RunnerView, stop: StopView) -> str:
+    """The sentence for a job that is running as far as its row knows."""
+    if runner.health in (Health.LIVE, Health.LATE):
+        return f"{job.key} is running now."
+    if runner.health is Health.SILENT:
+        said = "it holds the home and says nothing, so it hangs or is frozen; `afk-runner kill --force` ends it"
+        return f"{job.key} is at work as far as its runner said: {said}."
+    back = "the next runner takes it back: `afk-runner run` starts one"
+    held = f"; {_stopped(stop)}" if stop.set else ""
+    return f"{job.key} was at work when its runner ended; {back}{held}."
 
 
 def _over(job: Job) -> str:
