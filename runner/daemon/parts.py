@@ -44,7 +44,7 @@ from runner.notify.deliverer import Deliverer
 from runner.redact import Redactor
 from runner.sdnotify import Notifier
 from runner.starts import Starts
-from runner.store import events, jobs, runners
+from runner.store import controls, events, jobs, runners
 from runner.store.db import Database
 from runner.store.runners import Runner
 from runner.store.writer import Writer
@@ -262,7 +262,7 @@ class Parts:
             me=self.me,
             writer=self.writer,
             switch=self.switch,
-            by=self._stopped_by_hand,
+            by=self.switch.who,
             errand=self.errand,
             clock=self.clock,
         )
@@ -345,9 +345,5 @@ class Parts:
         return not self._ending.is_set() and self.switch.outside() is None and not self.waking.holds
 
     def stopped_by(self) -> str:
-        """What stops the runner, if anything does."""
-        return self._stopped_by_hand() or self.switch.fault or "the control row"
-
-    def _stopped_by_hand(self) -> str | None:
-        row = self.switch.row
-        return self.switch.by_hand() or ((row.reason or "the control row") if row.is_set else None)
+        """Who or what stops the runner, if anything does; follows "stopped by"."""
+        return self.switch.who() or self.switch.fault or controls.BY_HAND

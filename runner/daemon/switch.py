@@ -105,6 +105,14 @@ class StopSwitch:
             return "a STOP file"
         return "AFK_STOP in the environment" if self.by_environment else None
 
+    def who(self) -> str | None:
+        """Who or what stops us, for a sentence that says "stopped by"; None: nobody does. Not for a fault of ours."""
+        outside = self.by_hand()
+        told = self.row if self.row.is_set and self.row.by else controls.stop_words(self._home.stop)
+        if told is not None:
+            return f"{told.by} ({told.reason})"
+        return outside or (self.row.reason if self.row.is_set else None)
+
     def any(self, db: sqlite3.Connection) -> str | None:
         """The same with the control row, read now: the last look before bytes leave."""
         outside = self.outside()

@@ -1,19 +1,28 @@
 """The switches a person sets, pauses among them, and what the runner was configured with.
 
-Runs in the caller's transaction.
+Runs in the caller's transaction. The STOP file is the same switch outside the database: who and why stand in it, too.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from runner.units import UnixMs
+from runner.text import one_line
+from runner.units import UnixMs, iso
 
 OFF, STOP, STOP_NOW = "0", "1", "2"
+BY_HAND = "the control row, set by hand"
+"""The reason of a stop that somebody wrote into the table without one."""
+MOST_FILE_BYTES = 4096
+MOST_REASON, MOST_BY = 500, 100
+"""Characters of a reason and of a name in the STOP file; together always fewer bytes than are read of it."""
 _CONFIG = "config:"
 
 
@@ -52,8 +61,51 @@ def stop_row(db: sqlite3.Connection) -> StopRow:
 
 def _stop(row: Sequence[Any] | None) -> StopRow:
     if row is None:
-        return StopRow(value=STOP, seq=0, reason="the stop row is missing from the control table", by=None, at=None)
+        return StopRow(value=STOP, seq=0, reason="a control table without its stop row", by=None, at=None)
+    if row[0] != OFF and row[2] is None:  # who and when are then of the `resume` before it
+        return StopRow(value=row[0], seq=row[1], reason=BY_HAND, by=None, at=None)
     return StopRow(value=row[0], seq=row[1], reason=row[2], by=row[3], at=row[4])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopWords:
+    """What a kill wrote into the STOP file."""
+
+    reason: str
+    by: str
+    at: UnixMs | None
+    """When the file was written last; None for a time that no calendar has."""
+
+
+def stop_text(*, reason: str, by: str) -> str:
+    """What a kill writes into the STOP file; `stop_words` reads it."""
+    return f"{one_line(reason, MOST_REASON)}\nby {one_line(by, MOST_BY)}\n"
+
+
+def stop_words(file: Path) -> StopWords | None:
+    """What a kill wrote into the STOP file; None for no file, and for one that holds anything else.
+
+    Anybody may have made it: a pipe, a link, a gigabyte.
+    """
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_FILE_BYTES:
+            return None
+        reason, by, *rest = os.read(fd, MOST_FILE_BYTES).decode("utf-8").split("\n")
+    except (OSError, ValueError):  # fewer than two lines, and what is no text
+        return None
+    finally:
+        os.close(fd)
+    name = by.removeprefix("by ")
+    strange = len(reason) > MOST_REASON or len(name) > MOST_BY or not reason.strip() or not name.strip() or name == by
+    if strange or rest != [""] or any(one_line(text) != text for text in (reason, name)):
+        return None
+    at = UnixMs(status.st_mtime_ns // 1_000_000)
+    return StopWords(reason=reason, by=name, at=at if iso(at) else None)
 
 
 CLAIMS = "SELECT (SELECT value FROM control WHERE key = 'stop'), EXISTS (SELECT 1 FROM pauses)"
