@@ -135,7 +135,7 @@ def resume(home: HomeDir = None, as_json: AsJson = False) -> None:
     elif resumed.cleared:
         say(f"cleared {' and '.join(resumed.cleared)}")
     else:
-        say("no stop of ours was set")
+        say("nothing was cleared" if resumed.remaining else "no stop of ours was set")
     for text in resumed.remaining:
         remark(f"remains {text}")
     if resumed.remaining:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner import telling
 from runner.commands.base import Acts
 from runner.errors import StoreError
-from runner.lock import lock_is_held
+from runner.lock import holder_of, lock_is_held
 from runner.starts import Starts
 from runner.store import controls, events
+from runner.store.db import open_reader
 from runner.units import UnixMs
 
 ROW_WAIT_S = 1.0
@@ -54,7 +56,8 @@ class SwitchActs(Acts):
         done: list[str] = []
         failed: list[str] = []
         try:
-            self.home.write_stop(f"{said}\nby {self._by}\n")
+            if controls.stop_words(self.home.stop) is None:  # the first word stands, as it does in the row
+                self.home.write_stop(controls.stop_text(reason=said, by=self._by))
             done.append("file")
         except OSError as error:
             if self.home.stop_set():
@@ -69,36 +72,38 @@ class SwitchActs(Acts):
         except StoreError as error:
             failed.append(f"{error}; the row is not written, the STOP file holds" if done else str(error))
         if not done:
-            raise StoreError(f"NOT STOPPED: {'; '.join(failed)}; end the runner with `kill {self._pid_hint()}`")
+            raise StoreError(f"NOT STOPPED: {'; '.join(failed)}; {self._who_runs()}")
         return Killed(sources=tuple(done), already=already, failed=tuple(failed), seq=seq)
 
     def _set_stop(self, db: sqlite3.Connection, at: UnixMs, *, now: bool, reason: str) -> tuple[int, bool]:
         before = controls.stop_row(db)
         value = controls.STOP_NOW if now or before.value == controls.STOP_NOW else controls.STOP
-        if before.value == value:
+        first = (before.reason, before.by) if before.is_set and before.by else None  # a row set by hand has no name
+        if first and before.value == value:
             return before.seq, True
-        row = controls.set_stop(
-            db,
-            value,
-            reason=before.reason if before.is_set else reason,
-            by=before.by or self._by if before.is_set else self._by,
-            now=at,
-        )
+        why, by = first or (reason, self._by)
+        row = controls.set_stop(db, value, reason=why, by=by, now=at)
         word = "without grace" if value == controls.STOP_NOW else "with grace for calls in flight"
         text = f"stopped {word} by {self._by}: {reason}"
         self._event(db, at, "stop.set", text, level=events.WARN)
         telling.tell(db, key=telling.STOP, level=events.INFO, text=f"{text}; `afk-runner resume` lifts it", now=at)
         return row.seq, before.is_set
 
-    def _pid_hint(self) -> str:
-        with suppress(OSError):
-            return self.home.lock.read_text("utf-8").split("\n", 1)[0] or "PID"
-        return "PID"
+    def _who_runs(self) -> str:
+        """Which process has to be ended where nothing can be set. The lock file names the last one for ever."""
+        lock = self.home.lock
+        holder = holder_of(lock)
+        if holder is not None:
+            return f"end the runner with `kill {holder}`"
+        if lock_is_held(lock) or (os.path.lexists(lock) and not os.access(lock, os.R_OK)):
+            return f"end the runner: `fuser {lock}` names it"
+        return "no runner of this home lives, so there is none to end"
 
     def resume(self) -> Resumed:
         """Clear every source of a stop that can be cleared from here, and name what remains.
 
-        Raises StoreError when nothing could be cleared because the database cannot be written.
+        Raises StoreError when nothing could be cleared because the database cannot be written; not where it can be
+        read and says that no stop is set.
         """
         cleared: list[str] = []
         remaining: list[str] = []
@@ -120,14 +125,16 @@ class SwitchActs(Acts):
                 lambda db, at: self._clear_stop(db, at, cleared=bool(cleared), whole=not remaining)
             )
         except StoreError as error:
-            if not cleared:
-                raise
-            remaining.append(f"row: {error}")
-        else:
-            if row_was_set:
-                cleared.append("row")
-            if by_environment:
-                remaining.append("env: AFK_STOP is set in the runner's environment; unset it and restart the runner")
+            off, by_environment = self._row_is_off()
+            row_was_set = False
+            if not off:
+                if not cleared:
+                    raise
+                remaining.append(f"row: {error}")
+        if row_was_set:
+            cleared.append("row")
+        if by_environment:
+            remaining.append("env: AFK_STOP is set in the runner's environment; unset it and restart the runner")
         return Resumed(cleared=tuple(cleared), remaining=tuple(remaining))
 
     def _clear_stop(self, db: sqlite3.Connection, at: UnixMs, *, cleared: bool, whole: bool) -> tuple[bool, bool]:
@@ -137,14 +144,28 @@ class SwitchActs(Acts):
             controls.set_stop(db, controls.OFF, reason=None, by=self._by, now=at)
         if cleared or row.is_set:
             self._event(db, at, "stop.cleared", f"resumed by {self._by}")
-        by_environment = controls.settings(db).get("stop_env") == "1" and lock_is_held(self.home.lock)
+        by_environment = self._by_environment(db)
         if whole and not by_environment:
             telling.settled(db, key=telling.STOP, text=f"resumed by {self._by}", now=at)
         return row.is_set, by_environment
 
+    def _by_environment(self, db: sqlite3.Connection) -> bool:
+        return controls.settings(db).get("stop_env") == "1" and lock_is_held(self.home.lock)
+
+    def _row_is_off(self) -> tuple[bool, bool]:
+        """Whether it can be read, though not written, that the row says so; and whether a runner's AFK_STOP stops it.
+
+        The runner that goes on, or the next one, settles what was told of the stop.
+        """
+        try:
+            with closing(open_reader(self.path)) as db:
+                return not controls.stop_row(db).is_set, self._by_environment(db)
+        except (StoreError, sqlite3.Error):
+            return False, False
+
 
 def _remove_stop_file(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        path.rmdir()
+        path.rmdir()  # one that holds something was filled by a person
     else:
         path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -12,9 +13,11 @@ from collections.abc import Iterator
 import pytest
 
 from runner.cli import switch
-from runner.errors import Exit
+from runner.commands import switch as commands_switch
+from runner.errors import Exit, StoreError
 from runner.home import Home
-from runner.store import runners
+from runner.lock import HomeLock
+from runner.store import controls, runners
 from runner.store.runners import RunState
 from runner.units import SystemClock
 from tests.runner.cli.world import Afk, bury, queue, start_runner
@@ -95,6 +98,89 @@ def test_kill_that_can_set_nothing_says_so(afk: Afk, home: Home) -> None:
 
     assert answer.code == Exit.FILES
     assert "NOT STOPPED" in answer.err
+
+
+@pytest.fixture
+def nothing_settable(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that is mounted read-only; tests run as root, whom no mode holds back."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Home, "write_stop", refuse)
+    home.db.unlink()
+
+
+@pytest.mark.usefixtures("nothing_settable")
+def test_kill_that_can_set_nothing_names_no_process_that_is_long_gone(afk: Afk, home: Home) -> None:
+    """The lock file keeps the pid of the last runner for ever, and the pid may be anybody's by now."""
+    home.lock.write_text(f"{os.getpid()}\n")
+
+    answer = afk("kill")
+
+    assert answer.code == Exit.FILES
+    assert "NOT STOPPED" in answer.err
+    assert "no runner of this home lives, so there is none to end" in answer.err
+    assert str(os.getpid()) not in answer.err
+
+
+@pytest.mark.usefixtures("nothing_settable")
+def test_kill_that_can_set_nothing_names_the_runner_that_lives(afk: Afk, home: Home) -> None:
+    lock = HomeLock(home.lock)
+    assert lock.take()
+    try:
+        said = afk("kill").err
+    finally:
+        lock.close()
+
+    assert f"end the runner with `kill {os.getpid()}`" in said
+
+
+@pytest.mark.usefixtures("nothing_settable", "lock")
+def test_kill_that_can_set_nothing_says_who_knows_the_runner(afk: Afk, home: Home) -> None:
+    """Held, by a process whose pid was not written down or is counted in another container."""
+    assert f"end the runner: `fuser {home.lock}` names it" in afk("kill").err
+
+
+def test_what_the_first_kill_said_stays_in_the_file(afk: Afk, home: Home) -> None:
+    """As it does in the row: the second only takes the grace away."""
+    afk("kill", "--reason", "the bill looks wrong\nby nobody")
+    afk("kill", "--now")
+
+    words = controls.stop_words(home.stop)
+    assert words is not None
+    assert words.reason == r"the bill looks wrong\nby nobody"
+    assert words.by.endswith("@cli")
+
+
+def test_a_file_made_by_hand_takes_the_words_of_a_kill(afk: Afk, home: Home) -> None:
+    home.stop.write_text("maintenance until noon")
+
+    afk("kill", "--reason", "lunch")
+
+    assert home.stop.read_text().startswith("lunch\nby ")
+
+
+def test_a_row_set_by_hand_has_a_reason_and_nobody_s_name(afk: Afk, db: sqlite3.Connection) -> None:
+    """Who and when in the row are of the `resume` before it."""
+    afk("kill", "--reason", "lunch")
+    afk("resume")
+    db.execute("UPDATE control SET value = '1' WHERE key = 'stop'")
+
+    stop = afk("status", "--json").json["stop"]
+
+    assert stop == {"set": True, "sources": ["row"], "reason": controls.BY_HAND, "by": None, "at": None}
+    assert "STOPPED (row): the control row, set by hand; " in afk("status").out
+    assert "None" not in afk("status").out
+
+
+def test_a_kill_after_a_hand_is_kept_with_its_reason(afk: Afk, db: sqlite3.Connection) -> None:
+    db.execute("UPDATE control SET value = '1' WHERE key = 'stop'")
+
+    assert afk("kill", "--reason", "the bill looks wrong").out.startswith("was stopped already, and is stopped by")
+
+    stop = afk("status", "--json").json["stop"]
+    assert (stop["reason"], stop["by"].endswith("@cli")) == ("the bill looks wrong", True)
 
 
 @pytest.mark.usefixtures("lock")
@@ -188,6 +274,81 @@ def test_resume_without_a_database_clears_the_file_and_names_the_row(afk: Afk, h
     assert "cleared file" in answer.out
     assert "remains row: there is no database: put it back" in answer.err
     assert not home.stop_set()
+
+
+@pytest.fixture
+def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk, or where another program keeps the database locked."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise StoreError("the database is locked by another process; try again")
+
+    monkeypatch.setattr(commands_switch.SwitchActs, "_transact", refuse)
+
+
+@pytest.mark.usefixtures("unwritable")
+def test_resume_names_no_row_that_says_it_is_off(afk: Afk, home: Home) -> None:
+    """It cannot be written and need not be: the file alone stopped the home."""
+    assert afk("kill").out.startswith("stopped by file\n")
+
+    answer = afk("resume")
+
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("cleared file\n")
+    assert not home.stop_set()
+    assert afk("resume").out.startswith("no stop of ours was set\n")
+
+
+@pytest.mark.usefixtures("unwritable")
+def test_resume_names_a_row_that_is_set_and_cannot_be_cleared(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    controls.set_stop(db, controls.STOP, reason="lunch", by="ada@test", now=SystemClock().now())
+    home.stop.touch()
+
+    answer = afk("resume")
+
+    assert answer.code == Exit.REFUSED
+    assert answer.out == "cleared file\n"
+    assert "remains row: the database is locked by another process" in answer.err
+    assert afk("resume").code == Exit.FILES, "nothing at all was cleared"
+
+
+@pytest.mark.usefixtures("lock", "unwritable")
+def test_resume_names_the_environment_on_a_database_it_cannot_write(afk: Afk, db: sqlite3.Connection) -> None:
+    in_environment(db)
+
+    answer = afk("resume")
+
+    assert (answer.code, answer.out) == (Exit.REFUSED, "nothing was cleared\n")
+    assert "remains env: AFK_STOP is set" in answer.err
+
+
+def in_environment(db: sqlite3.Connection) -> None:
+    """A runner that was started with AFK_STOP; whoever calls holds the home's lock."""
+    start_runner(db, state=RunState.PARKED, reason="stop")
+    controls.put_settings(db, {"stop_env": "1"}, now=SystemClock().now())
+
+
+@pytest.mark.usefixtures("lock")
+def test_what_resume_cannot_lift_is_not_said_to_be_lifted_by_it(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+    in_environment(db)
+    way = "AFK_STOP is unset in the runner's environment and the runner restarted"
+
+    queued = afk("enqueue", "digest", "--key", "k")
+    assert queued.err == f"nothing starts: AFK_STOP in the runner's environment; it holds until {way}\n"
+    assert afk("why", "k").out.rstrip().endswith(f"(env: AFK_STOP in the runner's environment) until {way}.")
+
+    home.stop.touch()
+    assert f"until {way}, then `afk-runner resume`" in afk("why", "k").out
+    assert f"it holds until {way}, then `afk-runner resume`" in afk("enqueue", "digest", "--key", "k2").err
+
+
+def test_resume_says_what_to_do_with_a_folder(afk: Afk, home: Home) -> None:
+    (home.stop / "x").mkdir(parents=True)
+
+    answer = afk("resume")
+
+    assert (answer.code, answer.out) == (Exit.REFUSED, "nothing was cleared\n")
+    assert f"remains file: {home.stop} cannot be removed (Directory not empty); remove it by hand\n" in answer.err
 
 
 def test_a_paused_task_says_so(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
