@@ -34,6 +34,7 @@ from runner.store.runners import Runner, RunState
 from runner.units import SystemClock, duration
 from runner.work.declared import discover
 from runner.work.processes import boot_id, keep_to_itself, start_time
+from runner.writable import check_closed
 
 ENDLESS = ("launchd", "fly")
 """Supervisors that start again, for ever, whatever ends with a fault."""
@@ -209,6 +210,7 @@ class _Launch:
 
     def _accepted(self) -> _Accepted:
         """Everything declared, and the database. Raises ConfigError, StoreError."""
+        check_closed(self._home)
         config = load(self._home.root, environ=os.environ)
         self._redact = Redactor(config.secrets)
         tasks = {**config.tasks, **discover(self._home.tasks, zone=config.zone)}

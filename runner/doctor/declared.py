@@ -19,6 +19,7 @@ from runner.settings.notes import Problem
 from runner.settings.secrets import DOTENV_REFUSED, NO_SECRET
 from runner.snapshot import Reader
 from runner.units import plural
+from runner.writable import opened, task_code
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ def files(look: Look, into: Declared) -> Iterator[Finding]:
     """Whether every file of tasks/ can be imported; asked of a child process, which has a time limit of its own."""
     folder = look.home.tasks
     count = len(list(folder.glob("*.py"))) if folder.is_dir() else 0
-    if not count or look.config is None:
+    if not count or look.config is None or opened(look.home.root, task_code(folder)):  # which has its own finding
         return
     from runner.work.declared import discover  # noqa: PLC0415 - starts a child; most homes have no task files
 

@@ -15,6 +15,7 @@ from runner.doctor.ask import ask
 from runner.doctor.finding import Finding, fail, ok, warn
 from runner.doctor.look import MAC, Look
 from runner.errors import ConfigError
+from runner.writable import closing, opened, trusted
 
 _SYNCED = ("Dropbox", "OneDrive", "Google Drive", "GoogleDrive", "Nextcloud", "Mobile Documents", "CloudStorage")
 _TEMPORARY = tuple(f"/{path}" for path in ("tmp", "var/tmp", "private/tmp", "private/var/tmp", "dev/shm"))
@@ -57,7 +58,7 @@ def surroundings(look: Look) -> Iterator[Finding]:
     """Where it is, and the files in it that must not be another's."""
     real = Path(os.path.realpath(look.home.root))
     yield from _files(look)
-    yield from _tasks(look, real)
+    yield from _written(look, real)
     if is_temporary(real):
         text = f"{real} is in a folder for temporary files, which is emptied by itself"
         lasting = Path.home() / ".afk"
@@ -95,15 +96,15 @@ def _files(look: Look) -> Iterator[Finding]:
                 yield warn("home", f"{path} can be read by others", f"chmod 600 {shlex.quote(str(path))}")
 
 
-def _tasks(look: Look, real: Path) -> Iterator[Finding]:
-    """Code that others may write runs as us. What is below the home is guarded by the home."""
-    folder = look.home.tasks
-    for path in (folder, *sorted(folder.glob("*.py"))) if folder.is_dir() else ():
+def _written(look: Look, real: Path) -> Iterator[Finding]:
+    """What others may write in it, or where a link in it leads to."""
+    home = look.home
+    for path in opened(home.root, trusted(home)):
         target = Path(os.path.realpath(path))
-        with suppress(OSError):
-            if not target.is_relative_to(real) and os.stat(target).st_mode & 0o022:
-                text = f"{path} leads to {target}, which others may write: what they write runs as you"
-                yield fail("home", text, f"chmod go-w {shlex.quote(str(target))}")
+        where = f"{path}" if target.is_relative_to(real) else f"{target}, where {path} leads"
+        yield fail("home", f"others may write to {where}: what they write runs as you", closing(path))
+    for path in opened(home.root, (home.logs, home.attempts, home.outputs, home.reports)):
+        yield warn("home", f"others may write to {path}: what is found there may be theirs", closing(path))
 
 
 def _volume(real: Path) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runner.work.context import DECLARED
+from runner.writable import opened, sentence, task_code
 
 
 def import_files(folder: Path, *, tell: Callable[[Path], None] = lambda _path: None) -> list[str]:
@@ -53,14 +54,17 @@ def main() -> None:
     Arguments: the folder, and after how many seconds it ends itself, for whoever asked may be gone by then.
     """
     signal.alarm(int(sys.argv[2]))
+    os.umask(0o077)  # of what Python keeps of the files, which it loads again in their place
     out = os.dup(1)
     os.dup2(2, 1)  # what a task file prints while it loads is not our answer
 
     def tell(path: Path) -> None:
         os.write(out, json.dumps(str(path)).encode() + b"\n")
 
-    problems = import_files(Path(sys.argv[1]), tell=tell)
-    found = [
+    folder = Path(sys.argv[1])
+    open_to_others = opened(folder.parent, task_code(folder))
+    problems = [sentence(open_to_others)] if open_to_others else import_files(folder, tell=tell)
+    tasks = [
         {
             "name": declared.name,
             "file": declared.function.__code__.co_filename,
@@ -70,7 +74,7 @@ def main() -> None:
         for declared in DECLARED.values()
     ]
     with os.fdopen(out, "w", encoding="utf-8") as answer:
-        json.dump({"tasks": found, "problems": problems}, answer, default=repr)
+        json.dump({"tasks": tasks, "problems": problems}, answer, default=repr)
 
 
 if __name__ == "__main__":

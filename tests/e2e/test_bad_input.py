@@ -149,6 +149,15 @@ def test_a_home_that_others_can_write_is_refused(afk: World) -> None:
         assert "others may write to the home" in refused(afk, *verb, code=78)
 
 
+def test_code_that_others_can_write_is_refused_in_a_home_they_can_read(afk: World) -> None:
+    afk.init(TOML, tasks=TASKS)
+    afk.home.chmod(0o755)
+    (afk.home / "tasks").chmod(0o777)
+
+    for verb in (["run", "--once"], ["enqueue", "good"]):
+        assert f"; chmod go-w {afk.home}/tasks" in refused(afk, *verb, code=78)
+
+
 def test_a_missing_home_is_named(afk: World) -> None:
     for verb in (["run", "--once"], ["enqueue", "good"], ["jobs"], ["cancel", "x"]):
         assert "there is no home at" in refused(afk, *verb, code=78)

@@ -80,6 +80,20 @@ def test_task_files_outside_that_others_may_write_fail(look: Look, tmp_path: Pat
     assert list(told(look).values()) == [Level.FAIL]
 
 
+def test_what_others_may_write_in_a_home_they_may_read_is_told(look: Look) -> None:
+    """What runs as us fails; what is only looked at is a warning; what is told fails once."""
+    look.home.root.chmod(0o755)
+    look.home.tasks.chmod(0o777)
+    look.home.outputs.chmod(0o777)
+
+    found = {finding.mend: finding.level for finding in surroundings(look) if "may write" in finding.text}
+
+    assert found == {
+        f"chmod go-w {look.home.tasks}": Level.FAIL,
+        f"chmod go-w {look.home.outputs}": Level.WARN,
+    }
+
+
 @pytest.mark.parametrize("folder", ["Dropbox", "OneDrive - Work", "Library/Mobile Documents"])
 def test_a_synchronised_home_is_told(look: Look, tmp_path: Path, folder: str) -> None:
     root = tmp_path / folder / "home"
