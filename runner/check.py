@@ -146,6 +146,8 @@ def _of_runner(vitals: Vitals, *, woke: bool, excused: bool) -> list[Reason]:
     if view.health is Health.DEAD:
         last = iso(row.heartbeat_at) if row else None
         return [Reason(Grade.CRITICAL, f"the runner went without a word, its last heartbeat was at {last}")]
+    if row is not None and view.unwritten is not None:
+        return [Reason(Grade.WARNING, f"pid {row.pid} lives, and {view.unwritten.text}")]
     found = []
     if view.health in (Health.NEVER, Health.STOPPED):
         if not excused and (row is None or row.ended != ONCE):

@@ -61,7 +61,7 @@ class HeartbeatFile:
 
 def last_beat(path: Path) -> Beat | None:
     """What the file says; None when it says nothing that can be read."""
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             at = UnixMs(os.fstat(fd).st_mtime_ns // 1_000_000)

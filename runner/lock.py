@@ -71,17 +71,21 @@ def holder_of(lock: Path) -> int | None:
         return None
     if not text.isdigit() or not lock_is_held(lock):
         return None
+    words = kernel_locks()
+    if words is None:
+        return int(text)  # no Linux: no pids of another kind
+    # Source: proc_locks(5): "1: FLOCK  ADVISORY  WRITE 4121 08:01:131141 0 EOF"
+    named = any(word[1] == "FLOCK" and word[4] == text and word[5].rpartition(":")[2] == str(inode) for word in words)
+    return int(text) if named else None
+
+
+def kernel_locks() -> list[list[str]] | None:
+    """The words of each lock that is held, without those who wait for one; None where the kernel does not tell."""
     try:
         held = Path("/proc/locks").read_text("ascii", "replace").splitlines()
     except OSError:
-        return int(text)  # no Linux: no pids of another kind
-    words = [line.split() for line in held]
-    # Source: proc_locks(5): "1: FLOCK  ADVISORY  WRITE 4121 08:01:131141 0 EOF"
-    named = any(
-        len(word) > 5 and word[1] == "FLOCK" and word[4] == text and word[5].rpartition(":")[2] == str(inode)
-        for word in words
-    )
-    return int(text) if named else None
+        return None
+    return [words for line in held if len(words := line.split()) >= 8 and words[1] != "->"]
 
 
 def held_by_another(lock: Path) -> bool:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 LATE_MS = 5_000
 """A heartbeat older than this is late: two beats were missed."""
 SILENT_MS = 10_000
-"""A heartbeat older than this, with the lock still held, is a runner that hangs."""
+"""A heartbeat older than this, with the lock still held and none in the file beside it, is a runner that hangs."""
+UNSAID_MS = 30_000
+"""So long the file is believed without a word of what is wrong: one that cannot write says it there by then."""
 MOST_WAITING = 500
 """How many waiting jobs are counted: a screen says "500 or more" as usefully as a number."""
 CUT = 500
@@ -71,12 +73,29 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unwritten:
+    """The database takes no write of a runner that lives."""
+
+    for_ms: int
+    """Since the last heartbeat in it."""
+    locked: bool = False
+    """Somebody else has it locked, or it cannot be told; False: nobody has, so its disk is to blame."""
+    by: str | None = None
+    """Who: `pid 4121 (python3)`."""
+    text: str
+    """A sentence's worth of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerView:
     """The runner that holds, or last held, the home."""
 
     health: Health = Health.NEVER
     row: Runner | None = None
+    """As it wrote it down last; where it cannot write, with what its heartbeat file tells and why."""
     heartbeat_age_ms: int | None = None
+    unwritten: Unwritten | None = None
+    """What the row alone would take for a runner that hangs."""
 
     @property
     def trusted(self) -> bool:

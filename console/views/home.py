@@ -86,10 +86,11 @@ def _runner_needs(vitals: Vitals) -> list[tuple[str, str]]:
     health = vitals.runner.health
     if health is Health.SILENT:
         return [("the runner holds its lock and says nothing; end it with K, or afk-runner kill --force", "K")]
-    if health is Health.DEAD:
-        return [("the runner is gone without a word; start it: afk-runner run", "")]
-    if health in (Health.NEVER, Health.STOPPED):
-        return [("no runner is running; start it: afk-runner run", "")]
+    if health in (Health.DEAD, Health.NEVER, Health.STOPPED):
+        gone = "the runner is gone without a word" if health is Health.DEAD else "no runner is running"
+        return [(f"{gone}; start it: afk-runner run", "")]
+    if (unwritten := vitals.runner.unwritten) is not None:
+        return [(f"{unwritten.text}; nothing starts or ends until it can", "")]
     if vitals.stop.set and answered(vitals.stop, vitals.runner):
         return [(f"stopped: {vitals.stop.reason or 'no reason given'}; nothing starts until it is resumed", "u")]
     row = vitals.runner.row

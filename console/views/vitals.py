@@ -9,7 +9,7 @@ from console.line import Line, Part, Span, fit, line, pack, spread, width_of
 from console.look import Look, Role
 from console.seen import Seen
 from console.views.stop import stop_parts
-from runner.snapshot import Breaker, BreakerState, Counts, Health, RunnerView, RunState, SpendView
+from runner.snapshot import Breaker, BreakerState, Counts, Health, RunnerView, RunState, SpendView, Unwritten
 from runner.units import MicroUsd, usd
 
 
@@ -66,7 +66,8 @@ def _runner_parts(runner: RunnerView) -> list[Part]:
     match runner.health:
         case Health.LIVE:
             role = Role.GOOD if row and row.state is RunState.RUNNING else Role.WARN
-            return [Part(spans=line(("live", Role.GOOD), ", ", (told, role))), reason]
+            lives = Part(spans=line(("live", Role.GOOD), ", ", (told, role)))
+            return [lives, *(_held_up(runner.unwritten) if runner.unwritten is not None else [reason])]
         case Health.LATE:
             return [Part(spans=line(("LATE", Role.WARN), f" last beat {silence} ago, ", told)), pid]
         case Health.SILENT:
@@ -83,6 +84,13 @@ def _runner_parts(runner: RunnerView) -> list[Part]:
                 way,
             ]
     return [Part(spans=line(("never started", Role.WARN))), Part(spans=line("start it: afk-runner run"), rank=2)]
+
+
+def _held_up(unwritten: Unwritten) -> list[Part]:
+    """What a runner that lives cannot write, in the words of a database that cannot be read."""
+    word = Part(spans=line((f"DATABASE {'LOCKED' if unwritten.locked else 'NOT WRITTEN'}", Role.BAD)))
+    by = Part(spans=line(f"by {unwritten.by}") if unwritten.by is not None else (), rank=1)
+    return [word, by, Part(spans=line((f"for {exact_age(unwritten.for_ms)}", Role.DIM)), rank=2)]
 
 
 def _spend_line(seen: Seen, width: int, look: Look, doubt: str) -> Line:

@@ -161,7 +161,9 @@ def _runner(view: RunnerView) -> str:
     who = f"pid {row.pid} on {row.host}, version {row.version}"
     if view.health in (Health.LIVE, Health.LATE):
         late = "late, " if view.health is Health.LATE else ""
-        return f"{row.state.value}{why}, {who}, {late}{age}"
+        unwritten = view.unwritten
+        held_up = f"; {unwritten.text}" if unwritten is not None and unwritten.text != row.reason else ""
+        return f"{row.state.value}{why}, {who}, {late}{age}{held_up}"
     if view.health is Health.SILENT:
         return f"silent: {who} holds the lock, {age}; it hangs or is frozen"
     if view.health is Health.DEAD:

@@ -11,7 +11,7 @@ from runner.doctor.look import Look
 from runner.errors import StoreError
 from runner.heartbeat import last_beat
 from runner.lock import lock_is_held
-from runner.snapshot import Health, Reader, RunnerView, RunState, Vitals
+from runner.snapshot import Health, Reader, RunnerView, RunState, Unwritten, Vitals
 from runner.store.db import MOVED
 from runner.units import duration
 
@@ -52,6 +52,8 @@ def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one retu
     age = duration(view.heartbeat_age_ms or 0)
     start = look.command("run")
     match view.health:
+        case Health.LIVE if view.unwritten is not None:
+            return warn("runner", f"pid {pid} lives, and {view.unwritten.text}", _frees(look, view.unwritten))
         case Health.LIVE if view.row is not None and view.row.state is RunState.PARKED and view.row.reason != "stop":
             mend = _lifts(look, view.row.reason or "")
             return warn("runner", f"pid {pid} is parked: {view.row.reason}", mend)
@@ -74,6 +76,12 @@ def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one retu
         case _:
             text = f"pid {pid} holds the lock and says nothing: it hangs or is frozen"
             return fail("runner", text, look.command("kill --force --reason 'it hangs'"))
+
+
+def _frees(look: Look, unwritten: Unwritten) -> str:
+    if unwritten.by is not None:
+        return f"wait, or end {unwritten.by}: it goes on by itself then"
+    return f"`fuser {look.home.db}` says who has it open; see that its disk answers"
 
 
 def _lifts(look: Look, reason: str) -> str:

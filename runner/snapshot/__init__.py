@@ -38,6 +38,7 @@ from runner.views import (
     ScheduleView,
     SpendView,
     StopView,
+    Unwritten,
     Vitals,
     Waiting,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "SpendView",
     "StopView",
     "Term",
+    "Unwritten",
     "Verdict",
     "Vitals",
     "Waiting",

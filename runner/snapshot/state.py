@@ -9,11 +9,13 @@ from dataclasses import replace
 from runner.heartbeat import last_beat
 from runner.home import Home
 from runner.lock import lock_is_held
+from runner.snapshot.locked import unwritten
 from runner.store import controls, runners
 from runner.store.controls import Everything
+from runner.store.db import MOVED
 from runner.store.runners import Runner, RunState
 from runner.units import UnixMs
-from runner.views import LATE_MS, SILENT_MS, Health, RunnerView, StopView
+from runner.views import LATE_MS, SILENT_MS, UNSAID_MS, Health, RunnerView, StopView
 
 
 def runner_view(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerView:
@@ -23,13 +25,10 @@ def runner_view(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerVie
     if row is None:
         return _unknown_here(home, now=now) if held else RunnerView(health=Health.NEVER)
     age = max(0, now - row.heartbeat_at)
-    silent = age > LATE_MS or row.ended is not None
-    if held and silent and (beat := last_beat(home.heartbeat)) is not None and beat.fault is not None:
-        beat_age = max(0, now - beat.at)
-        if beat_age <= LATE_MS:  # it lives, and says outside what it cannot write down
-            fault = {"state": RunState.PARKED, "reason": beat.fault, "heartbeat_at": beat.at}
-            row = replace(row, pid=beat.pid, ended=None, **fault)  # type: ignore[arg-type]
-            return RunnerView(health=Health.LIVE, row=row, heartbeat_age_ms=beat_age)
+    if held and (age > LATE_MS or row.ended is not None):
+        lives = _beside_the_database(row, home, age=age, now=now)
+        if lives is not None:
+            return lives
     if row.ended is not None and not held:
         health = Health.STOPPED if row.ended != "lost" else Health.DEAD
     elif row.state is RunState.STANDBY:
@@ -43,10 +42,34 @@ def runner_view(db: sqlite3.Connection, home: Home, *, now: UnixMs) -> RunnerVie
     return RunnerView(health=health, row=row, heartbeat_age_ms=age)
 
 
+def _beside_the_database(row: Runner, home: Home, *, age: int, now: UnixMs) -> RunnerView | None:
+    """A runner that lives, and says in its heartbeat file what it cannot write down; None: it does not even there.
+
+    `age`: of the heartbeat in the database. The file may be old, or not be the runner's: it is believed while it is
+    of now, and without a fault only of the runner that the database knows, for as long as one has no word for it.
+    """
+    beat = last_beat(home.heartbeat)
+    if beat is None or abs(now - beat.at) > LATE_MS:
+        return None
+    known = beat.pid == row.pid and row.ended is None and row.state is not RunState.STANDBY
+    if beat.fault is None and (not known or age > UNSAID_MS):
+        return None
+    held_up = unwritten(home.db, runner=beat.pid, for_ms=age) if known else None
+    said = replace(row, heartbeat_at=beat.at)
+    if beat.fault is not None:
+        if held_up is not None and (held_up.by is None or MOVED in beat.fault):
+            held_up = None  # the fault says more
+        reason = held_up.text if held_up is not None else beat.fault
+        said = replace(said, pid=beat.pid, ended=None, state=RunState.PARKED, reason=reason)
+    elif held_up is not None and row.state in (RunState.STARTING, RunState.RUNNING):
+        said = replace(said, reason=held_up.text)
+    return RunnerView(health=Health.LIVE, row=said, heartbeat_age_ms=max(0, now - beat.at), unwritten=held_up)
+
+
 def _unknown_here(home: Home, *, now: UnixMs) -> RunnerView:
     """A runner that the database knows nothing of: it has just begun, or it is another database that it works on."""
     beat = last_beat(home.heartbeat)
-    if beat is None or now - beat.at > LATE_MS:
+    if beat is None or abs(now - beat.at) > LATE_MS:
         return RunnerView(health=Health.SILENT)
     row = Runner(
         id="",

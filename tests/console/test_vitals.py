@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from console.look import ASCII, UNICODE
 from console.seen import Ask, Seen
 from console.views.vitals import vitals
 from runner.home import Home
-from runner.snapshot import BreakerState, JobStatus, RunState
+from runner.snapshot import BreakerState, JobStatus, RunState, Unwritten
 from runner.store import controls, rate_pauses
 from runner.units import HOUR_MS, UnixMs
 from tests.console.conftest import runner_lock
@@ -112,6 +113,28 @@ def test_the_bar_shows_the_smallest_spend_and_never_overflows(
     line = plain(vitals(Feed(home).read(Ask(), now=clock.now()), 80, ASCII, place="")[1])
 
     assert "#+++++++++" in line
+
+
+@pytest.mark.parametrize(
+    ("unwritten", "said_of_it"),
+    [
+        (Unwritten(for_ms=9_000, locked=True, by="pid 77 (python3)", text="x"), "LOCKED  by pid 77 (python3)  for 9s"),
+        (Unwritten(for_ms=9_000, locked=True, text="x"), "LOCKED  for 9s"),
+        (Unwritten(for_ms=9_000, text="x"), "NOT WRITTEN  for 9s"),
+    ],
+)
+@pytest.mark.usefixtures("live")
+def test_a_runner_that_lives_and_cannot_write_is_told_with_what_holds_it_up(
+    home: Home, clock: ManualClock, unwritten: Unwritten, said_of_it: str
+) -> None:
+    seen = Feed(home).read(Ask(), now=clock.now())
+    assert seen.vitals is not None
+    runner = replace(seen.vitals.runner, unwritten=unwritten)
+
+    line = texts(replace(seen, vitals=replace(seen.vitals, runner=runner)))[0]
+
+    assert f"live, running  DATABASE {said_of_it}" in line
+    assert "SILENT" not in line
 
 
 def test_late_silent_dead_and_stopped_are_words_and_their_numbers_have_doubts(
