@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from runner.cli.shell import AsJson, HomeDir, example, find_home, reading, remark, say, say_json, writing
+from runner.cli.shell import AsJson, HomeDir, example, remark, say, say_json, writing
 from runner.commands import Killed, proof
-from runner.errors import ConfigError, Exit, NotFound, StoreBusy, StoreError
+from runner.errors import Exit, StoreBusy, StoreError
 from runner.home import Home
 from runner.snapshot import Health, Reader, RunState, Vitals
 from runner.units import SystemClock
@@ -146,7 +145,7 @@ def resume(home: HomeDir = None, as_json: AsJson = False) -> None:
 
 def pause(name: Name, home: HomeDir = None, reason: Reason = None, as_json: AsJson = False) -> None:
     """Take no new work of a task. Its schedule pauses with it, until `unpause`; restarts change nothing."""
-    _check_name(name, home)
+    _check_task(name, home)
     with writing(home) as door:
         changed = door.pause(name, reason=reason)
     _say_paused(name, paused=True, changed=changed, as_json=as_json)
@@ -156,6 +155,8 @@ def unpause(name: Name, home: HomeDir = None, as_json: AsJson = False) -> None:
     """Lift a pause; jobs that waited for it are due at once."""
     with writing(home) as door:
         changed = door.unpause(name)
+    if not changed:
+        _check_task(name, home)
     _say_paused(name, paused=False, changed=changed, as_json=as_json)
 
 
@@ -240,21 +241,7 @@ def _runner_json(seen: Vitals | None, acted: bool) -> dict[str, Any]:
     }
 
 
-def _check_name(name: str, home: Path | None) -> None:
-    """Refuse a name nothing has: a pause of a misspelt task would hold back nobody. Raises NotFound."""
-    from runner.cli.tasks import KnownTasks  # noqa: PLC0415 - loads the configuration
-    from runner.enqueue import DECLARED  # noqa: PLC0415
-    from runner.settings import nearest  # noqa: PLC0415
+def _check_task(name: str, home: Path | None) -> None:
+    from runner.cli.tasks import check_task  # noqa: PLC0415 - loads the configuration
 
-    with reading(home) as reader:
-        scheduled = [view.schedule.name for view in reader.schedules(now=SystemClock().now())]
-    if name in scheduled:
-        return
-    try:
-        known = KnownTasks(find_home(home), environ=os.environ)
-        if name in known:
-            return
-    except ConfigError:
-        remark(f"the configuration is refused, so whether there is a task {name!r} was not checked")
-        return
-    raise NotFound(f"there is no task {name!r}{nearest(name, [*known, *scheduled]) or DECLARED}")
+    check_task(name, home)

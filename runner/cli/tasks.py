@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from runner.cli.shell import find_home, reading, remark
 from runner.config import Config, TaskConfig
+from runner.enqueue import DECLARED
+from runner.errors import ConfigError, UsageError
 from runner.home import Home
-from runner.settings import load
+from runner.settings import load, nearest
+from runner.units import SystemClock
 
 
 class KnownTasks(Mapping[str, TaskConfig]):
@@ -56,3 +62,19 @@ class _KeysAside(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._environ)
+
+
+def check_task(name: str, home: Path | None) -> None:
+    """Raise UsageError for a name that no task and no schedule has: to pause a misspelt one would hold back nobody."""
+    with reading(home) as reader:
+        scheduled = [view.schedule.name for view in reader.schedules(now=SystemClock().now())]
+    if name in scheduled:
+        return
+    try:
+        known = KnownTasks(find_home(home), environ=os.environ)
+        if name in known:
+            return
+    except ConfigError:
+        remark(f"the configuration is refused, so whether there is a task {name!r} was not checked")
+        return
+    raise UsageError(f"there is no task {name!r}{nearest(name, [*known, *scheduled]) or DECLARED}")

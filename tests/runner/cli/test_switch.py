@@ -365,11 +365,28 @@ def test_a_paused_task_says_so(afk: Afk, home: Home, db: sqlite3.Connection) -> 
     assert afk("unpause", "digest").code == Exit.REFUSED
 
 
-def test_pausing_a_misspelt_task_is_refused(afk: Afk) -> None:
-    answer = afk("pause", "digset")
+@pytest.mark.parametrize("verb", ["pause", "unpause", "fire"])
+def test_a_misspelt_task_is_refused_with_the_nearest(afk: Afk, verb: str) -> None:
+    """As `enqueue` refuses it: a script can tell it from a task that is paused already, or is not."""
+    answer = afk(verb, "digset")
+
+    assert (answer.code, answer.out) == (Exit.USAGE, "")
+    assert answer.err == "afk-runner: there is no task 'digset'; did you mean \"digest\"?\n"
+
+
+def test_a_task_without_a_schedule_is_not_fired_and_told_how_it_runs(afk: Afk) -> None:
+    answer = afk("fire", "sweep")
 
     assert answer.code == Exit.REFUSED
-    assert 'did you mean "digest"?' in answer.err
+    assert answer.err.endswith("lists them; `afk-runner enqueue` runs a task without one\n")
+
+
+def test_a_pause_of_a_task_that_is_gone_is_lifted(afk: Afk, home: Home) -> None:
+    afk("pause", "digest")
+    home.config.write_text(home.config.read_text().replace("[tasks.digest]", "[tasks.other]"))
+
+    assert afk("unpause", "digest").out == "unpaused digest\n"
+    assert afk("unpause", "digest").code == Exit.USAGE
 
 
 def test_a_task_can_be_paused_while_the_configuration_is_refused(afk: Afk, home: Home) -> None:
