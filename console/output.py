@@ -169,9 +169,22 @@ class ThriftyApp(App[ReturnType], Generic[ReturnType]):
             return
         self.pressed_at = event.time
         try:
-            await super().on_event(event)
+            if event.is_forwarded or not await self._obeyed(event):
+                await super().on_event(event)
         finally:
             self.pressed_at = math.inf
+
+    async def _obeyed(self, event: events.Key) -> bool:
+        """Do what the key is bound to before the next key is looked at, unless somebody there reads letters.
+
+        The library sends a key from widget to widget up to us first. On a busy machine one that was pressed after `:`
+        is then obeyed once the palette has come and gone: a letter of a word that stops everything.
+        """
+        here = self.focused or self.screen
+        if any(hasattr(one, "on_key") for one in here.ancestors_with_self):
+            return False
+        self.app_focus = True
+        return await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
 
     def once_shown(self, then: Callable[[float], object]) -> None:
         """Call this with the time at which the picture that is being drawn was handed to the terminal.

@@ -62,7 +62,7 @@ class HomePane(Pane):
         yield self._log
 
     def open(self) -> None:
-        self.running.focus()
+        self.running.take_keys()
 
     def on_resize(self) -> None:
         self._share_out()

@@ -89,7 +89,7 @@ class JobPane(Pane):
         self._text.show((), from_top=True)
 
     def open(self) -> None:
-        self._text.focus()
+        self._text.take_keys()
 
     def on_resize(self) -> None:
         if self._seen is not None and self._page is not None:

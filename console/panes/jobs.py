@@ -212,7 +212,7 @@ class JobsPane(ListPane):
     def _close_prompt(self) -> None:
         self._prompt.display = False
         self._change(names=False)
-        self.table.focus()
+        self.table.take_keys()
 
     def _go(self, to: str) -> None:
         if self._ask.order is Order.DEAREST and to != "newest":

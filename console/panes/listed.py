@@ -37,7 +37,7 @@ class ListPane(Pane):
     def open(self) -> None:
         self._covered = True
         self.table.reopen()
-        self.table.focus()
+        self.table.take_keys()
 
     def draw(self, seen: Seen) -> None:
         if seen.page is not None:

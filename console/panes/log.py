@@ -57,7 +57,7 @@ class LogPane(Pane):
 
     def open(self) -> None:
         self._prompt.display = False
-        self._tail.focus()
+        self._tail.take_keys()
 
     @property
     def typing(self) -> bool:

@@ -66,7 +66,7 @@ class OverPane(Pane, Generic[P]):
         yield self.table
 
     def open(self) -> None:
-        self.text.focus()
+        self.text.take_keys()
 
     def on_resize(self) -> None:
         height = self.size.height
@@ -99,4 +99,4 @@ class OverPane(Pane, Generic[P]):
         if not self.table.has_focus and self.page is not None and not self.table.listing.rows:
             self.post_message(Flash(f"{self.table.listing.empty}: the arrows go on moving the text"))
         else:
-            (self.text if self.table.has_focus else self.table).focus()
+            (self.text if self.table.has_focus else self.table).take_keys()

@@ -51,7 +51,7 @@ class Help(ModalScreen[None]):
         yield self._text
 
     def on_mount(self) -> None:
-        self._text.focus()
+        self._text.take_keys()
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -30,6 +30,10 @@ class Lines(Widget):
             if old != new:
                 self.refresh(Region(0, y, self.size.width, 1))
 
+    def take_keys(self) -> None:
+        """Have the next key: the library's own `focus` waits for its turn, and what is pressed meanwhile is lost."""
+        self.screen.set_focus(self, scroll_visible=False)
+
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         line = self.lines[y] if y < len(self.lines) else EMPTY

@@ -50,7 +50,7 @@ class Prompt(Lines, can_focus=True):
     def begin(self, text: str = "") -> None:
         """Take the keys, and begin with this."""
         self.text, self._hint, self._told = text, "", ""
-        self.focus()
+        self.take_keys()
         self.redraw()
 
     def hint(self, rest: str, *, told: str = "") -> None:

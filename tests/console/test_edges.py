@@ -15,6 +15,7 @@ from tests.console.screen import lines_of, look, shows
 from tests.console.terminals import on_a_terminal
 from tests.factories import ManualClock
 
+REDRAW = b"\x0c"
 SIZES = [(60, 16), (80, 24), (120, 40)]
 
 
@@ -64,13 +65,25 @@ async def test_a_window_nobody_looks_at_is_looked_after_half_as_often(app: Conso
         assert (away, app.watch_home.slow) == (True, False)
 
 
+@pytest.mark.parametrize("keys", [b"2/", b"6/"])
+def test_keys_typed_faster_than_a_line_opens_are_letters(home: Home, database: Database, keys: bytes) -> None:
+    """All of them in one write, as a slow line delivers them: none of them kills, resumes or replays."""
+    with on_a_terminal("--home", str(home.root)) as tty:
+        tty.read_until(b"Quit")
+        tty.press(keys + b"kur")
+        tty.press_until(REDRAW, b"kur")
+
+    assert controls.stop_row(database.connection).value == controls.OFF
+    assert not home.stop_set()
+
+
 def test_keys_typed_faster_than_the_palette_opens_are_letters(home: Home, database: Database) -> None:
-    """All of them in one write, on a real terminal: none of them kills, resumes or replays."""
+    """The same, and none of them comes late, when the palette is gone again."""
     with on_a_terminal("--home", str(home.root)) as tty:
         tty.read_until(b"Quit")
         tty.press(b":kur")
-        tty.read_until(b"leaves")
-        tty.press(b"\x7f\x7f\x7f\x7fquit\r")
+        tty.press_until(REDRAW, b"kur")
+        tty.press(b"\x7f\x7f\x7fquit\r")
         tty.read_until(b"the runner goes on")
         tty.process.wait(60)
 
