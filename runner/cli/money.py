@@ -49,7 +49,10 @@ def spend(  # noqa: PLR0917 - typer reads the flags from the signature
     days: Annotated[int, typer.Option("--days", min=1, max=36_600, metavar="N", help="The newest days with any.")] = 7,
     holds: Annotated[bool, typer.Option("--holds", help="List every hold that stands, and nothing else.")] = False,
     raise_to: Annotated[
-        str | None, typer.Option("--raise", metavar="USD", help="Let today cost up to this, until midnight.")
+        str | None,
+        typer.Option(
+            "--raise", metavar="USD", help="Let today cost up to this, until midnight; less takes a raise back."
+        ),
     ] = None,
     write_off: Annotated[
         list[int] | None,
@@ -182,7 +185,7 @@ def _raise(home: Path | None, amount: str, *, reason: str, as_json: bool) -> Non
     except ValueError as error:
         raise UsageError(f"--raise: {error}") from None
     with writing(home) as door:
-        raised = door.raise_cap(cap, reason=reason)
+        raised = door.raise_cap(cap, reason=reason, may_lower=True)
     if as_json:
         say_json(
             {
@@ -199,7 +202,11 @@ def _raise(home: Path | None, amount: str, *, reason: str, as_json: bool) -> Non
         say(f"the cap of {raised.day} is {exact_usd(raised.cap)} already")
     else:
         until = f"until {stamp(raised.until)}, midnight in {raised.zone}"
-        say(f"raised the cap of {raised.day} from {exact_usd(raised.before)} to {exact_usd(raised.cap)} {until}")
+        did = "lowered" if raised.lowered else "raised"
+        say(f"{did} the cap of {raised.day} from {exact_usd(raised.before)} to {exact_usd(raised.cap)} {until}")
+        if raised.lowered:
+            remark("calls in flight go on; other caps hold as before")
+            return
         woken = plural(raised.woken, "job that waited for it is", "jobs that waited for it are")
         remark(f"{woken} due now; other caps hold as before")
 

@@ -39,6 +39,11 @@ class Raised:
     already: bool
     """The cap was that high before, and nothing was changed."""
 
+    @property
+    def lowered(self) -> bool:
+        """It took back some of a raise before it, or all of it."""
+        return self.cap < self.before
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenOff:
@@ -54,10 +59,11 @@ class WrittenOff:
 class MoneyActs(Acts):
     """What a person may do about the spending of today."""
 
-    def raise_cap(self, cap: MicroUsd, *, reason: str) -> Raised:
+    def raise_cap(self, cap: MicroUsd, *, reason: str, may_lower: bool = False) -> Raised:
         """Let today cost up to `cap` until its midnight; the very next call is admitted under it.
 
-        Jobs that wait for the day's cap are due at once. Raises UsageError, Refused; then nothing was changed.
+        Jobs that wait for the day's cap are due at once. `may_lower`: less than a raise of today takes that back, down
+        to the configured cap or to what is committed. Raises UsageError, Refused; then nothing was changed.
         """
         said = _reason(reason, "raising the cap")
 
@@ -66,11 +72,16 @@ class MoneyActs(Acts):
             day = day_of(now, zone)
             before = raises.standing(db, day, over=configured)
             stands = before.cap if before else configured
-            _check_raise(cap, stands, configured)
+            spent = charges.spent_since_day(db, day).committed
+            least = max(configured, spent) if may_lower else stands
+            _check_raise(cap, stands, configured, least=least)
             woken = 0
-            if cap > stands:
+            if cap != stands:
                 raises.add(db, Raise(day=day, cap=cap, reason=said, by=self._by, at=now))
-                spent = charges.spent_since_day(db, day).committed
+            if cap < stands:
+                text = f"cap of {day} lowered from {exact_usd(stands)} to {exact_usd(cap)} by {self._by}: {said}"
+                self._event(db, now, "cap.lowered", text, level=events.WARN)
+            elif cap > stands:
                 alerts.rearm_cap(db, "day", day, below=spent * 100 // cap, now=now)
                 woken = jobs.wake(db, gate="cap:day", now=now, limit=AT_ONCE)
                 text = f"cap of {day} raised from {exact_usd(stands)} to {exact_usd(cap)} by {self._by}: {said}"
@@ -130,11 +141,12 @@ def _told(db: sqlite3.Connection) -> tuple[MicroUsd, ZoneInfo]:
     return MicroUsd(int(told["daily_usd"])), ZoneInfo(told["timezone"])
 
 
-def _check_raise(cap: MicroUsd, stands: MicroUsd, configured: MicroUsd) -> None:
-    if cap < stands:
+def _check_raise(cap: MicroUsd, stands: MicroUsd, configured: MicroUsd, *, least: int) -> None:
+    if cap < stands and cap < least:
+        lowest = f"today it cannot be less than {exact_usd(least)}; " if least < stands else ""
         raise Refused(
-            f"today's cap is {exact_usd(stands)}, and a raise to {exact_usd(cap)} would lower it; it ends at midnight, "
-            "`afk-runner kill` stops everything at once, and daily_usd in afk.toml sets the cap of every day"
+            f"today's cap is {exact_usd(stands)}, and a raise to {exact_usd(cap)} would lower it; {lowest}it ends at "
+            "midnight, `afk-runner kill` stops everything at once, and daily_usd in afk.toml sets the cap of every day"
         )
     most = max(STEEPEST * configured, ALWAYS_POSSIBLE)
     if cap > most:

@@ -13,6 +13,7 @@ from functools import partial
 
 from runner.doctor import (
     alerts,
+    caps,
     clock,
     container,
     database,
@@ -54,6 +55,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("clock", clock.clock),
     ("wake", wake.wake),
     ("runner", state.state),
+    ("cap", caps.raised),
     ("alerts", alerts.channel),
     ("watch", watchers.outside),
     ("drill", watchers.proofs),

@@ -23,6 +23,7 @@ HAPPENED = {
     "call.over_bound": ("answer above its bound", "answers above their bound"),
     "cap.level": ("cap level reached", "cap levels reached"),
     "cap.raised": ("cap raised", "caps raised"),
+    "cap.lowered": ("raise taken back", "raises taken back"),
     "rate.paused": ("rate pause", "rate pauses"),
     "hold.orphan": ("call lost in flight", "calls lost in flight"),
     "job.retry": ("retry", "retries"),

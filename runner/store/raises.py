@@ -1,5 +1,7 @@
 """The day's cap as a person raised it: until midnight of its day, with who and why. Rows are never changed.
 
+The last of a day counts, which may be lower than one before it.
+
 Runs in the caller's transaction.
 """
 
@@ -25,7 +27,7 @@ class Raise:
 
 
 def add(db: sqlite3.Connection, new: Raise) -> None:
-    """Raise the cap of a day. From the commit on the very next call is admitted under it."""
+    """Raise the cap of a day, or take some of that back. From the commit on the very next call is admitted under it."""
     db.execute(
         "INSERT INTO raises (day, cap, reason, by, at) VALUES (?, ?, ?, ?, ?)",
         (new.day, new.cap, new.reason, new.by, new.at),

@@ -20,7 +20,7 @@ from runner.gate import admission
 from runner.gate.admission import Refusal
 from runner.home import Home
 from runner.redact import Redactor
-from runner.store import alerts, charges, leases
+from runner.store import alerts, charges, leases, raises
 from runner.store.db import Database
 from runner.store.jobs import Job
 from runner.units import DAY_MS, MINUTE_MS, MicroUsd, UnixMs
@@ -125,6 +125,43 @@ def test_a_second_raise_goes_on_from_the_first_and_midnight_ends_both(
 
     clock.advance(DAY_MS)
     assert door.raise_cap(MicroUsd(2 * DOLLAR), reason="another day").before == DOLLAR
+
+
+def test_a_raise_is_taken_back_to_the_configured_cap(door: Door, db: sqlite3.Connection) -> None:
+    """Or to anything above it; nobody is woken by that, and no level is told anew."""
+    door.raise_cap(MicroUsd(3 * DOLLAR), reason="tonight")
+    park(db)
+
+    part = door.raise_cap(MicroUsd(2 * DOLLAR), reason="less will do", may_lower=True)
+    whole = door.raise_cap(MicroUsd(DOLLAR), reason="it is done", may_lower=True)
+
+    assert (part.before, part.cap, part.lowered, part.woken) == (3 * DOLLAR, 2 * DOLLAR, True, 0)
+    assert (whole.before, whole.cap, whole.lowered) == (2 * DOLLAR, DOLLAR, True)
+    assert raises.standing(db, "2030-03-17", over=MicroUsd(DOLLAR)) is None
+    assert waiting(db) == {"cap:day": 1}
+    texts = [text for (text,) in db.execute("SELECT text FROM events WHERE event = 'cap.lowered' ORDER BY id")]
+    assert texts[0] == "cap of 2030-03-17 lowered from $3.00 to $2.00 by ada@cli: less will do"
+    assert door.raise_cap(MicroUsd(2 * DOLLAR), reason="after all").woken == 1
+
+
+def test_a_raise_outlives_a_lower_cap_of_afk_toml_and_is_taken_back_to_it(door: Door, db: sqlite3.Connection) -> None:
+    door.raise_cap(MicroUsd(3 * DOLLAR), reason="tonight")
+    make_settings(db, daily_usd=DOLLAR // 2)
+
+    back = door.raise_cap(MicroUsd(DOLLAR // 2), reason="no more", may_lower=True)
+
+    assert (back.before, back.cap) == (3 * DOLLAR, DOLLAR // 2)
+
+
+def test_a_raise_is_not_taken_back_below_what_is_committed(door: Door, db: sqlite3.Connection) -> None:
+    """Else the ledger would be over its cap; at it, nothing more is spent until midnight."""
+    door.raise_cap(MicroUsd(3 * DOLLAR), reason="tonight")
+    make_charge(db, make_running(db), hold=1_400_000, cost=1_400_000)
+
+    with pytest.raises(Refused, match=r"would lower it; today it cannot be less than \$1\.40; "):
+        door.raise_cap(MicroUsd(DOLLAR), reason="no more", may_lower=True)
+
+    assert door.raise_cap(MicroUsd(1_400_000), reason="no more", may_lower=True).lowered
 
 
 @pytest.mark.parametrize(

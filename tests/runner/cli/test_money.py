@@ -110,6 +110,18 @@ def test_a_raise_says_what_it_did_and_until_when(afk: Afk, db: sqlite3.Connectio
     assert re.search(r"^day .*T18:30:00Z, 00:00 on \S+ in Asia/Kolkata$", afk("spend").out, re.MULTILINE)
 
 
+def test_a_raise_is_taken_back_by_a_lower_one(afk: Afk, db: sqlite3.Connection) -> None:
+    configure(db)
+    afk("spend", "--raise", "2.00", "--reason", "the release")
+
+    answer = afk("spend", "--raise", "1.00", "--reason", "it is out")
+
+    assert re.search(r"^lowered the cap of \S+ from \$2\.00 to \$1\.00 until ", answer.out)
+    assert answer.err == "calls in flight go on; other caps hold as before\n"
+    assert afk("status", "--json").json["spend"]["cap_microusd"] == 1_000_000
+    assert "raised" not in afk("spend").out
+
+
 def test_what_is_asked_for_badly_is_refused_and_changes_nothing(afk: Afk, db: sqlite3.Connection) -> None:
     """Words that are off are usage; a raise that would lower the cap is a refusal."""
     configure(db)

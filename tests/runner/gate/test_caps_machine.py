@@ -103,9 +103,10 @@ class CapsMachine(RuleBasedStateMachine):
             if write_off:
                 self.person(lambda: self.door.write_off(one[0], reason="never billed"))
 
-    @rule(cap=st.sampled_from([0, 1_100, 1_500, 3_000]))
-    def raise_it(self, cap: int) -> None:
-        self.person(lambda: self.door.raise_cap(MicroUsd(cap), reason="tonight"))
+    @rule(cap=st.sampled_from([0, DAILY, 1_100, 1_500, 3_000]), may_lower=st.booleans())
+    def raise_it(self, cap: int, may_lower: bool) -> None:
+        """Perhaps to less than somebody raised it to before."""
+        self.person(lambda: self.door.raise_cap(MicroUsd(cap), reason="tonight", may_lower=may_lower))
 
     def person(self, act: Callable[[], object]) -> None:
         with suppress(RunnerError):  # a refusal is an answer; what it must leave alone, the invariants look at
