@@ -15,6 +15,21 @@ import typer
 from runner.cli.shell import AsJson, HomeDir, example, find_home, remark, say, say_json
 from runner.errors import Exit
 
+FIRST_PAGE = """\
+# Welcome
+
+This page is the first input of this home. The task `sample` reads every page in `inputs/` and picks out the lines
+that matter, with a model that is built in: no network, no key, no cost. Put notes of your own beside it, or in its
+place.
+
+The runner takes jobs from the queue and starts each in a worker process of its own. A job that fails is tried again
+with growing gaps; after four attempts it is a dead letter and waits for you, with its error and its history. Each
+model call passes the gate, which holds the most it may cost against the cap of the day before a byte is sent. What is
+refused waits unburnt. Press k in the console and everything stops at once: no job starts, no call leaves, and nothing
+is lost.
+"""
+"""What a new home has to work on, so that its first job does something."""
+
 
 class Supervisor(StrEnum):
     """Who starts the runner again when it ends."""
@@ -47,15 +62,14 @@ def init(home: HomeDir = None) -> None:
     place = find_home(home)
     place.create()
     zone = local_zone()
-    try:
-        with open(place.config, "x", encoding="utf-8", opener=_private) as file:
-            file.write(init_text(zone))
-    except FileExistsError:
-        first = False
-        say(f"kept {place.config}")
-    else:
-        first = True
+    first = _written(place.config, init_text(zone))
+    if first:
         say(f"wrote {place.config}: timezone {zone}, at most $1.00 a day; read it before you go on")
+        page = place.inputs / "welcome.md"
+        if not any(place.inputs.iterdir()) and _written(page, FIRST_PAGE):
+            say(f"wrote {page}, which the task sample reads")
+    else:
+        say(f"kept {place.config}")
     made = make(place, by=who("cli"), now=SystemClock().now(), first=first)
     say(f"made {place.db}" if made.new else f"kept {place.db}")
     where = f" --home {home}" if home is not None else ""
@@ -160,6 +174,16 @@ def local_zone() -> str:
         except (ZoneInfoNotFoundError, ValueError, OSError):
             continue
     return "UTC"
+
+
+def _written(path: Path, text: str) -> bool:
+    """Write a file that is not there yet; False: it is."""
+    try:
+        with open(path, "x", encoding="utf-8", opener=_private) as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _private(path: str | Path, flags: int) -> int:

@@ -77,3 +77,21 @@ def test_a_home_that_only_cron_starts_is_cleaned_up(afk: World) -> None:
     assert afk.sql("SELECT key, status FROM jobs") == [("new", "done")]
     assert afk.sql("SELECT key, ending FROM alerts") == [(cap, "lapsed")]
     assert [path.suffix for path in (afk.home / "reports").iterdir()] == [".md"]
+
+
+def test_what_init_says_comes_next_works_as_it_is(afk: World) -> None:
+    """A stranger who types just that sees a job done, and keeps what stands in `inputs/` when it is typed again."""
+    said = afk.call("init").stderr
+    words = [each.split()[1:] for each in said.split("`")[1::2]]
+    assert [each[0] for each in words] == ["doctor", "enqueue", "run"]
+
+    for each in words:
+        afk.afk(*each, *(["--once"] if each == ["run"] else []))
+    page = afk.home / "inputs" / "welcome.md"
+    page.unlink()
+    afk.afk("init")
+
+    (job,) = afk.json("jobs")
+    assert (job["task"], job["status"], job["cost_microusd"]) == ("sample", "done", 0)
+    assert "tried again" in afk.json("job", job["key"])["result"]
+    assert not page.exists()

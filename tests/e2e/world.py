@@ -81,6 +81,7 @@ class World:
     def init(self, toml: str, *, tasks: str = "") -> World:
         """Make the home with this `afk.toml` and task file. `timezone` and `daily_usd` are filled in if missing."""
         self.afk("init")
+        (self.home / "inputs" / "welcome.md").unlink(missing_ok=True)
         head = "" if "timezone" in toml else 'timezone = "UTC"\n'
         tail = "" if "[budget]" in toml else '\n[budget]\ndaily_usd = "1.00"\n'
         (self.home / "afk.toml").write_text(head + toml + tail)
