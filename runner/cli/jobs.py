@@ -35,7 +35,7 @@ from runner.snapshot import (
     told,
 )
 from runner.text import one_line
-from runner.units import SystemClock, duration, usd
+from runner.units import SystemClock, duration, plural, usd
 
 SHOWS_CHARS = 4_000
 """Of a payload, a result or a tail on the terminal; `--json` gives them whole."""
@@ -145,10 +145,11 @@ def _say_detail(detail: JobDetail) -> None:
     say(detail.why)
     held = f", of it {usd(job.held)} held" if job.held else ""
     cap = f" of {usd(job.max_usd)}" if job.max_usd is not None else ""
+    starts = plural(job.starts, "start")
     for name, value in (
         ("task", job.task),
         ("status", job.status.value),
-        ("attempts", f"{job.attempts} of {job.max_attempts} counted, {job.starts} starts, {job.rescues} rescues"),
+        ("attempts", f"{job.attempts} of {job.max_attempts} counted, {starts}, {plural(job.rescues, 'rescue')}"),
         ("cost", f"{usd(job.settled + job.held)}{cap}{held}"),
         ("priority", f"{job.priority}"),
         ("created", stamp(job.created_at)),
