@@ -274,13 +274,16 @@ def check_caps(caps: Sequence[Cap], *, hold: MicroUsd, now: UnixMs, zone: ZoneIn
         there = f"{local(lifts_at, zone):%H:%M on %Y-%m-%d} in {zone.key}"
     word = "lifts" if cap.lifts_at == lifts_at else "is looked at again"
     when = f"it {word} in {duration(lifts_at - now)}, at {iso(lifts_at)}" if lifts_at else "it does not lift by itself"
+    fact = f"{said}; it lifts at {there}" if there else said
+    if lifts_at is None and cap.name != "job":  # whoever names the time of the job's next look must not call it the end
+        fact += "; it does not lift by itself, so the job sleeps"
     return Refusal(
         code=_CAP_CODES[cap.name],
         status=402,
         kind="billing_error",
         message=f"not sent: {said}; {when}{', which is ' + there if there else ''}",
         gate=f"cap:{cap.name}",
-        fact=f"{said}; it lifts at {there}" if there else said,
+        fact=fact,
         lifts_at=lifts_at,
     )
 

@@ -110,7 +110,8 @@ def test_a_call_dearer_than_the_cap_alone_is_promised_no_time() -> None:
 
     assert refusal is not None
     assert refusal.lifts_at is None
-    assert "raise the cap or lower max_tokens" in refusal.fact
+    assert "raise the cap or lower max_tokens; it does not lift by itself, so the job sleeps" in refusal.fact
+    assert "max_tokens; it does not lift by itself" in refusal.message
     assert not refusal.final
 
 
