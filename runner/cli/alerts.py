@@ -22,6 +22,7 @@ from runner.cli.shell import (
     say_json,
     say_table,
     stamp,
+    words,
     writing,
 )
 from runner.errors import Exit, UsageError
@@ -50,7 +51,9 @@ def register(app: typer.Typer) -> None:
 def alerts(  # noqa: PLR0917 - typer reads the flags from the signature
     act: Annotated[Act | None, typer.Argument(metavar="[test|close]", help="Absent: list them.")] = None,
     key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Of the alert to close.")] = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; close wants one.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", parser=words, help="Why; close wants one.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="List those that are over and delivered as well.")] = False,
     limit: Limit = 200,
     home: HomeDir = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli.shell import AsJson, HomeDir, example, reading, remark, say, say_json, say_table, stamp, writing
+from runner.cli.shell import AsJson, HomeDir, example, reading, remark, say, say_json, say_table, stamp, words, writing
 from runner.errors import NotFound, UsageError
 from runner.home import Home
 from runner.snapshot import BrakeView, Breaker, BreakerState
@@ -39,7 +39,7 @@ def breaker(
         typer.Argument(metavar="[NAME]", help="Upstream and model as the list has it; 'UPSTREAM/*' is all its models."),
     ] = None,
     reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Why; trip and reset want one.")
+        str | None, typer.Option("--reason", metavar="TEXT", parser=words, help="Why; trip and reset want one.")
     ] = None,
     home: HomeDir = None,
     as_json: AsJson = False,

@@ -20,6 +20,7 @@ from runner.cli.shell import (
     say_json,
     say_table,
     stamp,
+    words,
     writing,
 )
 from runner.errors import UsageError
@@ -50,7 +51,9 @@ def drafts(  # noqa: PLR0917 - typer reads the flags from the signature
         Word | None, typer.Argument(metavar="[show|approve|reject]", help="Absent: list those waiting.")
     ] = None,
     id: Annotated[int | None, typer.Argument(metavar="[ID]", parser=row_id, help="As the list has it.")] = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; reject wants one.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", parser=words, help="Why; reject wants one.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="List those decided as well.")] = False,
     limit: Limit = 50,
     home: HomeDir = None,

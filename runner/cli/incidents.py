@@ -20,6 +20,7 @@ from runner.cli.shell import (
     say_table,
     say_under,
     stamp,
+    words,
     writing,
 )
 from runner.errors import UsageError
@@ -52,9 +53,15 @@ def incidents(  # noqa: PLR0917 - typer reads the flags from the signature
     id: Annotated[
         int | None, typer.Argument(metavar="ID", parser=row_id, help="As the list shows it.", show_default=False)
     ] = None,
-    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Of a note.", show_default=False)] = None,
-    cause: Annotated[str | None, typer.Option("--cause", metavar="TEXT", help="Why; close wants it.")] = None,
-    fix: Annotated[str | None, typer.Option("--fix", metavar="TEXT", help="What was done; close wants it.")] = None,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", parser=words, help="Of a note.", show_default=False)
+    ] = None,
+    cause: Annotated[
+        str | None, typer.Option("--cause", metavar="TEXT", parser=words, help="Why; close wants it.")
+    ] = None,
+    fix: Annotated[
+        str | None, typer.Option("--fix", metavar="TEXT", parser=words, help="What was done; close wants it.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="List the closed ones as well.")] = False,
     limit: Limit = 50,
     home: HomeDir = None,

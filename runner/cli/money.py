@@ -21,6 +21,7 @@ from runner.cli.shell import (
     say_json,
     say_table,
     stamp,
+    words,
     writing,
 )
 from runner.errors import NotFound, Refused, UsageError
@@ -68,7 +69,8 @@ def spend(  # noqa: PLR0917 - typer reads the flags from the signature
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="For --write-off-all, once you have seen what it frees.")] = False,
     reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Why; --raise and --write-off want one.")
+        str | None,
+        typer.Option("--reason", metavar="TEXT", parser=words, help="Why; --raise and --write-off want one."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

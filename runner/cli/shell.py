@@ -51,6 +51,11 @@ def row_id(text: str) -> int:
     return int(text)
 
 
+def words(text: str) -> str:
+    """What a person says, as it can be kept: a kill does not fail for a byte of its reason that is not UTF-8."""
+    return os.fsencode(text).decode("utf-8", "replace")
+
+
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, metavar="N", help="Print at most N.")]
 Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="As `afk-runner jobs` prints them.")]
 OneKey = Annotated[str, typer.Argument(metavar="KEY", help="As `afk-runner jobs` prints it.")]

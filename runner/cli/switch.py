@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from runner.cli.shell import AsJson, HomeDir, example, remark, say, say_json, writing
+from runner.cli.shell import AsJson, HomeDir, example, remark, say, say_json, words, writing
 from runner.commands import Killed, proof
 from runner.errors import Exit, StoreBusy, StoreError
 from runner.home import Home
@@ -21,7 +21,9 @@ REACTS_WITHIN_S = 2.0
 _LOOK_EVERY_S = 0.02
 _ALIVE = (Health.LIVE, Health.LATE, Health.SILENT)
 
-Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept and shown everywhere.")]
+Reason = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", parser=words, help="Why; kept and shown everywhere.")
+]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A task, or the schedule of that name.")]
 
 

@@ -34,17 +34,8 @@ MOST_DAYS = 366
 MOST_ROWS = 20
 """Of each kind of thing that waits or was skipped; the rest is a number."""
 STORY = (
-    *(
-        "stop.set",
-        "stop.cleared",
-        "breaker.open",
-        "breaker.closed",
-        "cap.level",
-        "cap.raised",
-        "cap.lowered",
-        "call.runaway",
-    ),
-    *("call.over_bound", "runner.start", "runner.forced", "clock.jump", "task.pause", "task.unpause"),
+    *("stop.set", "stop.cleared", "breaker.open", "breaker.closed", "cap.level", "cap.raised", "cap.lowered"),
+    *("call.runaway", "call.over_bound", "runner.start", "runner.forced", "clock.jump", "task.pause", "task.unpause"),
 )
 """Events that tell what happened to the home, not to a job."""
 

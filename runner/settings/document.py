@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -122,8 +123,11 @@ def _parse(path: Path, text: str) -> dict[str, object]:
         reason = said[: place.start()] if place else said.removesuffix(" (at end of document)")
         where = f"at column {place[2]}" if place else "at the end of the file"
         raise SettingsError([Problem(path, line, f"this is not TOML {where}: {reason}")]) from None
-    except ValueError as error:  # a number of more digits than Python reads; it names no place
-        raise ConfigError(f"{path} holds a number that cannot be read: {error}") from None
+    except ValueError:  # all that is left: the time to read a whole number grows with its square; it names no place
+        most = sys.get_int_max_str_digits()
+        number = re.search(rf"(?:\d_?){{{most + 1},}}", text)
+        line = text.count("\n", 0, number.start() if number else 0) + 1
+        raise SettingsError([Problem(path, line, f"a number of more than {most:,} digits is not read")]) from None
     except RecursionError:
         raise ConfigError(f"{path} nests too many brackets") from None
 

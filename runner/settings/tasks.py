@@ -226,7 +226,8 @@ def _command(table: Table) -> tuple[str, ...] | None:
     command = table.strings("command")
     if command is None:
         return None
-    if not command.get(0, "").strip():
+    # A first word that is no string was refused already.
+    if table.raw("command") == [] or (0 in command and not command[0].strip()):
         table.refuse("command", 'must begin with a program, such as ["claude", "-p", "…"]')
     return tuple(command.values())
 

@@ -541,6 +541,9 @@ def test_an_odd_name_names_no_task(home: Path, name: str) -> None:
         ('kind = "command"\ncommand = "ls -l"', ["command"]),
         ('kind = "command"\ncommand = ["ls", 1]', ["command"]),
         ('kind = "command"\ncommand = ["ls", "\\u0000"]', ["command"]),
+        ('kind = "command"\ncommand = ["l\\u0000s"]', ["command"]),
+        ('kind = "command"\ncommand = [1, "ls"]', ["command"]),
+        ('kind = "command"\ncommand = [" ", "ls"]', ["command"]),
         ('kind = "command"\ncommand = ["ls"]\ncwd = "~/src"', ["cwd"]),
         ('kind = "command"\ncommand = ["ls"]\nconfine = "files"', ["confine"]),
         ('kind = "prompt"\nmodel = "offline/x"\nprompt = "x"\nconfine = "network"', ["confine"]),
@@ -847,7 +850,7 @@ def test_a_missing_file_names_the_way_out(home: Path) -> None:
         (b"a = 1\na = 2\n", ":2: this is not TOML"),
         (b"a = 1\nb = 'x", ":2: this is not TOML at the end of the file"),
         (b"a = " + b"[" * 5000, "too many brackets"),
-        (b"a = " + b"9" * 5000, "cannot be read"),
+        (b"a = 1\nb = " + b"9" * 5000, ":2: a number of more than 4,300 digits is not read"),
     ],
 )
 def test_a_file_that_is_no_toml_is_refused_in_one_sentence(home: Path, content: bytes, said: str) -> None:

@@ -365,6 +365,23 @@ def test_a_paused_task_says_so(afk: Afk, home: Home, db: sqlite3.Connection) -> 
     assert afk("unpause", "digest").code == Exit.REFUSED
 
 
+@pytest.mark.parametrize("verb", [("kill",), ("pause", "digest"), ("breaker", "trip", "offline/offline/extract")])
+def test_no_byte_of_a_reason_keeps_an_act_from_being_done(afk: Afk, verb: tuple[str, ...]) -> None:
+    """A byte that is no UTF-8, as another terminal's encoding sends it; a kill had stopped half."""
+    assert afk(*verb, "--reason", "bill \udcff").code == Exit.OK
+
+    assert "bill \ufffd" in afk("status").out + afk("breaker").out
+
+
+@pytest.mark.parametrize(
+    "verb", [("cancel",), ("why",), ("replay",), ("jobs", "--task"), ("alerts", "close", "--reason", "x")]
+)
+def test_a_name_that_is_no_text_is_nothings(afk: Afk, verb: tuple[str, ...]) -> None:
+    answer = afk(*verb, "\udcff")
+
+    assert (answer.code, answer.err) == (Exit.USAGE, "afk-runner: '\\udcff' is not UTF-8 text\n")
+
+
 @pytest.mark.parametrize("verb", ["pause", "unpause", "fire"])
 def test_a_misspelt_task_is_refused_with_the_nearest(afk: Afk, verb: str) -> None:
     """As `enqueue` refuses it: a script can tell it from a task that is paused already, or is not."""
