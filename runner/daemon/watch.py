@@ -33,7 +33,7 @@ class Watch:
 
     def changed(self) -> bool:
         """Whether anybody else committed since the last `looked`; 3 us. Raises StoreError, sqlite3.Error."""
-        self._database.still_there()  # a reader goes on reading a deleted file without a word
+        self._database.still_there(index_too=True)  # a reader goes on reading a deleted file without a word
         self._now = int(self.reader.execute("PRAGMA data_version").fetchone()[0])
         return self._now != self._seen
 

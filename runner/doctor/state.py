@@ -12,7 +12,7 @@ from runner.errors import StoreError
 from runner.heartbeat import last_beat
 from runner.lock import lock_is_held
 from runner.snapshot import Health, Reader, RunnerView, RunState, Unwritten, Vitals
-from runner.store.db import MOVED
+from runner.store.inplace import LOG_MOVED, MOVED
 from runner.units import duration
 
 PARKED = {
@@ -87,6 +87,8 @@ def _frees(look: Look, unwritten: Unwritten) -> str:
 def _lifts(look: Look, reason: str) -> str:
     if MOVED in reason:
         return f"put that file back at {look.home.db}; or end the runner, and start it again on the one that is there"
+    if LOG_MOVED in reason:
+        return "put that file back; or end the runner, and start it again: what it wrote down since is lost"
     return PARKED.get(reason, look.command("status"))
 
 

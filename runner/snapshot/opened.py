@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 
-from runner.errors import StoreMissing, StoreNewer
+from runner.errors import StoreNewer
 from runner.home import Home
 from runner.store.db import open_reader, schema_version, translate
+from runner.store.inplace import InPlace
 
 
 class Opened:
@@ -19,7 +19,8 @@ class Opened:
         self.home = home
         self.path = db or home.db
         self._connection = open_reader(self.path)
-        self._inode = os.stat(self.path).st_ino
+        self._in_place = InPlace(self.path)
+        self._in_place.read()
         self._version = -1
         self._schema = schema_version(self._connection)
 
@@ -30,9 +31,10 @@ class Opened:
     def changed(self) -> bool:
         """True when another process committed since the last call; costs 3 us.
 
-        Raises StoreMissing when the file was replaced, StoreNewer when its schema was changed: open it anew.
+        Raises StoreMissing when the file was replaced, StoreNewer when its schema was changed: open it anew. StoreError
+        when its log was, which only another process can read.
         """
-        self._same_file()
+        self._in_place.check(index_too=True)
         try:
             version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
             if version != self._version and schema_version(self._connection) != self._schema:
@@ -41,14 +43,6 @@ class Opened:
             raise translate(error, self.path) from error
         seen, self._version = self._version, version
         return version != seen
-
-    def _same_file(self) -> None:
-        try:
-            inode = os.stat(self.path).st_ino
-        except OSError:
-            raise StoreMissing(f"{self.path} is gone; it was moved or deleted") from None
-        if inode != self._inode:
-            raise StoreMissing(f"{self.path} was replaced by another file; open it anew")
 
     def reading(self) -> _Look:
         """What one look sees: nothing changes below it. Raises StoreError."""
@@ -70,7 +64,7 @@ class _Look:
         self._whole = whole
 
     def __enter__(self) -> sqlite3.Connection:
-        self._opened._same_file()
+        self._opened._in_place.check(index_too=True)
         connection = self._opened._connection
         if self._whole:
             try:

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from runner.heartbeat import last_beat
 from runner.home import Home
-from runner.lock import lock_is_held
+from runner.lock import holder_of, lock_is_held
 from runner.snapshot.locked import unwritten
 from runner.store import controls, runners
 from runner.store.controls import Everything
-from runner.store.db import MOVED
+from runner.store.inplace import MOVED
 from runner.store.runners import Runner, RunState
 from runner.units import UnixMs
 from runner.views import LATE_MS, SILENT_MS, UNSAID_MS, Health, RunnerView, StopView
@@ -52,7 +52,9 @@ def _beside_the_database(row: Runner, home: Home, *, age: int, now: UnixMs) -> R
     if beat is None or abs(now - beat.at) > LATE_MS:
         return None
     known = beat.pid == row.pid and row.ended is None and row.state is not RunState.STANDBY
-    if beat.fault is None and (not known or age > UNSAID_MS):
+    if beat.fault is None and not known:  # it has just begun, or it is another database that it works on
+        return _unknown_here(home, now=now) if holder_of(home.lock) == beat.pid else None
+    if beat.fault is None and age > UNSAID_MS:
         return None
     held_up = unwritten(home.db, runner=beat.pid, for_ms=age) if known else None
     said = replace(row, heartbeat_at=beat.at)

@@ -28,6 +28,7 @@ from runner.errors import (
     StoreReadOnly,
 )
 from runner.lock import held_by_another
+from runner.store.inplace import InPlace, check_opens
 from runner.store.turnstile import Turnstile
 
 APPLICATION_ID = 0x41464B31
@@ -46,8 +47,6 @@ MISSING = "there is no database: put it back, or `afk-runner restore` a backup; 
 """An empty one has forgotten every job and what today has cost, so nothing but `init` makes it."""
 
 EMPTY = "{path} holds no schema; put the right file there, or `afk-runner restore` a backup"
-
-MOVED = "the file was moved, deleted or replaced while in use"
 
 _ERRORS: dict[int, type[StoreError]] = {
     sqlite3.SQLITE_BUSY: StoreBusy,
@@ -83,8 +82,7 @@ class Database:
         self._turnstile = turnstile
         self._wait_s = 0.0
         """How long SQLite itself waits for a writer that passed no turnstile."""
-        self._inode = os.stat(path).st_ino
-        self._file = os.fspath(path)
+        self._in_place = InPlace(path)
         self._fifo = os.fspath(path.parent / "runner.fifo")
         self._ear: int | None = None
         """Our end of the pipe by which the runner is woken, while one listens."""
@@ -98,6 +96,7 @@ class Database:
         """
         if not create and not path.exists():
             raise StoreMissing(MISSING.format(path=path))
+        check_opens(path)
         try:
             if create:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
@@ -139,6 +138,7 @@ class Database:
             if self.connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
                 self.connection.execute("PRAGMA journal_mode = WAL")
             version = schema_version(self.connection)
+            self._in_place.read()
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
         # A runner of the older program would go on writing rows as its own schema means them.
@@ -200,17 +200,12 @@ class Database:
         self.connection.execute(f"PRAGMA busy_timeout = {int(wait_s * 1000)}")
         self._wait_s = wait_s
 
-    def still_there(self) -> None:
-        """Raise StoreMissing unless the path still leads to the file that was opened. Any thread may ask.
+    def still_there(self, *, index_too: bool = False) -> None:
+        """Raise StoreMissing unless the path still leads to the file that was opened, StoreError unless to its log.
 
-        A connection goes on writing into a deleted or replaced file without a word.
+        Any thread may ask. `index_too`: the log's index also, for who looks seldom.
         """
-        try:
-            same = os.stat(self._file).st_ino == self._inode
-        except OSError:
-            same = False
-        if not same:
-            raise StoreMissing(f"{MOVED}: {self.path}")
+        self._in_place.check(index_too=index_too)
 
     def poke(self) -> None:
         """Wake the runner of this home, if one listens. Never waits, never fails."""
@@ -239,6 +234,7 @@ class Database:
         With `truncate` it waits for readers, and whoever wants to write for it: a moment, and no longer.
         """
         mode = "TRUNCATE" if truncate else "PASSIVE"
+        self.still_there()
         self._set_wait(READERS_WAIT_S)
         if self._turnstile is None:
             self.connection.execute(f"PRAGMA wal_checkpoint({mode})")
@@ -249,8 +245,7 @@ class Database:
     def close(self) -> None:
         """Let go of the file and the turnstile."""
         self._hang_up()
-        with suppress(sqlite3.Error):
-            self.connection.close()
+        self._in_place.close(self.connection)
         if self._turnstile is not None:
             self._turnstile.close()
 
@@ -283,6 +278,7 @@ def open_reader(path: Path, *, older_too: bool = False) -> sqlite3.Connection:
     """
     if not path.exists():
         raise StoreMissing(MISSING.format(path=path))
+    check_opens(path)
     try:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=0.25

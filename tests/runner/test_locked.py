@@ -117,7 +117,7 @@ def test_one_that_hangs_is_told_as_soon_as_ever(home: Home, db: sqlite3.Connecti
 @pytest.mark.parametrize(
     ("change", "file_at"),
     [
-        ("UPDATE runners SET pid = pid + 1", NOW + SILENT_MS),  # somebody else's beat
+        ("UPDATE runners SET pid = pid + 1", NOW + SILENT_MS),
         ("UPDATE runners SET ended = 'lost'", NOW + SILENT_MS),
         ("SELECT 1", NOW + 3_600_000),  # a time that has not come yet
         ("SELECT 1", NOW),
@@ -127,9 +127,22 @@ def test_a_file_that_is_not_of_now_or_not_of_the_runner_vouches_for_nobody(
     home: Home, db: sqlite3.Connection, change: str, file_at: int
 ) -> None:
     db.execute(change)
+    home.lock.write_text("1\n")  # not who wrote the file
     beat(home, at=file_at)
 
     assert seen(home, at=NOW + SILENT_MS + 1_000).health is Health.SILENT
+
+
+@pytest.mark.parametrize("change", ["UPDATE runners SET pid = pid + 1", "UPDATE runners SET ended = 'lost'"])
+def test_who_has_just_taken_the_home_starts_whoever_held_it_before(
+    home: Home, db: sqlite3.Connection, change: str
+) -> None:
+    db.execute(change)
+    beat(home, at=NOW + SILENT_MS)
+
+    view = seen(home, at=NOW + SILENT_MS + 1_000)
+
+    assert (view.health, view.row and (view.row.state, view.row.pid)) == (Health.LIVE, (RunState.STARTING, os.getpid()))
 
 
 def test_it_is_not_believed_for_ever_without_a_word_of_what_is_wrong(home: Home, db: sqlite3.Connection) -> None:

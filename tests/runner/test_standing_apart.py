@@ -15,7 +15,7 @@ from runner.heartbeat import HeartbeatFile
 from runner.home import Home
 from runner.lock import HomeLock
 from runner.snapshot import Health, Reader, RunnerView, RunState
-from runner.store.db import MOVED
+from runner.store.inplace import MOVED
 from runner.units import SECOND_MS, SystemClock, UnixMs
 from tests.factories import new_database
 
