@@ -92,7 +92,7 @@ def _files(look: Look) -> Iterator[Finding]:
             if stat.S_ISLNK(status.st_mode) and path in (home.db, home.lock):
                 text = f"{path} is a link: another home may lead to the same file, and two runners would work on it"
                 yield fail("home", text, f"end the runner, and put the file itself at {path}")
-            elif path == home.db and status.st_mode & 0o077:
+            elif path == home.db and stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
                 yield warn("home", f"{path} can be read by others", f"chmod 600 {shlex.quote(str(path))}")
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import suppress
 from pathlib import Path
 
-from runner.errors import StoreError, StoreMissing
+from runner.errors import StoreCorrupt, StoreError, StoreMissing
 
 MOVED = "the file was moved, deleted or replaced while in use"
 LOG_MOVED = "it was moved, deleted or replaced while in use"
@@ -26,7 +27,12 @@ would read another log by it.
 
 
 def check_opens(path: Path) -> None:
-    """Raise StoreError if this process must not open the database any more."""
+    """Raise StoreError if this process must not open the database any more, StoreCorrupt where there is no file."""
+    with suppress(OSError):
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            what = "a folder" if stat.S_ISDIR(mode) else "no file of data"
+            raise StoreCorrupt(f"{path} is {what}; move it away, and `afk-runner restore` a backup")
     if not _LEFT:
         return
     log = _LEFT.get((os.fspath(path), _inode(os.fspath(path)) or 0))

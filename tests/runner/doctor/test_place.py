@@ -50,6 +50,13 @@ def test_a_database_that_others_can_read_is_told(look: Look) -> None:
     assert told(look) == {f"{look.home.db} can be read by others": Level.WARN}
 
 
+def test_a_folder_in_the_place_of_the_database_is_not_told_to_be_made_a_file_by_chmod(look: Look) -> None:
+    look.home.db.unlink(missing_ok=True)
+    look.home.db.mkdir(mode=0o755)
+
+    assert not any("can be read by others" in text for text in told(look))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_home_of_somebody_else_fails_with_what_makes_it_ours(look: Look) -> None:
     """As a volume is at its first mount: no chmod would help."""

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -138,6 +138,19 @@ def test_garbage_is_refused(tmp_path: Path) -> None:
     path.write_bytes(os.urandom(8_192))
     with pytest.raises(StoreCorrupt, match="not a sound database"):
         Database.open(path)
+
+
+@pytest.mark.parametrize(("make", "what"), [(Path.mkdir, "a folder"), (os.mkfifo, "no file of data")])
+@pytest.mark.parametrize("create", [False, True])
+def test_what_is_no_file_is_told_as_what_it_is(
+    tmp_path: Path, make: Callable[[Path], object], what: str, create: bool
+) -> None:
+    """SQLite calls it a disk I/O error, or one that cannot be opened."""
+    make(path := tmp_path / "agent.db")
+
+    for open_it in (lambda: Database.open(path, create=create), lambda: open_reader(path)):
+        with pytest.raises(StoreCorrupt, match=f"agent.db is {what}; move it away, and `afk-runner restore` a backup"):
+            open_it()
 
 
 def test_a_missing_file_is_made_only_when_asked(tmp_path: Path) -> None:
