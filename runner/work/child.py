@@ -16,7 +16,7 @@ from typing import Any
 from runner.home import Home
 from runner.redact import Redactor
 from runner.work.output import Capture
-from runner.work.processes import end_tree
+from runner.work.processes import LOOK_S, Tree
 
 KILL_AFTER_S = 1.0
 """Between TERM and KILL."""
@@ -45,6 +45,9 @@ class Child:
         self._clogged = False
         """An order waits for room in the socket."""
         self._kill: asyncio.TimerHandle | None = None
+        """The KILL, or the next look of it."""
+        self._tree: Tree | None = None
+        """Set with the KILL."""
         self._asked: str | None = None
         """Names the order in progress. Only an answer that names it is heard: what an earlier attempt left running in
         the worker's process can write to the socket as well."""
@@ -155,8 +158,34 @@ class Child:
             return
         self._give_up_at = self._loop.time() + GIVE_UP_S
         try:
-            end_tree(self.pid)
+            over = self._look_at_tree()  # it is frozen at least: a hang-up would make it end itself first
             self._hang_up()
+        except BaseException:
+            self._finish()
+            raise
+        if self.ready and not over:
+            self.ready, self.ending = False, True
+        if over:
+            self._collect()
+
+    def _fell(self) -> None:
+        """KILL it with all below it, and once that is done collect it."""
+        if self._look_at_tree() and self._give_up_at is not None:
+            self._collect()
+
+    def _look_at_tree(self) -> bool:
+        """One look, with others after it until it is over; the loop turns in between."""
+        if self._kill is not None:
+            self._kill.cancel()
+        if self._tree is None:
+            self._tree = Tree(self.pid)
+        over = self._tree.end()
+        if not over:
+            self._kill = self._loop.call_later(LOOK_S, self._fell)
+        return over
+
+    def _collect(self) -> None:
+        try:
             self._process.wait(timeout=COLLECT_S)
         except subprocess.TimeoutExpired:
             if self.ready:
@@ -206,12 +235,12 @@ class Child:
             return
         self.ready, self.ending = False, True
         if at_once:
-            end_tree(self.pid)
+            self._fell()
             return
         if self._kill is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGTERM)
-            self._kill = self._loop.call_later(KILL_AFTER_S, end_tree, self.pid)
+            self._kill = self._loop.call_later(KILL_AFTER_S, self._fell)
 
     def retire(self) -> None:
         """Let an idle worker go: it ends when its socket closes."""

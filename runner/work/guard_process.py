@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 from runner.errors import RunnerError
 from runner.home import Home
 from runner.work.child import worker_environment
-from runner.work.processes import adopt_orphans, end_strays
+from runner.work.processes import LOOK_S, adopt_orphans, end_strays
 
 READY_S = 20.0
 """The last runner's guard has ended everything long before."""
 TRIES = 3
 """A guard that somebody ends before it is ready is started again."""
+HUNT_S = 2.0
+"""How long strays are looked for as often as can be; what is left by then waits for the kernel, and closing for no more
+of it."""
+SLOW_LOOK_S = 0.05
+"""Between two looks after that."""
 
 
 class GuardProcess:
@@ -29,6 +36,9 @@ class GuardProcess:
         """Start it, once nothing of the last runner lives. Raises RunnerError when that does not come to be."""
         self._home = home
         self._guarded: set[int] = set()
+        self._hunt: asyncio.TimerHandle | None = None
+        """The next look for strays."""
+        self._hunted_since = 0.0
         adopt_orphans()
         self._process = self._start()
 
@@ -66,8 +76,24 @@ class GuardProcess:
             self._guarded.add(pid)
         else:
             self._guarded.discard(pid)
-            end_strays(but={*self._guarded, self._process.pid})
+            self._hunted_since = time.monotonic()
+            self._look_for_strays()
         self._write(line)
+
+    def _look_for_strays(self) -> None:
+        """Once now and again after each pause, until none is left; the loop turns in between.
+
+        Not in a thread of its own: to that, a child just started would be a stray until it is told.
+        """
+        if self._hunt is not None:
+            self._hunt.cancel()
+            self._hunt = None
+        if self._end_strays():
+            wait = LOOK_S if time.monotonic() < self._hunted_since + HUNT_S else SLOW_LOOK_S
+            self._hunt = asyncio.get_running_loop().call_later(wait, self._look_for_strays)
+
+    def _end_strays(self) -> bool:
+        return end_strays(but={*self._guarded, self._process.pid})
 
     def _write(self, line: str) -> None:
         if self._process.stdin is not None:
@@ -86,6 +112,11 @@ class GuardProcess:
 
     def close(self) -> None:
         """Let it go; it ends what is still guarded, and then itself."""
+        if self._hunt is not None:
+            self._hunt.cancel()
+        until = time.monotonic() + HUNT_S
+        while self._end_strays() and time.monotonic() < until:
+            time.sleep(LOOK_S)
         with suppress(OSError, ValueError):
             if self._process.stdin is not None:
                 self._process.stdin.close()

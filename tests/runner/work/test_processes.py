@@ -16,7 +16,7 @@ import pytest
 
 from runner.home import Home
 from runner.redact import Redactor
-from runner.work import child, processes
+from runner.work import child, proc, processes
 from runner.work.command import run_command
 
 SLEEP = "import time; time.sleep(60)"
@@ -46,7 +46,7 @@ def test_without_descriptors_a_frozen_process_is_killed_all_the_same(
 def test_a_kill_follows_the_stop_whatever_comes_in_between(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "end_below", refuse)
+    monkeypatch.setattr(processes.Tree, "clear", refuse)
 
     with pytest.raises(OSError, match="Too many"):
         processes.end_tree(sleeper.pid)
@@ -54,11 +54,11 @@ def test_a_kill_follows_the_stop_whatever_comes_in_between(
     assert sleeper.wait(timeout=60) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("linux", [processes._LINUX, False])
+@pytest.mark.parametrize("linux", [proc.LINUX, False])
 def test_words_are_whole_arguments(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, linux: bool
 ) -> None:
-    monkeypatch.setattr(processes, "_LINUX", linux)
+    monkeypatch.setattr(proc, "LINUX", linux)
 
     assert sleeper.pid in processes.running("one word", "/a/b")
     assert sleeper.pid not in processes.running("/a")
@@ -66,7 +66,9 @@ def test_words_are_whole_arguments(
 
 def test_the_ps_that_looks_is_not_what_is_seen() -> None:
     """Asked in a process of its own, for this one may have children of other tests."""
-    looks = "import os; from runner.work import processes as p; p._LINUX = False; print(p.descendants(os.getpid()))"
+    looks = (
+        "import os; from runner.work import proc, processes as p; proc.LINUX = False; print(p.descendants(os.getpid()))"
+    )
 
     seen = subprocess.run([sys.executable, "-c", looks], capture_output=True, text=True, check=True)
 
@@ -75,9 +77,9 @@ def test_the_ps_that_looks_is_not_what_is_seen() -> None:
 
 COMMAND = """
 import json, os, sys
-from runner.work import processes
+from runner.work import proc
 from runner.work.command import run_command
-processes._LINUX = False
+proc.LINUX = False
 os.setpgid(0, 0)
 order = dict(command=["sh", "-c", "sleep 60 & echo said"], cwd="/", payload="", gate="", token="", child_home="/",
              key="k", n=1, max_output_tokens=None, env={}, agents=sys.argv[1], confine=None)
@@ -152,7 +154,7 @@ async def test_a_worker_is_told_gone_though_its_end_goes_wrong(tmp_path: Path, m
         home=home, guard=lambda _: None, redactor=Redactor(()), heard=lambda _, answer: heard.append(answer)
     )
     os.killpg(worker.pid, signal.SIGKILL)
-    monkeypatch.setattr(child, "end_tree", refuse)
+    monkeypatch.setattr(child.Tree, "end", refuse)
 
     async with asyncio.timeout(10):
         while not heard:
@@ -186,3 +188,110 @@ def test_a_process_that_keeps_to_itself_is_closed_to_its_user_and_what_it_starts
     seen = subprocess.run([sys.executable, "-c", both], capture_output=True, text=True, check=True)
 
     assert seen.stdout.split() == ["0", "1"]
+
+
+STRAYS = """
+import os, subprocess, sys, time
+from runner.work import proc, processes
+proc.SHOWS_CHILDREN = proc.SHOWS_CHILDREN and sys.argv[1] == "shown"
+processes.adopt_orphans()
+own = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+below = os.pipe()
+def fork(then):
+    if os.fork() == 0:
+        then()
+        os._exit(0)
+def walk():
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+        time.sleep(0.005)
+def linger():
+    os.setsid()
+    fork(lambda: time.sleep(60))
+    time.sleep(60)
+for _ in range(300):
+    fork(lambda: None)
+fork(walk)
+fork(linger)
+os.close(below[1])
+"""
+"""A process with a child of its own and with what fell to it; the reading end of `below` ends with the last of that."""
+
+on_linux = pytest.mark.skipif(not proc.LINUX, reason="elsewhere orphans fall to the system")
+
+
+def said(script: str, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, timeout=50, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@on_linux
+@pytest.mark.parametrize("children", ["shown", "hidden"])
+def test_strays_are_ended_and_collected_and_a_child_of_ones_own_is_not(children: str) -> None:
+    """Hundreds that nobody collected, one that forks and goes every 5 ms, one with a child, which holds a pipe open."""
+    ends = """
+while processes.end_strays(but={own.pid}):
+    time.sleep(0.001)
+print(own.poll(), [*proc.children(os.getpid())] == [own.pid], os.read(below[0], 1))
+own.kill()
+"""
+
+    assert said(STRAYS + ends, children) == "None True b''\n"
+
+
+@on_linux
+@pytest.mark.parametrize("children", ["shown", "hidden"])
+def test_a_look_ends_when_its_time_is_up_and_the_next_one_goes_on(children: str) -> None:
+    """Whoever calls it has other things to do; with no time at all it does one."""
+    ends = """
+processes.MOST_S = -1.0
+looks = 1
+while processes.end_strays(but={own.pid}):
+    looks += 1
+print(looks > 300, [*proc.children(os.getpid())] == [own.pid])
+own.kill()
+"""
+
+    assert said(STRAYS + ends, children) == "True True\n"
+
+
+@on_linux
+@pytest.mark.parametrize("children", ["shown", "hidden"])
+def test_what_forks_and_goes_is_ended_below_a_process_that_is_frozen(children: str) -> None:
+    """It stays in sight there, with all it leaves behind."""
+    ends = """
+top = os.fork()
+if top == 0:
+    processes.adopt_orphans()
+    os.close(below[0])
+    below = os.pipe()
+    held = os.dup(below[1])
+    fork(walk)
+    time.sleep(60)
+while not [*proc.children(top)]:
+    time.sleep(0.001)
+processes.end_tree(top)
+print(os.waitpid(top, 0)[1], own.poll())
+while processes.end_strays(but={own.pid}):
+    time.sleep(0.001)
+own.kill()
+"""
+
+    assert said(STRAYS + ends, children) == "9 None\n"
+
+
+@on_linux
+def test_who_is_below_whom() -> None:
+    (above,) = processes.ancestors(os.getpid())[:1]
+    with subprocess.Popen([sys.executable, "-c", SLEEP]) as process:
+        assert proc.is_below(process.pid, os.getpid()) is True
+        assert proc.is_below(process.pid, above) is True
+        assert proc.is_below(os.getpid(), process.pid) is False
+        process.kill()
+    assert proc.is_below(process.pid, os.getpid()) is None, "it is gone"
