@@ -13,6 +13,7 @@ from runner.home import Home
 from runner.lock import lock_is_held
 from runner.service.inspect import Installed
 from runner.snapshot import Health, Reader, RunnerView, RunState, ScheduleView, Vitals
+from runner.snapshot.why import lifts
 from runner.starts import Starts
 from runner.units import HOUR_MS, MINUTE_MS, SECOND_MS, UnixMs, duration, iso, plural
 
@@ -27,7 +28,7 @@ CRON_MS = 15 * MINUTE_MS
 """Three of the times at which the lines of `service install` start a runner."""
 UNTOLD_MS = 2 * MINUTE_MS
 """An alert that nobody was told of for so long is stuck; a moment is what telling takes."""
-ONCE = "nothing left to do"
+ONCE, HELD = "nothing left to do", "held back by a stop"
 """How a `run --once` ends: between two of them, as under cron, no runner is to be expected."""
 
 
@@ -150,7 +151,7 @@ def _of_runner(vitals: Vitals, *, woke: bool, excused: bool) -> list[Reason]:
         return [Reason(Grade.WARNING, f"pid {row.pid} lives, and {view.unwritten.text}")]
     found = []
     if view.health in (Health.NEVER, Health.STOPPED):
-        if not excused and (row is None or row.ended != ONCE):
+        if not excused and (row is None or row.ended not in (ONCE, HELD)):
             found.append(f"no runner works here: {f'stopped ({row.ended})' if row else 'never started'}")
     elif row is not None and row.state in (RunState.PARKED, RunState.DRAINING) and row.reason:
         if row.reason == "breaker" and excused:
@@ -158,7 +159,7 @@ def _of_runner(vitals: Vitals, *, woke: bool, excused: bool) -> list[Reason]:
         why = row.note or (vitals.stop.reason if row.reason == "stop" else None)
         return [Reason(Grade.WARNING, f"{row.state.value} ({row.reason})" + (f": {why}" if why else ""))]
     if vitals.stop.set:
-        found.append(f"a stop is set: {vitals.stop.reason}; `afk-runner resume` lifts it")
+        found.append(f"a stop is set: {vitals.stop.reason}; {lifts(vitals.stop)}")
     return [Reason(Grade.WARNING, text) for text in found]
 
 

@@ -155,6 +155,8 @@ class StopView:
     by: str | None = None
     at: UnixMs | None = None
     seq: int = 0
+    folder: bool = False
+    """STOP is a folder that holds something: `resume` removes an empty one alone."""
 
     @property
     def set(self) -> bool:

@@ -27,6 +27,7 @@ from runner.cli.shell import (
 from runner.errors import StoreBusy
 from runner.report.words import drills_line
 from runner.snapshot import Event, Health, Reader, RunnerView, ScheduleView, StopView, Vitals, status_json
+from runner.snapshot.why import lifts
 from runner.units import SystemClock, duration, iso, plural, usd
 
 FOLLOW_EVERY_S = 0.25
@@ -177,7 +178,7 @@ def _stop(stop: StopView) -> str:
     by = f" by {stop.by}" if stop.by else ""
     at = f" at {stamp(stop.at)}" if stop.at else ""
     grace = ", without grace" if stop.now else ""
-    return f"STOPPED{by}{at} ({', '.join(stop.sources)}{grace}): {stop.reason}; `afk-runner resume` lifts it"
+    return f"STOPPED{by}{at} ({', '.join(stop.sources)}{grace}): {stop.reason}; {lifts(stop)}"
 
 
 def schedules(home: HomeDir = None, as_json: AsJson = False) -> None:

@@ -42,6 +42,7 @@ class Daemon:
         self._once = once
         self._supervised = supervised
         self._signals = Signals(again=self._cut)
+        self._loop: Loop | None = None
         self._parts = Parts(
             home,
             config,
@@ -62,7 +63,8 @@ class Daemon:
             await self._parts.open()
             if self._supervised:
                 reach.begin(self._parts)
-            await Loop(self._parts, self._signals, once=self._once).run()
+            self._loop = Loop(self._parts, self._signals, once=self._once)
+            await self._loop.run()
         finally:
             await self._parts.close()
         if self._once and self._parts.switch.fault is not None:
@@ -74,4 +76,8 @@ class Daemon:
             self._parts.pool.cut_all(Cut.SHUTDOWN, at_once=True)
 
     def _how(self) -> str:
-        return "signal" if self._signals.count else "nothing left to do" if self._once else "fault"
+        if self._signals.count:
+            return "signal"
+        if self._loop is not None and self._loop.held_back:
+            return "held back by a stop"
+        return "nothing left to do" if self._once else "fault"

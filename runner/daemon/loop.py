@@ -35,6 +35,8 @@ class Loop:
         self._parts = parts
         self._signals = signals
         self._once = once
+        self.held_back = False
+        """A run with `once` ended because somebody stopped the home."""
         self._ticked_at = 0.0
         self._later_tick: asyncio.TimerHandle | None = None
         """The tick that pokes asked for."""
@@ -58,6 +60,7 @@ class Loop:
             parts.dealer.start()
         await self._turn()
         if self._once and parts.switch.is_set and not self._signals.asked.is_set():
+            self.held_back = parts.switch.causes[0]
             parts.remark(f"nothing more is started: this home is stopped by {parts.stopped_by()}")
         await self._drain()
         if self._once:

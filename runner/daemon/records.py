@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from runner import schedule, spending, telling, upkeep
 from runner.clocks import Jump
 from runner.config import Config, TaskConfig
+from runner.daemon.switch import ENVIRONMENT
 from runner.daemon.watchdog import Stall
 from runner.gate.admission import CAP_GATES
 from runner.gate.call import policy_of
@@ -131,7 +132,8 @@ def moved(
     """
     runners.move(db, me.id, state=state, reason=reason, stop_seq=seq, now=now, note=note)
     if by is not None and state in (RunState.DRAINING, RunState.PARKED):
-        text = f"stopped by {by}; `afk-runner resume` lifts it"
+        way = "unset it and restart the runner" if by == ENVIRONMENT else "`afk-runner resume` lifts it"
+        text = f"stopped by {by}; {way}"
         telling.tell(db, key=telling.STOP, level=events.INFO, text=text, now=now)
     elif state is RunState.RUNNING:
         telling.settled(db, key=telling.STOP, text="the stop is lifted, the runner goes on", now=now)
@@ -143,6 +145,6 @@ def moved(
 
 
 def leave(db: sqlite3.Connection, me: Runner, *, how: str, now: UnixMs) -> None:
-    """Say goodbye. `how`: `signal`, `nothing left to do` or `fault`."""
+    """Say goodbye. `how`: `signal`, `nothing left to do`, `held back by a stop` or `fault`."""
     runners.leave(db, me.id, ended=how, now=now)
     events.record(db, now=now, level=events.INFO, event="runner.end", text=f"runner ended: {how}")

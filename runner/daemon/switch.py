@@ -10,6 +10,8 @@ from runner.home import Home
 from runner.store import controls
 from runner.store.controls import StopRow
 
+ENVIRONMENT = "AFK_STOP in the environment"
+"""The one that `resume` cannot lift."""
 _OFF = StopRow(value=controls.OFF, seq=0, reason=None, by=None, at=None)
 
 
@@ -103,7 +105,7 @@ class StopSwitch:
         """What somebody stops us by beside the control row, looked up now; None: nobody does. Any thread may ask."""
         if self._home.stop_set():
             return "a STOP file"
-        return "AFK_STOP in the environment" if self.by_environment else None
+        return ENVIRONMENT if self.by_environment else None
 
     def who(self) -> str | None:
         """Who or what stops us, for a sentence that says "stopped by"; None: nobody does. Not for a fault of ours."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-from runner.check import ONCE
+from runner.check import HELD, ONCE
 from runner.doctor.finding import Finding, Level, fail, ok, warn
 from runner.doctor.look import Look
 from runner.errors import StoreError
 from runner.heartbeat import last_beat
 from runner.lock import lock_is_held
 from runner.snapshot import Health, Reader, RunnerView, RunState, Unwritten, Vitals
+from runner.snapshot.why import lifts, resumable
 from runner.store.inplace import LOG_MOVED, MOVED
 from runner.units import duration
 
@@ -42,7 +43,7 @@ def state(look: Look) -> Iterator[Finding]:
     yield from _outdated(look, vitals.runner)
     if vitals.stop.set:
         text = f"stopped ({', '.join(vitals.stop.sources)}): {vitals.stop.reason}"
-        yield warn("stop", text, look.command("resume"))
+        yield warn("stop", text, look.command("resume") if resumable(vitals.stop) else lifts(vitals.stop))
     yield from _cap(vitals)
 
 
@@ -62,7 +63,7 @@ def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one retu
             return ok("runner", f"pid {pid} is {view.row.state}{why}")
         case Health.NEVER:
             return warn("runner", "no runner was ever started here", start)
-        case Health.STOPPED if view.row is not None and view.row.ended == ONCE:
+        case Health.STOPPED if view.row is not None and view.row.ended in (ONCE, HELD):
             return ok("runner", f"none runs, as between two runs of `run --once`; the last heartbeat was {age} ago")
         case Health.STOPPED:
             ended = view.row.ended if view.row is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 from runner.heartbeat import last_beat
 from runner.home import Home
@@ -99,14 +100,30 @@ def stop_view(home: Home, switches: Everything, runner: RunnerView) -> StopView:
         *(("row",) if row.is_set else ()),
         *(("env",) if by_env else ()),
     )
-    if not row.is_set:
-        reason = "a STOP file" if "file" in sources else "AFK_STOP in the runner's environment" if sources else None
-        return StopView(sources=sources, reason=reason, seq=row.seq)
+    folder = "file" in sources and _holds_something(home.stop)
+    words = controls.stop_words(home.stop) if "file" in sources and not (row.is_set and row.by) else None
+    told = words or row
+    reason = told.reason
+    if not row.is_set and words is None:
+        outside = "a STOP folder that holds something" if folder else "a STOP file"
+        reason = outside if "file" in sources else "AFK_STOP in the runner's environment" if sources else None
+    named = row.is_set or words is not None
     return StopView(
         sources=sources,
         now=row.value == controls.STOP_NOW,
-        reason=row.reason,
-        by=row.by,
-        at=row.at,
+        reason=reason,
+        by=told.by if named else None,
+        at=told.at if named else None,
         seq=row.seq,
+        folder=folder,
     )
+
+
+def _holds_something(folder: Path) -> bool:
+    """Whether it is a folder that cannot simply be removed; one that cannot be looked into may be."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    try:
+        return any(os.scandir(folder))
+    except OSError:
+        return True

@@ -50,14 +50,21 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
 
 def lifts(stop: StopView) -> str:
     """What lifts a stop, as the end of a sentence. `resume` cannot reach into the environment of a process."""
-    if "env" not in stop.sources:
+    if resumable(stop):
         return f"{_RESUME} lifts it"
     return f"it holds until {_until(stop)}"
 
 
+def resumable(stop: StopView) -> bool:
+    """Whether `resume` alone lifts it."""
+    return "env" not in stop.sources and not stop.folder
+
+
 def _until(stop: StopView) -> str:
     steps = ["AFK_STOP is unset in the runner's environment and the runner restarted"] if "env" in stop.sources else []
-    if set(stop.sources) - {"env"}:
+    if stop.folder:
+        steps.append("the folder STOP in the home is removed by hand")
+    if set(stop.sources) - {"env"} - ({"file"} if stop.folder else set()):
         steps.append(_RESUME)
     return ", then ".join(steps)
 

@@ -139,6 +139,22 @@ def test_a_stopped_home_is_not_worked_off_in_silence(afk: World, vendor: FakeAnt
     assert afk.counts() == {"pending": 1}
 
 
+def test_a_run_that_a_stop_held_back_says_so(afk: World, vendor: FakeAnthropic) -> None:
+    """It is no other end for whoever watches: between two of them, as under cron, none is missed."""
+    house(afk, vendor)
+    ask(afk, 1)
+    afk.afk("kill", "--reason", "lunch")
+
+    said = afk.call("run", "--once")
+
+    assert "nothing more is started: this home is stopped by " in said.stderr
+    assert "@cli (lunch)" in said.stderr
+    assert "stopped (held back by a stop)" in afk.afk("status")
+    assert "runner ended: held back by a stop" in afk.afk("logs")
+    afk.call("resume")
+    assert "no runner works" not in afk.call("status", "--check").stdout
+
+
 def test_the_environment_alone_stops_and_resume_names_it(afk: World, vendor: FakeAnthropic) -> None:
     """It cannot be cleared from outside; without it the next runner works."""
     house(afk, vendor)
@@ -150,6 +166,7 @@ def test_the_environment_alone_stops_and_resume_names_it(afk: World, vendor: Fak
     assert answer.returncode == 1
     assert "AFK_STOP" in answer.stderr
     assert afk.status()["stop"]["sources"] == ["env"]
+    assert "until AFK_STOP is unset in the runner's environment and the runner restarted" in afk.afk("status")
     assert afk.counts() == {"pending": 1}
     assert vendor.requests == []
 
