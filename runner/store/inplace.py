@@ -69,17 +69,26 @@ class InPlace:
             raise StoreError(f"{self._index}: {LOG_MOVED}; {_MEND.format(path=self._path)}")
 
     def close(self, connection: sqlite3.Connection) -> None:
-        """Close the connection; where another log has taken the place of its own, let it be until the process ends.
+        """Close the connection; where others have written to another log in the place of its own, let it be instead.
 
-        Who closes a database last deletes the log by its name, and with it what others have written there since.
+        Who closes a database last moves its own log into the file, and deletes the one of that name.
         """
-        if self._log_inode is not None and _inode(self._log) not in (None, self._log_inode):
+        if self._others_have_written():
             import ctypes  # noqa: PLC0415 - costs each start, and is needed hardly ever
 
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
             return
         with suppress(sqlite3.Error):
             connection.close()
+
+    def _others_have_written(self) -> bool:
+        if self._log_inode is None:
+            return False
+        try:
+            there = os.stat(self._log)
+        except OSError:
+            return False
+        return there.st_ino != self._log_inode and there.st_size > 0  # one who only reads makes an empty one
 
 
 def _inode(path: str) -> int | None:

@@ -46,6 +46,12 @@ database = Database.open(Path(sys.argv[1]))
 with database.write() as db:
     make_job(db, key=sys.argv[2])
 """
+LOOK = """
+import sys
+from pathlib import Path
+from runner.store.db import open_reader
+open_reader(Path(sys.argv[1])).close()
+"""
 LIST = """
 import sqlite3, sys
 print(*[row[0] for row in sqlite3.connect(sys.argv[1]).execute("SELECT key FROM jobs ORDER BY id")], sep="\\n")
@@ -97,9 +103,16 @@ def test_what_another_program_was_told_is_queued_is_not_lost(database: Database)
     assert elsewhere(LIST, database.path) == ["before", "after"]
 
 
-def test_without_another_log_all_that_was_written_goes_into_the_file_at_the_end(database: Database) -> None:
+@pytest.mark.parametrize("looked", [False, True])
+def test_where_nobody_else_wrote_all_that_was_written_goes_into_the_file_at_the_end(
+    database: Database, looked: bool
+) -> None:
+    """Who only looks makes a log too, an empty one."""
     make_job(database.connection, key="before")
     take(database, "deleted")
+    if looked:
+        elsewhere(LOOK, database.path)
+        assert beside(database, "-wal").stat().st_size == 0
 
     database.close()
 
