@@ -29,7 +29,7 @@ CRON_MS = 15 * MINUTE_MS
 UNTOLD_MS = 2 * MINUTE_MS
 """An alert that nobody was told of for so long is stuck; a moment is what telling takes."""
 ONCE, HELD = "nothing left to do", "held back by a stop"
-"""How a `run --once` ends: between two of them, as under cron, no runner is to be expected."""
+"""How a run with `once` ends: between two of them, as under cron, no runner is to be expected."""
 
 
 class Grade(IntEnum):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from runner.check import HELD, ONCE
 from runner.config import Config, TaskConfig
 from runner.daemon import reach
 from runner.daemon.loop import Loop
@@ -79,5 +80,5 @@ class Daemon:
         if self._signals.count:
             return "signal"
         if self._loop is not None and self._loop.held_back:
-            return "held back by a stop"
-        return "nothing left to do" if self._once else "fault"
+            return HELD
+        return ONCE if self._once else "fault"

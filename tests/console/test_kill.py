@@ -14,7 +14,7 @@ from console.screens.help import Help
 from console.screens.question import Question
 from console.screens.resume import ResumeQuestion
 from console.tui import ConsoleApp, Options
-from runner.commands import Door, Killed
+from runner.commands import Door, Killed, switch
 from runner.home import Home
 from runner.store import controls
 from runner.store.db import Database
@@ -55,9 +55,10 @@ async def test_stopped_is_said_once_the_runner_has_answered(app: ConsoleApp, db:
 
 
 async def test_the_screen_says_sent_before_the_database_answers(
-    app: ConsoleApp, home: Home, database: Database
+    app: ConsoleApp, home: Home, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody holds the write lock: the file stops the runner, the screen shows it, and no key waits."""
+    monkeypatch.setattr(switch, "ROW_WAIT_S", 60.0)  # it would be left to the file while this test looks
     async with app.run_test(size=(80, 24)) as pilot:
         with database.write():
             await pilot.press("k")
