@@ -24,20 +24,15 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
     holds = []
     if stop.set:
         holds.append(_stopped(stop))
-    if runner.health not in (Health.LIVE, Health.LATE):
-        holds.append(f"no runner works on this home (it is {runner.health}); start one with `afk-runner run`")
-    if (row := runner.row) is not None and row.state is RunState.RUNNING and row.reason:
-        holds.append(row.reason)
+    holds += _held_by_runner(runner, stop)
     pause = controls.paused(db, job.task)
     if pause:
         holds.append(f"task {job.task} is paused by {pause.by} ({pause.reason}) until `afk-runner unpause {job.task}`")
     if job.not_before > now and not (pause and job.waiting_gate == f"pause:{job.task}"):
         paused = _paused(db, job.waiting_gate, now=now)
         fact = paused or job.waiting_on or "it was asked for a later time"
-        until = "" if paused or _for_a_person(db, job.waiting_gate) else f", until {iso(job.not_before)}"
-        if until and "; it lifts at " in fact:  # there it is by the clock of the cap's zone
-            until = f", which is {iso(job.not_before)}"
-        holds.append(f"{fact}{until}")
+        told = paused or _for_a_person(db, job.waiting_gate)
+        holds.append(fact if told else f"{fact}{_until_when(fact, job)}")
     elif company := _company(db, job):
         holds.append(company)
     if not holds:
@@ -46,6 +41,25 @@ def why(db: sqlite3.Connection, job: Job, runner: RunnerView, stop: StopView, *,
         if ahead:
             holds.append(jobs.first_by(job))
     return f"{job.key} waits: {'; '.join(holds)}."
+
+
+def _held_by_runner(runner: RunnerView, stop: StopView) -> list[str]:
+    if runner.health not in (Health.LIVE, Health.LATE):
+        return [f"no runner works on this home (it is {runner.health}); start one with `afk-runner run`"]
+    row = runner.row
+    if row is None or not row.reason:
+        return []
+    if row.state is RunState.RUNNING:
+        return [row.reason]
+    return [f"the runner is parked ({row.note or row.reason})"] if row.state is RunState.PARKED and not stop.set else []
+
+
+def _until_when(fact: str, job: Job) -> str:
+    """What the time on its row means, after the fact that it waits for."""
+    at = iso(job.not_before)
+    if "; it lifts at " in fact:  # there it is by the clock of the cap's zone
+        return f", which is {at}"
+    return f"; it looks again at {at}" if "; it does not lift by itself" in fact else f", until {at}"
 
 
 def lifts(stop: StopView) -> str:
@@ -118,7 +132,7 @@ def _for_a_person(db: sqlite3.Connection, gate: str | None) -> bool:
 
 
 def _company(db: sqlite3.Connection, job: Job) -> str | None:
-    """Whom a due job must not run beside; see `jobs.CLAIM`."""
+    """Whom a due job must not run beside; see `leases.DUE`."""
     beside = leases.suspect_running(db)
     if beside is None:
         return None

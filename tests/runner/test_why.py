@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
 from runner.snapshot.why import lifts, why
+from runner.store.runners import RunState
+from runner.units import HOUR_MS, iso
 from runner.views import Health, RunnerView, StopView
-from tests.factories import NOW, make_running
+from tests.factories import NOW, a_runner, make_job, make_running
 
 STOP = StopView(sources=("file", "row"), reason="lunch", by="ada@cli")
 
@@ -33,6 +36,27 @@ def test_of_a_job_at_a_silent_runner_nobody_knows(db: sqlite3.Connection) -> Non
 
     assert "running now" not in said
     assert "hangs or is frozen; `afk-runner kill --force` ends it" in said
+
+
+def test_a_job_that_no_time_helps_is_told_when_it_looks_again(db: sqlite3.Connection) -> None:
+    """The time on its row is not when its cap lifts."""
+    fact = (
+        "the cap is too small for it: raise the cap or lower max_tokens; it does not lift by itself, so the job sleeps"
+    )
+    job = make_job(db, key="k", not_before=NOW + HOUR_MS, waiting_on=fact)
+
+    said = why(db, job, RunnerView(health=Health.LIVE), StopView(), now=NOW)
+
+    assert said == f"k waits: {fact}; it looks again at {iso(job.not_before)}."
+
+
+@pytest.mark.parametrize(("note", "told"), [(None, "disk"), ("the disk has 3 MB left", "the disk has 3 MB left")])
+def test_a_runner_that_parked_for_a_fault_holds_every_job(db: sqlite3.Connection, note: str | None, told: str) -> None:
+    row = replace(a_runner(state=RunState.PARKED, reason="disk"), note=note)
+
+    said = why(db, make_job(db, key="k"), RunnerView(health=Health.LIVE, row=row), StopView(), now=NOW)
+
+    assert said == f"k waits: the runner is parked ({told})."
 
 
 def test_what_lifts_a_stop_is_named() -> None:
