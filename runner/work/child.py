@@ -48,6 +48,7 @@ class Child:
         """The KILL, or the next look of it."""
         self._tree: Tree | None = None
         """Set with the KILL."""
+        self._talks_nonsense = False
         self._asked: str | None = None
         """Names the order in progress. Only an answer that names it is heard: what an earlier attempt left running in
         the worker's process can write to the socket as well."""
@@ -121,6 +122,7 @@ class Child:
         except OSError:
             data = b""
         if not data or len(self._buffer) > MAX_LINE:
+            self._talks_nonsense = bool(data)
             self._left()
             return
         self._buffer += data
@@ -129,6 +131,7 @@ class Child:
             del self._buffer[: end + 1]
             answer = _parse(line)
             if answer is None:
+                self._talks_nonsense = True
                 self._left()
                 return
             if "ready" in answer:
@@ -224,6 +227,8 @@ class Child:
         code = self._process.returncode
         if code is None:
             return "it could not be ended"
+        if self._talks_nonsense:
+            return "ended by the runner: what it sent is no answer"
         if code < 0:
             with suppress(ValueError):
                 return f"killed by {signal.Signals(-code).name}"
@@ -262,6 +267,6 @@ def worker_environment() -> dict[str, str]:
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         answer = json.loads(line.decode())  # bytes of any encoding cost it as much again
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None

@@ -392,6 +392,16 @@ def forger(ctx, payload):
     signal.signal(signal.SIGALRM, forge)
     signal.setitimer(signal.ITIMER_REAL, 0.2, 0.01)
 
+@task("babbler")
+def babbler(ctx, payload):
+    for fd in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                os.write(fd, b"[" * 100_000 + b"\n")
+        except OSError:
+            pass
+    time.sleep(3600)
+
 @task("leaves_thread")
 def leave(ctx, payload):
     threading.Thread(target=time.sleep, args=(3600,)).start()
@@ -417,6 +427,18 @@ def test_what_an_attempt_left_behind_cannot_answer_for_the_next_one(afk: World) 
 
     afk.afk("enqueue", "--lines", stdin='{"task": "forger", "key": "1"}\n{"task": "honest", "key": "2"}\n')
 
+    assert ended(afk, "2")["result"] == "honest"
+
+
+def test_a_worker_that_sends_no_answer_is_ended_and_told_so(afk: World) -> None:
+    """Nobody looks for whoever killed it: it was the runner."""
+    afk.init("[runner]\nworkers = 1\n[retry]\nmax_attempts = 1\n", tasks=FORGER)
+    afk.start()
+
+    afk.afk("enqueue", "--lines", stdin='{"task": "babbler", "key": "1"}\n{"task": "honest", "key": "2"}\n')
+
+    error = "its worker died in the middle of it (ended by the runner: what it sent is no answer)"
+    assert ended(afk, "1")["error"] == error
     assert ended(afk, "2")["result"] == "honest"
 
 
