@@ -65,8 +65,10 @@ class Sentries:
         """The loop turned; called with every tick."""
         self._notifier.status(self._words())
         self._awake.look(working=bool(self._pool.running))
-        if self._heart.gets_on:
+        gets_on = self._heart.gets_on
+        if gets_on or self._watchdog.thawed:  # at once then: a beat first, and the stall would look like a fresh one
             self._watchdog.arm()
+        if gets_on:
             self._notifier.alive()
             if self._pinger is not None:
                 self._pinger.look()

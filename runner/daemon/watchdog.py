@@ -67,6 +67,11 @@ class Watchdog:
         else:
             signal.setitimer(signal.ITIMER_REAL, self._stall_s)
 
+    @property
+    def thawed(self) -> bool:
+        """The loop turns, and its time ran out long ago: it was frozen with all of this process, and did not hang."""
+        return time.monotonic() - self._armed_at > self._stall_s + LATE_S
+
     def close(self) -> None:
         """Watch no more."""
         if self._later:

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from runner.daemon import watchdog
 from runner.daemon.watchdog import KEEP, Watchdog, last_stall
 from runner.heartbeat import Beat
 from runner.units import UnixMs
@@ -17,6 +19,7 @@ from tests.factories import NOW
 LOOP = """
 import asyncio, re, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from runner.daemon.watchdog import Watchdog
 
 def blocking():
@@ -52,6 +55,7 @@ def test_a_loop_that_stands_still_is_ended_and_shows_where(tmp_path: Path, hang:
 WAITING = """
 import asyncio, sqlite3, sys
 from pathlib import Path
+from types import SimpleNamespace
 from runner.daemon.watchdog import Watchdog
 from runner.store.db import Database
 from runner.store.writer import Writer
@@ -104,9 +108,27 @@ def test_a_watchdog_that_came_much_too_late_was_frozen_as_well(
     assert stall.frozen is frozen
 
 
+@pytest.mark.parametrize(("turned_after_s", "thawed"), [(46, False), (51, True)])
+def test_a_loop_that_turns_long_after_its_time_was_frozen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turned_after_s: int, *, thawed: bool
+) -> None:
+    """One whose database gives no answer turns as well, but not when its time is over."""
+    now_s = 1_000.0
+    monkeypatch.setattr(watchdog, "time", SimpleNamespace(monotonic=lambda: now_s))
+    dog = Watchdog(tmp_path, stall_s=45)
+    dog.arm()
+    now_s += turned_after_s
+
+    assert dog.thawed is thawed
+    dog.arm()
+    assert not dog.thawed
+    dog.close()
+
+
 TURNING = """
 import asyncio, sys
 from pathlib import Path
+from types import SimpleNamespace
 from runner.daemon import watchdog
 
 watchdog.ARM_S = 0.0
