@@ -29,6 +29,7 @@ CRON_MS = 15 * MINUTE_MS
 UNTOLD_MS = 2 * MINUTE_MS
 """An alert that nobody was told of for so long is stuck; a moment is what telling takes."""
 ONCE, HELD = "nothing left to do", "held back by a stop"
+COMES_AGAIN = (ONCE, HELD)
 """How a run with `once` ends: between two of them, as under cron, no runner is to be expected."""
 
 
@@ -151,7 +152,7 @@ def _of_runner(vitals: Vitals, *, woke: bool, excused: bool) -> list[Reason]:
         return [Reason(Grade.WARNING, f"pid {row.pid} lives, and {view.unwritten.text}")]
     found = []
     if view.health in (Health.NEVER, Health.STOPPED):
-        if not excused and (row is None or row.ended not in (ONCE, HELD)):
+        if not excused and (row is None or row.ended not in COMES_AGAIN):
             found.append(f"no runner works here: {f'stopped ({row.ended})' if row else 'never started'}")
     elif row is not None and row.state in (RunState.PARKED, RunState.DRAINING) and row.reason:
         if row.reason == "breaker" and excused:

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import typer
 
-from runner.cli.shell import AnswerLost, flush, remark, remark_lines
+from runner.cli.shell import AnswerLost, flush, remark, remark_lines, words
 from runner.errors import ConfigError, Exit, RunnerError, UsageError
 
 PROGRAM = "afk-runner"
@@ -92,17 +92,13 @@ def _guarded(argv: list[str]) -> int:  # noqa: PLR0911 - one way out a kind of f
     except (typer.Abort, KeyboardInterrupt):
         return 130  # as a shell counts a death by SIGINT
     except UnicodeEncodeError as error:
-        if (word := next((word for word in argv if not _is_text(word)), None)) is None:
+        if (word := next((word for word in argv if words(word) != word), None)) is None:
             return _fault(f"internal fault, {type(error).__name__}: {error}; AFK_DEBUG=1 shows where", Exit.INTERNAL)
         remark(f"{PROGRAM}: {word[:80]!r} is not UTF-8 text")
         return Exit.USAGE
     except Exception as error:  # the last place that can turn a fault of ours into a sentence
         said = " ".join(str(error).split())[:300]
         return _fault(f"internal fault, {type(error).__name__}: {said}; AFK_DEBUG=1 shows where", Exit.INTERNAL)
-
-
-def _is_text(word: str) -> bool:
-    return os.fsencode(word).decode("utf-8", "replace") == word
 
 
 def _fault(sentence: str, code: Exit) -> Exit:

@@ -197,9 +197,9 @@ def _say_waits(home: Home) -> None:
 
 def _comes_again(row: Runner | None) -> bool:
     """Whether it ended as `run --once` does, which cron starts again and again."""
-    from runner.check import HELD, ONCE  # noqa: PLC0415 - light verbs start fast
+    from runner.check import COMES_AGAIN  # noqa: PLC0415 - light verbs start fast
 
-    return row is not None and row.ended in (ONCE, HELD)
+    return row is not None and row.ended in COMES_AGAIN
 
 
 def cancel(keys: Keys, home: HomeDir = None, as_json: AsJson = False) -> None:

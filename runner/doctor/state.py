@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-from runner.check import HELD, ONCE
+from runner.check import COMES_AGAIN
 from runner.doctor.finding import Finding, Level, fail, ok, warn
 from runner.doctor.look import Look
 from runner.errors import StoreError
@@ -63,7 +63,7 @@ def health(look: Look, view: RunnerView) -> Finding:  # noqa: PLR0911 - one retu
             return ok("runner", f"pid {pid} is {view.row.state}{why}")
         case Health.NEVER:
             return warn("runner", "no runner was ever started here", start)
-        case Health.STOPPED if view.row is not None and view.row.ended in (ONCE, HELD):
+        case Health.STOPPED if view.row is not None and view.row.ended in COMES_AGAIN:
             return ok("runner", f"none runs, as between two runs of `run --once`; the last heartbeat was {age} ago")
         case Health.STOPPED:
             ended = view.row.ended if view.row is not None else None
