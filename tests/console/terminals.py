@@ -107,7 +107,10 @@ class Tmux:
         self.run("send-keys", *keys)
 
     def press_until(self, key: str, text: str) -> None:
-        """Press the key again until the text is there: a dialog drops what comes too early."""
+        """Press the key again until the text is there: a dialog drops what comes too early.
+
+        One press too many is likely on a slow machine: it must be a key that means nothing where the text is shown.
+        """
         deadline = time.monotonic() + DEADLINE_S
         while text not in self.screen():
             assert time.monotonic() < deadline, self.screen()

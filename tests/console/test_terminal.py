@@ -125,7 +125,7 @@ def test_k_in_tmux_stops_a_home_and_the_runners_answer_is_shown(
             tmux.press("u")
             tmux.until("Resume the runner?")
             tmux.press("Enter")
-            tmux.press_until("q", "left stopped")
+            tmux.press_until("n", "left stopped")
             assert home.stop_set()
         finally:
             tmux.run("kill-server")
