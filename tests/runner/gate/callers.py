@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -22,6 +23,8 @@ from runner.units import MicroUsd, UnixMs
 from tests.factories import NOW
 
 MOST_HOLD = 1_000
+PATIENCE_S = 600.0
+"""How long one waits for its turn, for another process that has it may stand still."""
 COOL_DOWN = CoolDown(failures=5, first_ms=60_000, longest_ms=60_000, rate_calls=1_000_000)
 USAGE = Usage(model="house-model", input=1, output=1)
 STANDS = Verdict(money=Money.STAND, blow=Blow.NEUTRAL, note="nobody knows")
@@ -58,13 +61,16 @@ class Journal:
         os.write(self._fd, json.dumps(fact).encode() + b"\n")
 
 
-def spend(path: Path, job: Job, journal: Path, *, seed: int, cap: int, calls: int) -> None:
-    """Make calls as fast as they go: some settle (and are settled again), some are freed, some stand."""
+def spend(path: Path, job: Job, journal: Path, enough: Path, *, seed: int, cap: int, calls: int) -> None:
+    """Make calls as fast as they go: some settle (and are settled again), some are freed, some stand.
+
+    Whoever has made them all lives on until `enough` is there, so that a kill never comes too late.
+    """
     rng, rules, told = random.Random(seed), policy(cap), Journal(journal)
-    database = Database.open(path)
+    database = Database.open(path, wait_s=PATIENCE_S)
     for _ in range(calls):
         call = call_of(job, hold=rng.randint(1, MOST_HOLD), runner=f"runner-{seed}")
-        with database.write() as db:
+        with database.write(wait_s=PATIENCE_S) as db:
             charge = ledger.admit(db, call, rules, stop_reason=None, now=NOW)
         if isinstance(charge, Refusal):
             told.write(refused=charge.gate)
@@ -72,32 +78,35 @@ def spend(path: Path, job: Job, journal: Path, *, seed: int, cap: int, calls: in
         told.write(charge=charge, hold=call.hold)
         if rng.random() < 0.5:
             hold = MicroUsd(rng.randint(call.hold // 2, call.hold))
-            with database.write() as db:
+            with database.write(wait_s=PATIENCE_S) as db:
                 ledger.refine(db, charge, hold=hold)
             told.write(charge=charge, refined=hold)
         end = rng.random()
         if end < 0.8:
             for cost in (rng.randint(0, call.hold // 8), rng.randint(0, call.hold)):
-                with database.write() as db:
+                with database.write(wait_s=PATIENCE_S) as db:
                     ledger.settle(db, charge, call, rules, cost=MicroUsd(cost), usage=USAGE, now=NOW)
                 told.write(charge=charge, settled=cost)
             continue
         verdict = FREED if end < 0.96 else STANDS
-        with database.write() as db:
+        with database.write(wait_s=PATIENCE_S) as db:
             ledger.conclude(db, charge, call, rules, verdict, now=NOW, rng=rng)
         told.write(charge=charge, ended=verdict.money.value)
+    deadline = time.monotonic() + PATIENCE_S
+    while not enough.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
     database.close()
 
 
 def hammer(path: Path, job: Job, journal: Path, barrier: Barrier, *, name: str, moments: tuple[UnixMs, ...]) -> None:
     """Ask for a call again and again at each of these moments, all processes at once."""
     rules, told = policy(10**9), Journal(journal)
-    database = Database.open(path)
+    database = Database.open(path, wait_s=PATIENCE_S)
     call = call_of(job, hold=1, runner=name)
     for now in moments:
         barrier.wait()
         for _ in range(25):
-            with database.write() as db:
+            with database.write(wait_s=PATIENCE_S) as db:
                 charge = ledger.admit(db, call, rules, stop_reason=None, now=now)
             if not isinstance(charge, Refusal):
                 told.write(now=now, charge=charge)

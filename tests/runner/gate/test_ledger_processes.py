@@ -26,15 +26,15 @@ from runner.store.jobs import Job
 from runner.units import MINUTE_MS, MicroUsd, UnixMs
 from tests.factories import NOW, make_running
 from tests.runner.gate import callers
-from tests.runner.gate.callers import MOST_HOLD, USAGE, call_of, policy
+from tests.runner.gate.callers import MOST_HOLD, PATIENCE_S, USAGE, call_of, policy
 
 PROCESSES = 8
 CALLS = 250
 """Of each process."""
 KILLS = 12
 CAP = 100_000
-PATIENCE_S = 240.0
 _spawn = multiprocessing.get_context("spawn")
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ class Crowd:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.folder = database.path.parent
+        self.enough = self.folder / "enough"
         self.killed = 0
         self._seeds = count(1)
         self._living: dict[BaseProcess, int] = {}
@@ -62,8 +63,9 @@ class Crowd:
         seed = next(self._seeds)
         process = _spawn.Process(
             target=callers.spend,
-            args=(self.database.path, self._jobs[place], self.folder / f"journal-{seed}"),
+            args=(self.database.path, self._jobs[place], self.folder / f"journal-{seed}", self.enough),
             kwargs={"seed": seed, "cap": CAP, "calls": CALLS},
+            daemon=True,
         )
         process.start()
         self._living[process] = place
@@ -88,6 +90,8 @@ class Crowd:
         self._start(self._living.pop(victim))
 
     def wait(self) -> None:
+        """No more is killed: let each end when it has made its calls."""
+        self.enough.touch()
         for process in self._living:
             process.join(PATIENCE_S)
         assert [process.exitcode for process in self._living] == [0] * PROCESSES

@@ -17,11 +17,15 @@ import httpx
 import pytest
 
 from runner.gate import flight
-from tests.runner.gate.world import COST, House, house
-from tests.upstream import PATIENCE_S, FakeAnthropic, Reply, asked_for, body, events
+from runner.gate.answer import Answer
+from runner.gate.flight import Flight
+from tests.runner.gate.world import COST, PATIENCE_S, House, house
+from tests.upstream import FakeAnthropic, Reply, asked_for, body, events
 
 CUT = 0
 """The client sees the connection break off."""
+SILENCE_MS = 300
+"""After so long a vendor that says nothing is given up where that is what a row is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,8 @@ class Row:
     """The status it reads; `CUT` in the middle of a stream."""
     only: str = ""
     """`whole` or `stream`: makes sense for that alone."""
+    silent: str = ""
+    """`unbegun` or `begun`: the vendor says nothing, or nothing more, and is not waited for."""
 
 
 def says(number: int, kind: str = "api_error", *, code: str | None = None) -> Reply:
@@ -82,6 +88,11 @@ def says(number: int, kind: str = "api_error", *, code: str | None = None) -> Re
 
 def told(**usage: Any) -> Reply:
     return Reply.ok(**usage)
+
+
+def hang(after: int) -> Reply:
+    """For ever."""
+    return Reply.hang(threading.Event(), after=after)
 
 
 _HTML = {"content-type": "text/html"}
@@ -117,8 +128,8 @@ TABLE = [
     Row("breaks off before its last event", lambda way: Reply.cut(way.last), HELD, FAILURE, CUT, "stream"),
     Row("ends before its last event", lambda way: Reply(pieces=pieces(way)[: way.last]), HELD, FAILURE, 200, "stream"),
     Row("says an error in mid-stream", Reply(error_after=3), HELD, FAILURE, 200, "stream"),
-    Row("is silent from the start", lambda _: Reply.hang(threading.Event()), HELD, FAILURE, 502),
-    Row("falls silent in mid-stream", lambda _: Reply.hang(threading.Event(), after=2), HELD, FAILURE, CUT, "stream"),
+    Row("is silent from the start", lambda _: hang(0), HELD, FAILURE, 502, silent="unbegun"),
+    Row("falls silent in mid-stream", lambda _: hang(2), HELD, FAILURE, CUT, "stream", silent="begun"),
     # --- what cannot be read ---
     Row("answers with a web page", Reply(body=b"<html>hello</html>", headers=_HTML), HELD, FAILURE, 502),
     Row("answers with half of its JSON", lambda way: Reply(body=whole(way)[:-9]), HELD, FAILURE, 502),
@@ -208,10 +219,29 @@ CASES = [
 ]
 
 
+def hurry_once_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a vendor takes to begin: from the head of its answer on, its silence is short."""
+    pass_on = Flight._pass_on
+
+    async def hurried(self: Flight, answer: Answer) -> None:
+        assert self._outgoing.request is not None
+        self._outgoing.request.extensions["timeout"]["read"] = SILENCE_MS / 1000
+        await pass_on(self, answer)
+
+    monkeypatch.setattr(Flight, "_pass_on", hurried)
+
+
 @pytest.mark.parametrize(("way", "each"), CASES)
-async def test_what_a_vendor_does_has_one_meaning(tmp_path: Path, vendor: FakeAnthropic, way: Way, each: Row) -> None:
+async def test_what_a_vendor_does_has_one_meaning(
+    tmp_path: Path, vendor: FakeAnthropic, monkeypatch: pytest.MonkeyPatch, way: Way, each: Row
+) -> None:
     vendor.script(each.reply if isinstance(each.reply, Reply) else each.reply(way))
-    async with house(tmp_path, vendor.url, upstream={"wire": way.wire, "timeout_ms": 300}) as gate:
+    upstream: dict[str, Any] = {"wire": way.wire}
+    if each.silent == "unbegun":
+        upstream["timeout_ms"] = SILENCE_MS
+    elif each.silent == "begun":
+        hurry_once_begun(monkeypatch)
+    async with house(tmp_path, vendor.url, upstream=upstream) as gate:
         client, read = await ask(gate, way)
 
         ((state, counted, _),) = await gate.ended()
