@@ -8,14 +8,33 @@ from pathlib import Path
 
 import pytest
 
+from runner.doctor import database as doctor_database
+from runner.doctor import disk as doctor_disk
+from runner.doctor.watched import watched
 from runner.home import Home
 from runner.store.db import Database
-from tests.factories import ManualClock, new_database
+from runner.units import SystemClock, UnixMs
+from tests.factories import NOW, ManualClock, new_database
 
 
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> UnixMs:
+    """The program's own clock, standing still: no heart falls silent and no day ends while a test waits its turn."""
+    monkeypatch.setattr(SystemClock, "now", lambda _: NOW)
+    return NOW
+
+
+@pytest.fixture
+def patient_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A doctor who hears every check out: on a busy machine one that is slow does not hang."""
+    monkeypatch.setitem(watched.__kwdefaults__, "limit_s", 240.0)
+    monkeypatch.setattr(doctor_database, "QUICK_S", 120.0)
+    monkeypatch.setattr(doctor_disk, "COUNT_S", 120.0)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import sqlite3
 from pathlib import Path
 
@@ -139,7 +139,7 @@ def test_a_broken_file_is_one_failed_line_and_nothing_more(full: Home, db: sqlit
     db.close()
     with full.db.open("r+b") as file:
         file.seek(8 * 4096)
-        file.write(os.urandom(20 * 4096))
+        file.write(random.Random(1).randbytes(20 * 4096))
 
     lines = look(full)
 

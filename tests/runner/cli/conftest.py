@@ -13,6 +13,7 @@ import pytest
 
 from runner.cli import main
 from runner.home import Home
+from runner.units import UnixMs
 from tests.factories import new_database
 from tests.runner.cli.world import SETTINGS, Afk, Answer
 
@@ -24,6 +25,11 @@ def home(tmp_path: Path) -> Home:
     place.config.write_text(SETTINGS)
     new_database(place.db).close()
     return place
+
+
+@pytest.fixture(autouse=True)
+def _in_no_hurry(now: UnixMs, patient_doctor: None) -> None:
+    """All that is typed in a test is typed at one moment."""
 
 
 @pytest.fixture

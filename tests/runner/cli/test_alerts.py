@@ -10,7 +10,7 @@ import pytest
 from runner.errors import Exit
 from runner.home import Home
 from runner.store import addresses, alerts
-from runner.units import HOUR_MS, SystemClock, UnixMs
+from runner.units import HOUR_MS, UnixMs
 from tests.mailbox import SECRET, Mailbox
 from tests.runner.cli.world import Afk
 
@@ -20,12 +20,6 @@ def mailbox() -> Iterator[Mailbox]:
     made = Mailbox()
     yield made
     made.close()
-
-
-@pytest.fixture
-def now() -> UnixMs:
-    """The program's own clock."""
-    return SystemClock().now()
 
 
 def raised(db: sqlite3.Connection, key: str, *, now: UnixMs, closed: bool = False) -> None:

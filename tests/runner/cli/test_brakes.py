@@ -6,22 +6,14 @@ import json
 import random
 import sqlite3
 
-import pytest
-
 from runner.errors import Exit
 from runner.store import alerts, breakers, rate_pauses, tallies
 from runner.store.breakers import CoolDown
-from runner.units import DAY_MS, SystemClock, UnixMs, iso
+from runner.units import DAY_MS, UnixMs, iso
 from tests.runner.cli.world import Afk
 
 NAME = "offline/extract"
 COOL_DOWN = CoolDown(failures=2, first_ms=300_000, longest_ms=300_000)
-
-
-@pytest.fixture
-def now() -> UnixMs:
-    """The program's own clock: it tells what is in force."""
-    return SystemClock().now()
 
 
 def test_the_listing_shows_failures_rate_pause_and_cool_down(afk: Afk, db: sqlite3.Connection, now: UnixMs) -> None:

@@ -298,9 +298,9 @@ def test_doctor_expects_no_runner_between_two_runs_of_cron(afk: Afk, db: sqlite3
 
 
 def test_a_task_file_that_never_ends_is_named(afk: Afk, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.work.declared.LOAD_TIMEOUT_S", 5)
+    monkeypatch.setattr("runner.work.declared.LOAD_TIMEOUT_S", 25)  # a slow child is at it long before
     (home.tasks / "a.py").write_text("x = 1\n")
-    (home.tasks / "loops.py").write_text("while True: pass\n")
+    (home.tasks / "loops.py").write_text("import time\nwhile True: time.sleep(1)\n")
 
     assert checks(afk("doctor", "--offline", "--json"))["tasks"]["text"].startswith(
         f"{home.tasks}/loops.py: it was not imported"

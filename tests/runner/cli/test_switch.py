@@ -184,12 +184,15 @@ def test_a_kill_after_a_hand_is_kept_with_its_reason(afk: Afk, db: sqlite3.Conne
 
 
 @pytest.mark.usefixtures("lock")
-def test_kill_waits_for_the_runner_to_act(afk: Afk, home: Home, db: sqlite3.Connection) -> None:
+def test_kill_waits_for_the_runner_to_act(
+    afk: Afk, home: Home, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is said is what the runner wrote down, not what was sent."""
+    monkeypatch.setattr(switch, "REACTS_WITHIN_S", 60.0)
     start_runner(db)
 
     def act() -> None:
-        with sqlite3.connect(home.db, isolation_level=None) as own:
+        with sqlite3.connect(home.db, isolation_level=None, timeout=60) as own:
             while not home.stop_set() or own.execute("SELECT seq FROM control WHERE key = 'stop'").fetchone()[0] < 1:
                 time.sleep(0.005)
             now = SystemClock().now()

@@ -7,15 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from runner.doctor import children, upstreams
+from runner.doctor.ask import ask
 from runner.doctor.finding import Finding
 from runner.doctor.look import Look
 from runner.home import Home
 from runner.settings import load
-from runner.units import SystemClock
+from runner.units import UnixMs
 from tests.factories import new_database
 from tests.runner.cli.world import SETTINGS
 
 Tool = Callable[[str, str], None]
+
+
+@pytest.fixture(autouse=True)
+def _in_no_hurry(now: UnixMs, patient_doctor: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool, an agent or an upstream that has to wait for a core of this machine is no dead one."""
+    monkeypatch.setitem(ask.__kwdefaults__, "timeout_s", 60.0)
+    monkeypatch.setattr(children, "VERSION_S", 60.0)
+    monkeypatch.setattr(upstreams, "ASK_S", 60.0)
 
 
 @pytest.fixture
@@ -28,11 +38,10 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def look(home: Home, tmp_path: Path) -> Look:
+def look(home: Home, tmp_path: Path, now: UnixMs) -> Look:
     """Of a person with an empty environment, on Linux."""
     config = load(home.root, environ={})
     environ = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    now = SystemClock().now()
     return Look(home=home, environ=environ, now=now, config=config, tasks=config.tasks, platform="linux")
 
 

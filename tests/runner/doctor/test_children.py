@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.config import TaskConfig, TaskKind
 from runner.doctor import Finding, Level
-from runner.doctor import children as children_module
 from runner.doctor.children import NEWER, TRIED, children
 from runner.work import confine
 
@@ -62,10 +63,17 @@ def test_an_agent_older_than_the_one_that_was_tried_is_a_warning(path: Path) -> 
 
 
 def test_an_agent_that_hangs_costs_no_other_its_answer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children_module, "VERSION_S", 1.0)
     program = agent(path, "claude")
     Path(program).write_text("#!/bin/sh\nexec sleep 600\n")
     agent(path, "codex")
+
+    real = subprocess.run
+
+    def run(argv: list[str], *, timeout: float, **rest: Any) -> subprocess.CompletedProcess[bytes]:
+        """The time of the one that hangs is soon up; the other has all of its own."""
+        return real(argv, timeout=0.2 if argv[0] == program else timeout, **rest)
+
+    monkeypatch.setattr(subprocess, "run", run)
 
     shown = {finding.text.split(" ")[0]: finding for finding in found(task("a", program)) if finding.name == "agents"}
 

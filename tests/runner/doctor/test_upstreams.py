@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -163,10 +164,11 @@ def test_a_local_model_that_was_not_pulled_fails(look: Look, vendor: Vendor) -> 
 
 def test_an_upstream_that_is_not_there_is_a_warning(look: Look, vendor: Vendor) -> None:
     """Its jobs wait, so nothing is lost; the line says whom to start."""
-    gone = of(vendor, key=None, local=True)
-    vendor.server_close()
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can have the port meanwhile
+        gone = replace(of(vendor, key=None, local=True), url=f"http://127.0.0.1:{closed.getsockname()[1]}")
 
-    (found,) = asked(look, gone)
+        (found,) = asked(look, gone)
 
     assert found.level.value == "warn"
     assert "cannot be reached" in found.text

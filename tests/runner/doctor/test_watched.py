@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,21 +46,29 @@ def test_a_check_that_fails_keeps_what_it_had_found_and_hides_nothing() -> None:
     assert found[1].text == "could not be looked at: ZeroDivisionError: nobody thought of it"
 
 
-def test_a_check_that_never_comes_back_is_named_and_waited_for_no_longer() -> None:
-    never = threading.Event()
+def test_a_check_that_never_comes_back_is_named_and_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging, never = threading.Event(), threading.Event()
 
     def hangs() -> Iterator[Finding]:
         yield ok("hangs", "seen before")
+        hanging.set()
         never.wait()
 
+    def moments() -> Iterator[float]:
+        yield 0.0
+        assert hanging.wait(60)
+        yield 40.0  # its time is up
+        yield 0.0  # and that of the other is not, however late it has its turn
+
+    monkeypatch.setitem(watched.__globals__, "time", SimpleNamespace(monotonic=moments().__next__))
     try:
-        found = watched([("hangs", hangs), ("sound", sound)], limit_s=0.2)
+        found = watched([("hangs", hangs), ("sound", sound)], limit_s=40.0)
     finally:
         never.set()
 
     assert [finding.text for finding in found] == [
         "seen before",
-        "did not answer within 200ms; what it looks at hangs",
+        "did not answer within 40s; what it looks at hangs",
         "well",
     ]
 
