@@ -24,7 +24,7 @@ from runner.demo.summary import summary
 from runner.errors import Exit, RunnerError, StoreBusy
 from runner.home import Home
 from runner.settings import load
-from runner.snapshot import Health, JobStatus, Reader
+from runner.snapshot import Health, Reader
 from runner.store import events
 from runner.store.db import Database
 from runner.units import SECOND_MS, SystemClock, UnixMs
@@ -35,6 +35,7 @@ ENDS_WITHIN_S = 20.0
 WORKS_WITHIN_S = 180.0
 SOON_MS = 10 * SECOND_MS
 """A job that waits no longer than this is waited for: a retry, not a cap."""
+UNDER_WAY = "SELECT 1 FROM jobs WHERE status = 'running' OR (status = 'pending' AND not_before <= :soon) LIMIT 1"
 PACE_MS = 900
 """Between two digests on the console: at full speed all would be over before a person has looked."""
 COUNT_S = 5
@@ -140,11 +141,10 @@ def _work_off(home: Home, runner: subprocess.Popen[bytes]) -> None:
 
 def _worked_off(reader: Reader) -> bool:
     """Whether nothing runs and nothing is due within the next moments."""
-    now = SystemClock().now()
-    if reader.vitals(now=now).counts.running:
-        return False
-    waiting = reader.jobs(status=JobStatus.PENDING, limit=100_000, cut=True)
-    return all(job.not_before > now + SOON_MS for job in waiting)
+    # In one look: between two a job that waits may be taken, and one that runs be put back, unseen by both.
+    with reader.reading() as db:
+        found = db.execute(UNDER_WAY, {"soon": SystemClock().now() + SOON_MS}).fetchone()
+    return found is None
 
 
 def _wait(home: Home, runner: subprocess.Popen[bytes], reached: Callable[[Reader], bool], within_s: float) -> None:
