@@ -8,7 +8,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +24,10 @@ from runner.store import controls, runners
 from runner.store.db import Database
 from runner.units import HOUR_MS, UnixMs
 from runner.views import Health
+from runner.work import forced
 from runner.work.forced import Part, Process, below
 from runner.work.processes import boot_id, running, start_time
+from tests.e2e.world import eventually
 from tests.factories import NOW, ManualClock, a_runner, make_runner, make_running
 
 LOCKED = (
@@ -46,6 +47,13 @@ def db(home: Home) -> Iterator[sqlite3.Connection]:
     opened = Database.open(home.db, create=True)
     yield opened.connection
     opened.close()
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was asked to end may have to wait for a core to do it."""
+    monkeypatch.setattr(forced, "TERM_S", 120.0)
+    monkeypatch.setattr(forced, "GONE_S", 60.0)
 
 
 @pytest.fixture
@@ -243,9 +251,7 @@ def test_what_works_for_a_runner_that_came_since_is_left_alone(db: sqlite3.Conne
     with subprocess.Popen([sys.executable, "-c", script, str(home.lock)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         worker = int(other.stdout.readline())
-        deadline = time.monotonic() + 10
-        while not running("runner.work.worker", str(home.tasks)) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        eventually(lambda: running("runner.work.worker", str(home.tasks)))
         mine = below([Process(pid=other.pid, started=start_time(other.pid) or "", part=Part.RUNNER)], home)
         others = below([], home)
         other.kill()

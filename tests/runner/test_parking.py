@@ -7,13 +7,14 @@ import os
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from runner import parking
-from runner.commands import Door
+from runner.commands import Door, switch
 from runner.home import Home
 from runner.parking import Parking, Reason
 from runner.sdnotify import Notifier
@@ -44,6 +45,7 @@ def db(home: Home) -> Iterator[sqlite3.Connection]:
 @pytest.fixture(autouse=True)
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parking, "LOOK_S", 0.01)
+    monkeypatch.setattr(switch, "ROW_WAIT_S", 60.0)  # the runner's own write may be in front of a kill
 
 
 @asynccontextmanager
@@ -54,12 +56,16 @@ async def parked(home: Home, over: Callable[[], bool]) -> AsyncIterator[asyncio.
     task = asyncio.create_task(stay)
     try:
         yield task
-    finally:
-        await task
+    except BaseException:
+        task.cancel()  # what would have ended it does not come any more
+        raise
+    await task
 
 
 async def until(look: Callable[[], object]) -> None:
-    while not look():  # noqa: ASYNC110 - another connection and a thread answer, which know nothing of this loop
+    deadline = time.monotonic() + 60
+    while not (answer := look()):  # another connection and a thread answer, which know nothing of this loop
+        assert time.monotonic() < deadline, f"never came to be; last answer {answer!r}"
         await asyncio.sleep(0.005)
 
 
@@ -93,7 +99,7 @@ async def test_a_slow_look_holds_up_neither_the_heartbeat_nor_a_signal(home: Hom
 
     def over() -> bool:
         looking.set()
-        if not answer.wait(20):
+        if not answer.wait(120):
             gave_up.set()  # nothing went on meanwhile
         return True
 

@@ -16,8 +16,8 @@ from runner.home import Home
 from runner.lock import HomeLock
 from runner.snapshot import Health, Reader, RunnerView, RunState
 from runner.store.inplace import MOVED
-from runner.units import SECOND_MS, SystemClock, UnixMs
-from tests.factories import new_database
+from runner.units import SECOND_MS, UnixMs
+from tests.factories import NOW, new_database
 
 FAULT = f"the database cannot be written: {MOVED}: /a/home/agent.db"
 
@@ -34,13 +34,20 @@ def home(tmp_path: Path) -> Iterator[Home]:
     lock.close()
 
 
+def beat(home: Home, *, fault: str | None) -> None:
+    """A heartbeat of `NOW`."""
+    with closing(HeartbeatFile(home.heartbeat)) as heart:
+        heart.beat(fault=fault)
+    os.utime(home.heartbeat, (NOW / 1000, NOW / 1000))
+
+
 def seen(home: Home, *, later_ms: int = 0) -> RunnerView:
     with closing(Reader(home)) as reader:
-        return reader.vitals(now=UnixMs(SystemClock().now() + later_ms)).runner
+        return reader.vitals(now=UnixMs(NOW + later_ms)).runner
 
 
 def test_it_is_parked_and_not_hung(home: Home) -> None:
-    HeartbeatFile(home.heartbeat).beat(fault=FAULT)
+    beat(home, fault=FAULT)
 
     view = seen(home)
 
@@ -50,13 +57,13 @@ def test_it_is_parked_and_not_hung(home: Home) -> None:
 
 
 def test_one_that_says_nothing_any_more_is_silent(home: Home) -> None:
-    HeartbeatFile(home.heartbeat).beat(fault=FAULT)
+    beat(home, fault=FAULT)
 
     assert seen(home, later_ms=60 * SECOND_MS).health is Health.SILENT
 
 
 def test_one_that_has_just_taken_the_home_starts(home: Home) -> None:
-    HeartbeatFile(home.heartbeat).beat(fault=None)
+    beat(home, fault=None)
 
     view = seen(home)
 
@@ -65,11 +72,11 @@ def test_one_that_has_just_taken_the_home_starts(home: Home) -> None:
 
 @pytest.mark.parametrize("gone", [False, True])
 def test_doctor_says_what_it_waits_for(home: Home, gone: bool) -> None:
-    HeartbeatFile(home.heartbeat).beat(fault=FAULT)
+    beat(home, fault=FAULT)
     if gone:
         home.db.unlink()
 
-    found = next(iter(state.state(Look(home=home, environ={}, now=SystemClock().now()))))
+    found = next(iter(state.state(Look(home=home, environ={}, now=NOW))))
 
     assert (found.level.value, found.text) == ("warn", f"pid {os.getpid()} is parked: {FAULT}")
     assert "kill" not in (found.mend or "")
