@@ -23,6 +23,8 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.touch()
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SECRET", "hunter22")
+    monkeypatch.setattr(awake, "ASK_S", 60.0)
+    monkeypatch.setattr(awake, "RENEW_S", 3600.0)
     program(tmp_path, "caffeinate", CAFFEINATE.format(log=path))
     program(tmp_path, "pmset", PMSET.format(log=path, source="AC Power"))
     return path
@@ -68,7 +70,7 @@ async def test_it_is_renewed_while_something_works_and_not_sooner(log: Path, mon
     await until(log, 1)
     await settled(lease)
     lease.look(working=True)
-    assert lease._renewal is None, "a minute is not over"
+    assert lease._renewal is None, "its time is not over"
 
     monkeypatch.setattr(awake, "RENEW_S", 0.0)
     lease.look(working=False)

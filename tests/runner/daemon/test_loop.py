@@ -47,7 +47,7 @@ async def test_who_waits_for_the_last_words_is_seen_to_live(monkeypatch: pytest.
         sentries=SimpleNamespace(look=look),
         errand=lambda work: errands.append(asyncio.ensure_future(work)),
     )
-    await asyncio.wait_for(looping(parts)._stay_alive_over(words()), 10)
+    await asyncio.wait_for(looping(parts)._stay_alive_over(words()), 60)
     await asyncio.gather(*errands)
 
 
@@ -74,9 +74,10 @@ async def test_a_run_that_ends_stays_for_its_upkeep_but_not_for_ever(monkeypatch
         morning=SimpleNamespace(look=look),
         upkeep=SimpleNamespace(round=round),
     )
+    monkeypatch.setattr(loop, "TIDYING_S", 3600.0)
     turning = looping(parts)
     assert not turning._is_tidy()
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), 60)
     assert not turning._is_tidy()
     assert done == ["check", "morning", "upkeep"]
     endless.set()

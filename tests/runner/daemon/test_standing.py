@@ -44,7 +44,7 @@ class FullDisk:
     async def refusals(self, count: int) -> None:
         """Wait for that many more."""
         for _ in range(count):
-            await asyncio.wait_for(self._refused.acquire(), 10)
+            await asyncio.wait_for(self._refused.acquire(), 60)
 
     async def close(self) -> None:
         await self._writer.close()
