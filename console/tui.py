@@ -201,7 +201,7 @@ class ConsoleApp(ThriftyApp[None]):
             self._killed_at = None
         self.board.sending = self._awaits_kill
         self.board.see(seen)
-        top = self.screen_stack[-1] if self.screen_stack else None  # none: the program is ending
+        top = self._top
         if isinstance(top, Question):
             if other_file:
                 top.dismiss(False)
@@ -211,6 +211,11 @@ class ConsoleApp(ThriftyApp[None]):
             self.board.flash("this is another database: marks and questions about the old one are dropped", bad=True)
         elif seen.back_after_ms is not None:
             self.board.flash(f"the database is back after {exact_age(seen.back_after_ms)}")
+
+    @property
+    def _top(self) -> Screen[object] | None:
+        """The screen that has the keys; None: the program is ending, and what threads tell still comes."""
+        return self.screen_stack[-1] if self.screen_stack else None
 
     # --- acts -----------------------------------------------------------------------------------------------------
 
@@ -248,7 +253,7 @@ class ConsoleApp(ThriftyApp[None]):
             if message.killed.failed:
                 self.board.flash(f"stopped by the STOP file; but {'; '.join(message.killed.failed)}", bad=True)
             else:
-                key = "F9" if self.screen is not self.board or self.board.pane.typing else "k"
+                key = "F9" if self._top is not self.board or self.board.pane.typing else "k"
                 again = f"stop recorded; {key} again cuts calls in flight"
                 self.board.flash("stop recorded, without grace" if message.now else again)
         self.board.sending = self._awaits_kill
@@ -281,7 +286,7 @@ class ConsoleApp(ThriftyApp[None]):
     def on_force_asked(self, message: ForceAsked) -> None:
         from console.screens.force import ForceQuestion  # noqa: PLC0415
 
-        question, targets = self.screen, message.targets
+        question, targets = self._top, message.targets
         if not isinstance(question, ForceQuestion) or question.targets is not None:
             return  # it was left meanwhile
         if targets is not None and targets.processes:
@@ -349,7 +354,7 @@ class ConsoleApp(ThriftyApp[None]):
     def on_planned(self, message: Planned) -> None:
         if message.known is None:
             self.board.flash(f"not done: {message.error}", bad=True)
-        elif message.generation != self.seen.generation or self.screen is not self.board:
+        elif message.generation != self.seen.generation or self._top is not self.board:
             self.board.flash("not done: the screen changed meanwhile")
         else:
             self._next(message.plan.then(message.known))

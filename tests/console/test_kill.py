@@ -8,8 +8,9 @@ import pytest
 from textual.screen import Screen
 from textual.widgets import Input
 
+from console import tui
 from console.acts import Acts
-from console.messages import ForceAsked, KillEnded, Said
+from console.messages import ForceAsked, KillEnded, Plan, Planned, Said
 from console.screens.help import Help
 from console.screens.question import Question
 from console.screens.resume import ResumeQuestion
@@ -19,7 +20,7 @@ from runner.home import Home
 from runner.store import controls
 from runner.store.db import Database
 from tests.console.conftest import ManualMonotonic
-from tests.console.screen import eventually, flash_of, lines_of, look, shows, text_of, until
+from tests.console.screen import DEADLINE_S, eventually, flash_of, lines_of, look, shows, text_of, until
 from tests.factories import ManualClock, make_running
 
 pytestmark = pytest.mark.usefixtures("live")
@@ -63,7 +64,7 @@ async def test_the_screen_says_sent_before_the_database_answers(
         with database.write():
             await pilot.press("k")
             await shows(pilot, "STOP SENT")
-            assert home.stop_set()
+            await until(pilot, home.stop_set)
             assert app._killing == 1
             await pilot.press("2")
             await shows(pilot, "[2 Jobs]")
@@ -125,6 +126,19 @@ async def test_a_dialog_that_is_left_takes_no_look_along(
             await shows(pilot, "STOP not set")
 
 
+async def test_what_is_told_while_the_program_ends_is_no_fault(
+    app: ConsoleApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its screens are closed before the last thread has told how its act went."""
+    plan = Plan("r", read=lambda _: None, then=lambda _: pytest.fail("nobody is left to be asked"))
+    async with app.run_test(size=(80, 24)):
+        monkeypatch.setitem(app._screen_stacks, app._current_mode, [])
+        app.on_kill_ended(KillEnded(Killed(sources=("file", "row"), already=False), now=False))
+        app.on_force_asked(ForceAsked(None, "nothing runs"))
+        app.on_planned(Planned(plan, "known", app.seen.generation))
+        monkeypatch.undo()
+
+
 async def test_a_fault_of_ours_in_a_kill_is_told(app: ConsoleApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Door, "kill", lambda *_, **__: 1 // 0)
     async with app.run_test(size=(120, 24)) as pilot:
@@ -150,6 +164,7 @@ async def test_a_second_k_cuts_the_grace_and_a_third_changes_nothing(app: Consol
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("k", "k")
         await shows(pilot, "without grace")
+        await until(pilot, lambda: app._killing == 0)
         assert stop_value(db) == controls.STOP_NOW
 
         await pilot.press("k")
@@ -232,8 +247,10 @@ async def test_a_paste_presses_no_key(app: ConsoleApp, db: sqlite3.Connection) -
         assert (stop_value(db), app.screen is app.board) == (controls.OFF, True)
 
 
-async def test_read_only_has_no_acts(home: Home, clock: ManualClock, db: sqlite3.Connection) -> None:
-    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+async def test_read_only_has_no_acts(
+    home: Home, clock: ManualClock, monotonic: ManualMonotonic, db: sqlite3.Connection
+) -> None:
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("k", "f9", "u", "r")
         await look(pilot)
@@ -258,10 +275,13 @@ async def test_a_kill_waits_for_no_other_act(home: Home, clock: ManualClock, db:
         acts.force_targets()
         eventually(lambda: len(told) == 2)
         assert [type(message) for message in told] == [KillEnded, ForceAsked]
-    acts.wait(5)
+    acts.wait(DEADLINE_S)
 
 
-async def test_a_kill_pressed_just_before_quitting_still_arrives(app: ConsoleApp, db: sqlite3.Connection) -> None:
+async def test_a_kill_pressed_just_before_quitting_still_arrives(
+    app: ConsoleApp, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tui, "FINISH_S", DEADLINE_S)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("k", "q")
     app.finish()
