@@ -122,9 +122,11 @@ async def test_a_draft_decided_elsewhere_meanwhile_is_told(
     assert db.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
 
 
-async def test_read_only_decides_nothing(home: Home, db: sqlite3.Connection, clock: ManualClock) -> None:
+async def test_read_only_decides_nothing(
+    home: Home, db: sqlite3.Connection, clock: ManualClock, monotonic: ManualMonotonic
+) -> None:
     one = draft(db)
-    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("4")
         await shows(pilot, "send_mail")

@@ -225,9 +225,11 @@ async def test_a_stop_is_named_before_a_reset(app: ConsoleApp, db: sqlite3.Conne
         await shows(pilot, "nothing flows before u")
 
 
-async def test_read_only_turns_none(home: Home, db: sqlite3.Connection, clock: ManualClock) -> None:
+async def test_read_only_turns_none(
+    home: Home, db: sqlite3.Connection, clock: ManualClock, monotonic: ManualMonotonic
+) -> None:
     make_breaker(db)
-    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, "OPEN")
         for key in ("t", "e"):

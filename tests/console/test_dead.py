@@ -168,7 +168,7 @@ async def test_many_begin_folded_and_stay_as_they_were_when_more_die(app: Consol
 
     with database.write() as db:
         db.execute("UPDATE jobs SET finished_at = finished_at + 1")
-    again = ConsoleApp(app.home, clock=ManualClock(NOW + 60))
+    again = ConsoleApp(app.home, clock=ManualClock(NOW + 60), monotonic=app.monotonic)
     async with again.run_test(size=(80, 40)) as pilot:
         await opened(pilot, "+ another", "+ HTTP 504")
         assert made[-1].key not in text_of(again)
@@ -393,7 +393,7 @@ async def test_what_was_claimed_stays_and_is_named(
 async def test_two_consoles_undo_their_own(app: ConsoleApp, home: Home, db: sqlite3.Connection) -> None:
     """One replays, another undoes nothing of it; each sees within a look what the other did."""
     one = die(db)
-    other = ConsoleApp(home, clock=ManualClock(), options=Options())
+    other = ConsoleApp(home, clock=ManualClock(), monotonic=app.monotonic, options=Options())
     async with app.run_test(size=(80, 24)) as here, other.run_test(size=(80, 24)) as there:
         await opened(here, one.key)
         await opened(there, one.key)
@@ -458,9 +458,11 @@ async def test_what_lives_again_is_not_removed(
     assert status(db, one) is JobStatus.PENDING
 
 
-async def test_read_only_changes_nothing(home: Home, db: sqlite3.Connection, clock: ManualClock) -> None:
+async def test_read_only_changes_nothing(
+    home: Home, db: sqlite3.Connection, clock: ManualClock, monotonic: ManualMonotonic
+) -> None:
     one = die(db)
-    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, one.key)
         await pilot.press("down")

@@ -229,9 +229,11 @@ async def test_where_nothing_is_open_nothing_is_asked(app: ConsoleApp, db: sqlit
         assert not isinstance(app.screen, CloseQuestion)
 
 
-async def test_read_only_closes_nothing(home: Home, db: sqlite3.Connection, clock: ManualClock) -> None:
+async def test_read_only_closes_nothing(
+    home: Home, db: sqlite3.Connection, clock: ManualClock, monotonic: ManualMonotonic
+) -> None:
     id = trouble(db)
-    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("i")
         await shows(pilot, "holds")

@@ -83,8 +83,10 @@ async def test_a_paused_schedule_is_not_fired(app: ConsoleApp, db: sqlite3.Conne
     assert db.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
 
 
-async def test_read_only_changes_no_schedule(home: Home, db: sqlite3.Connection, clock: ManualClock) -> None:
-    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+async def test_read_only_changes_no_schedule(
+    home: Home, db: sqlite3.Connection, clock: ManualClock, monotonic: ManualMonotonic
+) -> None:
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
         await shows(pilot, ">  digest")
