@@ -38,6 +38,7 @@ from runner.store.db import Database
 from runner.store.drafts import NewDraft
 from runner.store.jobs import JobStatus
 from runner.units import SystemClock
+from tests.console.screen import DEADLINE_S
 from tests.factories import make_charge, make_job
 
 SIZE = (80, 24)
@@ -103,13 +104,18 @@ class Played:
     wrong: list[str] = field(default_factory=list)
     """Rows that were changed without having been shown as the target."""
 
+    def is_telling(self, keys: int) -> bool:
+        """Whether rows changed meanwhile, and the keys did enough for so many, to judge by."""
+        return self.changes > keys / 500 and self.changed > keys / 100 and self.asked > keys / 200
+
 
 class Play:
     """Presses the keys of one script, and looks what became of each."""
 
-    def __init__(self, app: Watched, db: sqlite3.Connection, rng: random.Random) -> None:
+    def __init__(self, app: Watched, db: sqlite3.Connection, rng: random.Random, crowd: Crowd) -> None:
         self.app = app
         self.played = Played()
+        self._crowd = crowd
         self._db = db
         self._rng = rng
         self._marked: dict[str, set[str]] = {}
@@ -121,8 +127,9 @@ class Play:
         self._me = who("console")
 
     async def run(self, count: int) -> Played:
-        """Press so many keys."""
-        while self.played.keys < count:
+        """Press so many keys, and more as long as they told nothing: the rows come by a thread that may get no turn."""
+        deadline = time.monotonic() + 2 * DEADLINE_S
+        while self.played.keys < count or (not self.played.is_telling(count) and time.monotonic() < deadline):
             view = self._rng.choice(tuple(KEYS))
             await self._press(view.value)
             for _ in range(self._rng.randint(5, 40)):
@@ -131,6 +138,7 @@ class Play:
                     await self._act(view, key)
                 else:
                     await self._press(key)
+            self.played.changes = self._crowd.changes
         return self.played
 
     async def _act(self, view: View, key: str) -> None:
@@ -249,7 +257,7 @@ class Play:
 
     async def _until_told(self) -> None:
         """Wait until no act is under way and what it told was heard."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + DEADLINE_S
         while any(thread.is_alive() for thread in self.app.acts._threads):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.001)
@@ -348,7 +356,6 @@ async def play(home: Home, db: sqlite3.Connection, *, keys: int, seed: int) -> P
     app = Watched(home)
     with painting_at_once(), Crowd(home, random.Random(seed)) as crowd:
         async with app.run_test(size=SIZE):
-            played = await Play(app, db, random.Random(seed + 1)).run(keys)
+            played = await Play(app, db, random.Random(seed + 1), crowd).run(keys)
         app.finish()
-        played.changes = crowd.changes
     return played
