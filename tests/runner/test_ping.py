@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -67,6 +69,7 @@ def listen() -> Iterator[Callable[..., Listener]]:
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ping, "NEWS_S", 0.0)
+    monkeypatch.setattr(ping, "ANSWER_S", 60.0)  # a listener that has to wait for a core does not hang
 
 
 class Runner:
@@ -77,11 +80,20 @@ class Runner:
         self.answers: list[str | None] = []
 
 
-async def pings(pinger: Pinger, runner: Runner, count: int) -> None:
-    """Look as the loop does, until so many pings were answered or given up."""
-    while len(runner.answers) < count:
+async def looking(pinger: Pinger, reached: Callable[[], bool]) -> int:
+    """Look as the loop does until it is so; how many turns that took."""
+    deadline, turns = time.monotonic() + 120, 0
+    while not reached():
+        assert time.monotonic() < deadline, f"never came to be, in {turns} turns"
         pinger.look()
+        turns += 1
         await asyncio.sleep(0.005)
+    return turns
+
+
+async def pings(pinger: Pinger, runner: Runner, count: int) -> None:
+    """Until so many pings were answered or given up."""
+    await looking(pinger, lambda: len(runner.answers) >= count)
 
 
 def pinger_of(url: str, runner: Runner, *, every_s: float = 0.01) -> Pinger:
@@ -148,19 +160,29 @@ async def test_a_listener_that_hangs_holds_nothing_up(
     listen: Callable[..., Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop turns meanwhile, no second ping is sent, and the first is given up in the end."""
-    monkeypatch.setattr(ping, "ANSWER_S", 0.3)
+    given: list[asyncio.Timeout] = []
+    limited = asyncio.timeout
+
+    def timeout(seconds: float) -> asyncio.Timeout:
+        given.append(limited(seconds))
+        return given[-1]
+
+    monkeypatch.setattr(asyncio, "timeout", timeout)
     listener, runner = listen(None), Runner()
-    pinger = pinger_of(listener.url, runner)
-    turns = 0
-    while not runner.answers:
+    pinger = pinger_of(listener.url, runner, every_s=0.0)
+    await looking(pinger, lambda: bool(listener.heard))
+    for _ in range(5):
         pinger.look()
-        turns += 1
         await asyncio.sleep(0.005)
+    assert (len(listener.heard), runner.answers) == (1, [])
+
+    (limit,) = given
+    limit.reschedule(asyncio.get_running_loop().time())  # its time is up
+    await pings(pinger, runner, 1)
     await pinger.close()
 
-    assert turns > 3
     assert len(listener.heard) == 1
-    assert runner.answers == ["no answer within 0.3s"]
+    assert runner.answers == ["no answer within 60s"]
 
 
 async def test_who_ends_does_not_wait_for_an_answer(listen: Callable[..., Listener]) -> None:
@@ -174,13 +196,14 @@ async def test_who_ends_does_not_wait_for_an_answer(listen: Callable[..., Listen
     assert runner.answers == [], "it was not waited for until it was given up"
 
 
-async def test_where_nobody_listens_the_url_stays_a_secret(listen: Callable[..., Listener]) -> None:
-    listener, runner = listen(200), Runner()
-    listener.close()
-    pinger = pinger_of(listener.url, runner)
+async def test_where_nobody_listens_the_url_stays_a_secret() -> None:
+    runner = Runner()
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can have the port meanwhile
+        pinger = pinger_of(f"http://127.0.0.1:{closed.getsockname()[1]}/s3cret-uuid", runner)
 
-    await pings(pinger, runner, 1)
-    await pinger.close()
+        await pings(pinger, runner, 1)
+        await pinger.close()
 
     (fault, *_) = runner.answers
     assert fault is not None

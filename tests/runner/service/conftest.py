@@ -13,6 +13,7 @@ from runner.service.machine import Machine
 from runner.service.plan import Platform
 from runner.service.verbs import Service
 from runner.service.witness import Patience
+from runner.units import UnixMs
 from tests.factories import new_database
 from tests.runner.service.fakes import Crontab, Slow, Stage, Tool
 from tests.runner.service.world import SETTINGS
@@ -69,7 +70,7 @@ def crontab(bin_folder: Path) -> Crontab:
 
 
 @pytest.fixture
-def stage(home: Home) -> Iterator[Stage]:
+def stage(home: Home, now: UnixMs) -> Iterator[Stage]:
     made = Stage(home)
     yield made
     made.leave()

@@ -107,9 +107,9 @@ class MiniLaunchd:
     def _look(self, label: str, job: Job, now: float) -> None:
         if job.process is not None and (code := job.process.poll()) is not None:
             self._sweep(job.process.pid)
-            job.process = None
             job.last_exit, job.last_signal = (code, None) if code >= 0 else (None, -code)
             job.due = self._again_at(job) if self._wants_again(job.plist, code) else None
+            job.process = None  # last: a test that sees no process sees how it ended
         if job.leaving_since is not None:
             limit = job.plist.get("ExitTimeOut", 20)
             if job.process is not None:

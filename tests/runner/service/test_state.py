@@ -18,7 +18,8 @@ from runner.service.machine import Machine
 from runner.service.plan import Platform
 from runner.service.state import State, Verdict, state_of
 from runner.store.runners import RunState
-from runner.units import SystemClock, UnixMs
+from runner.units import UnixMs
+from tests.factories import NOW
 from tests.runner.service.conftest import Make
 from tests.runner.service.fakes import Answer, Crontab, Stage, Tool
 
@@ -34,9 +35,9 @@ class At:
 
 
 @pytest.fixture
-def ask(home: Home, machine: Machine):  # type: ignore[no-untyped-def]
+def ask(home: Home, machine: Machine, now: UnixMs):  # type: ignore[no-untyped-def]
     def state(platform: Platform | None = None, *, later_ms: int = 0) -> State:
-        return state_of(home, platform, {}, clock=At(SystemClock().now() + later_ms), machine=machine)
+        return state_of(home, platform, {}, clock=At(now + later_ms), machine=machine)
 
     return state
 
@@ -138,6 +139,7 @@ def test_a_runner_that_waits_for_better_settings_is_alive(ask, make: Make, launc
     launchctl.answers({"print": job(os.getpid())})
     heart = HeartbeatFile(home.heartbeat)
     heart.beat(fault="the settings are refused")
+    os.utime(home.heartbeat, (NOW / 1000, NOW / 1000))
 
     state = ask()
 
