@@ -284,6 +284,9 @@ class Board(Screen[None]):
         return True
 
     async def settle(self) -> None:
-        """Wait until the panes that are made take keys."""
+        """Wait until the panes that are made take keys, whoever else waits for them too."""
         while self._mounting:
-            await self._mounting.pop()
+            mounting = self._mounting[0]
+            await mounting
+            if mounting in self._mounting:  # not before: a key that comes meanwhile has to wait as well
+                self._mounting.remove(mounting)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,15 @@ from pathlib import Path
 from tests.console.screen import DEADLINE_S
 
 PROGRAM = str(Path(sys.executable).with_name("afk-console"))
+PATIENT = (
+    sys.executable,
+    "-c",
+    "import sys; from runner.commands import switch; switch.ROW_WAIT_S = 60.0; "
+    "from console.app import main; sys.exit(main())",
+)
+"""The same, but for a kill that waits as long as a test may take for who holds the write lock."""
+REDRAW = b"\x0c"
+"""Has everything sent anew."""
 
 
 @dataclass
@@ -51,6 +60,12 @@ class Terminal:
                     break  # the program has ended
         return self.output[before:]
 
+    def read_until_quiet(self, *, seconds: float, most: int) -> None:
+        """Read until no more than this comes within the time: what it begins with may be long on its way."""
+        deadline = time.monotonic() + DEADLINE_S
+        while len(sent := self.drain(seconds)) > most:
+            assert time.monotonic() < deadline, f"it is never quiet: {sent[-2000:]!r}"
+
     def press(self, keys: bytes) -> None:
         os.write(self.master, keys)
 
@@ -65,12 +80,16 @@ class Terminal:
 
 @contextmanager
 def on_a_terminal(
-    *args: str, size: tuple[int, int] = (80, 24), ignore_hup: bool = False, **variables: str
+    *args: str,
+    size: tuple[int, int] = (80, 24),
+    ignore_hup: bool = False,
+    program: tuple[str, ...] = (PROGRAM,),
+    **variables: str,
 ) -> Iterator[Terminal]:
     """Run `afk-console` on a pseudo-terminal."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-    command = [PROGRAM, *args]
+    command = [*program, *args]
     if ignore_hup:
         command = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command]
     environ = {**os.environ, "TERM": "xterm-256color"}
@@ -107,13 +126,23 @@ class Tmux:
         self.run("send-keys", *keys)
 
     def press_until(self, key: str, text: str) -> None:
-        """Press the key again until the text is there: a dialog drops what comes too early.
+        """Press the key again until the text is there: what is said goes after a while, and may be looked for late.
 
-        One press too many is likely on a slow machine: it must be a key that means nothing where the text is shown.
+        One press too many is likely on a slow machine: it must be a key that does nothing else where the text is shown.
         """
+        self._press_while(key, lambda screen: text not in screen)
+
+    def press_while(self, key: str, text: str) -> None:
+        """Press the key again as long as the text is there: a dialog drops what comes too early.
+
+        One press too many is likely on a slow machine: it must be a key that means nothing once the text is gone.
+        """
+        self._press_while(key, lambda screen: text in screen)
+
+    def _press_while(self, key: str, lasts: Callable[[str], bool]) -> None:
         deadline = time.monotonic() + DEADLINE_S
-        while text not in self.screen():
-            assert time.monotonic() < deadline, self.screen()
+        while lasts(screen := self.screen()):
+            assert time.monotonic() < deadline, screen
             self.press(key)
             time.sleep(0.1)
 

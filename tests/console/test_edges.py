@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 
 import pytest
 from textual import events
 
+from console.panes.pane import Pane
+from console.seen import View
 from console.tui import ConsoleApp
 from runner.home import Home
 from runner.store import controls
 from runner.store.db import Database
 from tests.console.screen import lines_of, look, shows
-from tests.console.terminals import on_a_terminal
+from tests.console.terminals import REDRAW, on_a_terminal
 from tests.factories import ManualClock
 
-REDRAW = b"\x0c"
 SIZES = [(60, 16), (80, 24), (120, 40)]
 
 
@@ -63,6 +65,27 @@ async def test_a_window_nobody_looks_at_is_looked_after_half_as_often(app: Conso
         await look(pilot)
 
         assert (away, app.watch_home.slow) == (True, False)
+
+
+@pytest.mark.usefixtures("live")
+async def test_keys_typed_while_their_pane_is_made_wait_for_it(
+    app: ConsoleApp, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made after the first picture, beside the keys: none of them is for what was there before."""
+    mounted = Pane.on_mount
+
+    async def mount_late(pane: Pane) -> None:
+        if pane.view is View.JOBS:
+            for key, letter in (("2", "2"), ("slash", "/"), *((letter, letter) for letter in "kur")):
+                pane.app.post_message(events.Key(key, letter))
+            for _ in range(200):
+                await asyncio.sleep(0)
+        mounted(pane)
+
+    monkeypatch.setattr(Pane, "on_mount", mount_late)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, " / kur")
+        assert not home.stop_set()
 
 
 @pytest.mark.parametrize("keys", [b"2/", b"6/"])
