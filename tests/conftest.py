@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A busy machine makes no claim false, and every run tries the same examples: a change is judged by what it changes.
 # `pytest --hypothesis-seed=N` tries others.
-settings.register_profile("afk", deadline=None, derandomize=True)
+settings.register_profile("afk", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("afk")
 
 
