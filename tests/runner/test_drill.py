@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -25,7 +26,9 @@ from runner.home import Home
 from runner.snapshot import Reader
 from runner.store.db import Database
 from runner.store.drills import Drill
+from runner.units import DAY_MS, HOUR_MS, UnixMs, local
 from tests.e2e.world import World, alive, eventually
+from tests.factories import NOW
 
 
 @pytest.fixture
@@ -85,6 +88,13 @@ def test_a_cap_that_holds_is_proven_and_its_date_is_kept(home: Home, scratch: Pa
     with closing(sqlite3.connect(home.db)) as db:
         assert db.execute("SELECT event FROM events").fetchall() == [("drill.proven",)]
         assert db.execute("SELECT count(*) FROM jobs").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_no_day_ends_in_the_middle_of_a_drill(hour: int) -> None:
+    now = UnixMs(NOW // DAY_MS * DAY_MS + hour * HOUR_MS + HOUR_MS - 1)
+
+    assert local(now, ZoneInfo(sandbox.at_noon(now))).hour == 12
 
 
 def test_a_stop_that_stops_nothing_fails_and_says_why(
