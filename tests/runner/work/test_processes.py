@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +21,9 @@ from runner.home import Home
 from runner.redact import Redactor
 from runner.work import child, proc, processes
 from runner.work.command import run_command
+from tests.e2e.world import eventually
 
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import time; time.sleep(240)"
 
 
 @pytest.fixture
@@ -60,7 +64,7 @@ def test_words_are_whole_arguments(
 ) -> None:
     monkeypatch.setattr(proc, "LINUX", linux)
 
-    assert sleeper.pid in processes.running("one word", "/a/b")
+    eventually(lambda: sleeper.pid in processes.running("one word", "/a/b"))  # a process that began has no words yet
     assert sleeper.pid not in processes.running("/a")
 
 
@@ -97,10 +101,12 @@ def test_off_linux_a_leftover_that_holds_the_output_is_not_waited_for(tmp_path: 
 def test_output_that_somebody_out_of_sight_holds_open_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "end_leftovers", lambda: None)
+    heard = threading.Event()
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=SimpleNamespace(write=lambda _: heard.set(), flush=int)))
+    monkeypatch.setattr(processes, "end_leftovers", lambda: heard.wait(60))
     monkeypatch.setattr("runner.work.command.LAST_WORDS_S", 0.2)
     order: dict[str, Any] = {
-        "command": ["sh", "-c", "sleep 5 & echo said"],
+        "command": ["sh", "-c", "sleep 600 & echo $!"],
         "cwd": str(tmp_path),
         "payload": "",
         "gate": "",
@@ -111,7 +117,7 @@ def test_output_that_somebody_out_of_sight_holds_open_is_not_waited_for(
     answer = run_command(order)
 
     assert answer["outcome"] == "done"
-    assert "said" in answer["result"]
+    os.kill(int(json.loads(answer["result"])), signal.SIGKILL)  # it was said by whoever holds it open, and still lives
 
 
 @pytest.mark.parametrize(("made", "said"), [(None, "does not exist; make it"), ("file", "is not a directory; make it")])
@@ -143,7 +149,7 @@ async def test_a_worker_that_cannot_be_started_leaks_no_descriptor(
     with pytest.raises(OSError, match="Too many"):
         child.Child(home=Home(tmp_path), guard=lambda _: None, redactor=Redactor(()), heard=lambda _, __: None)
 
-    assert _open_fds() == before
+    assert not _open_fds() - before
 
 
 async def test_a_worker_is_told_gone_though_its_end_goes_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +162,7 @@ async def test_a_worker_is_told_gone_though_its_end_goes_wrong(tmp_path: Path, m
     os.killpg(worker.pid, signal.SIGKILL)
     monkeypatch.setattr(child.Tree, "end", refuse)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not heard:
             if worker._process.poll() is not None:
                 with suppress(OSError):
@@ -166,8 +172,8 @@ async def test_a_worker_is_told_gone_though_its_end_goes_wrong(tmp_path: Path, m
     assert heard == [None]
 
 
-def _open_fds() -> int:
-    return sum(1 for fd in range(256) if _is_open(fd))
+def _open_fds() -> set[int]:
+    return {fd for fd in range(256) if _is_open(fd)}
 
 
 def _is_open(fd: int) -> bool:
@@ -195,37 +201,40 @@ import os, subprocess, sys, time
 from runner.work import proc, processes
 proc.SHOWS_CHILDREN = proc.SHOWS_CHILDREN and sys.argv[1] == "shown"
 processes.adopt_orphans()
-own = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+own = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(240)"])
 below = os.pipe()
 def fork(then):
     if os.fork() == 0:
         then()
         os._exit(0)
 def walk():
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while time.monotonic() < until:
         if os.fork():
             os._exit(0)
         os.setsid()
-        time.sleep(0.005)
+        time.sleep(0.005 if proc.SHOWS_CHILDREN else 0.05)
 def linger():
     os.setsid()
-    fork(lambda: time.sleep(60))
-    time.sleep(60)
+    fork(lambda: time.sleep(240))
+    time.sleep(240)
 for _ in range(300):
     fork(lambda: None)
 fork(walk)
 fork(linger)
 os.close(below[1])
 """
-"""A process with a child of its own and with what fell to it; the reading end of `below` ends with the last of that."""
+"""A process with a child of its own and with what fell to it; the reading end of `below` ends with the last of that.
+
+Where a look reads all processes of a busy machine, what walks on after 5 ms is met by chance alone: there it is slower.
+"""
 
 on_linux = pytest.mark.skipif(not proc.LINUX, reason="elsewhere orphans fall to the system")
 
 
 def said(script: str, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", script, *words], capture_output=True, timeout=50, text=True, check=False
+        [sys.executable, "-c", script, *words], capture_output=True, timeout=200, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -234,7 +243,7 @@ def said(script: str, *words: str) -> str:
 @on_linux
 @pytest.mark.parametrize("children", ["shown", "hidden"])
 def test_strays_are_ended_and_collected_and_a_child_of_ones_own_is_not(children: str) -> None:
-    """Hundreds that nobody collected, one that forks and goes every 5 ms, one with a child, which holds a pipe open."""
+    """Hundreds that nobody collected, one that forks and goes for ever, one with a child that holds a pipe open."""
     ends = """
 while processes.end_strays(but={own.pid}):
     time.sleep(0.001)
@@ -273,7 +282,7 @@ if top == 0:
     below = os.pipe()
     held = os.dup(below[1])
     fork(walk)
-    time.sleep(60)
+    time.sleep(240)
 while not [*proc.children(top)]:
     time.sleep(0.001)
 processes.end_tree(top)
