@@ -111,7 +111,10 @@ class JobsPane(ListPane):
         if kept is not None and self._ask.order is Order.NEWEST:
             self._turn_to(kept)
             return
+        known = self._page.tasks
         self._page, self._seen = page, seen
+        if self.typing and page.tasks != known:
+            self._complete()  # the names came after the letters
         paged = self._ask.order is not Order.DEAREST
         self.table.show(
             all_jobs(

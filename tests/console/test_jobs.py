@@ -141,6 +141,19 @@ async def test_tab_completes_qualifiers_states_and_tasks(app: ConsoleApp, few: l
         await shows(pilot, "JOBS  state:dead task:triage", "rows 1-1 of 1")
 
 
+async def test_names_of_tasks_that_come_after_the_letters_complete_them(app: ConsoleApp, few: list[Job]) -> None:
+    async with app.run_test(size=(100, 24)) as pilot:
+        await pilot.press("2")
+        await shows(pilot, ">  works-5", "rows 1-5 of 5")
+        prompt = app.board.pane.query_one(pane_module.Prompt)
+        with app.feed._turn:  # no look comes to its end
+            await type_filter(pilot, "task:tr")
+            assert prompt._hint == ""
+        await until(pilot, lambda: prompt._hint == "iage ")
+        await pilot.press("tab")
+        await shows(pilot, " / task:triage ")
+
+
 async def test_a_search_over_rows_goes_on_by_itself_and_says_how_far_it_is(
     app: ConsoleApp, few: list[Job], monkeypatch: pytest.MonkeyPatch, database: Database, clock: ManualClock
 ) -> None:
@@ -384,9 +397,9 @@ async def test_dead_ones_among_the_marked_are_replayed(
 
 
 async def test_read_only_filters_and_changes_nothing(
-    home: Home, few: list[Job], db: sqlite3.Connection, clock: ManualClock
+    home: Home, few: list[Job], db: sqlite3.Connection, clock: ManualClock, monotonic: ManualMonotonic
 ) -> None:
-    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(readonly=True))
     async with app.run_test(size=(100, 24)) as pilot:
         await pilot.press("2")
         await type_filter(pilot, "state:pending")
