@@ -14,7 +14,7 @@ from runner.errors import Exit
 from runner.home import Home
 from runner.snapshot import JobStatus
 from runner.store.db import Database
-from runner.units import SystemClock
+from runner.units import HOUR_MS, SystemClock
 from tests.factories import make_event, make_job, make_runner, make_running, make_schedule, make_settings
 
 Run = Callable[..., tuple[int, str, str]]
@@ -40,7 +40,7 @@ def test_once_prints_what_the_screen_shows(run: Run, home: Home, db: sqlite3.Con
     make_running(db, key="at-work", started_at=now)
     make_job(db, key="broken", status=JobStatus.DEAD, finished_at=now)
     make_event(db, "something happened")
-    make_schedule(db, "nightly", next_at=now + 60_000)
+    make_schedule(db, "nightly", next_at=now + HOUR_MS)
 
     code, out, err = run("--home", str(home.root), "--once")
 

@@ -15,10 +15,11 @@ from console.screens.force import ForceQuestion
 from console.tui import ConsoleApp, Options
 from runner.home import Home
 from runner.store import controls
+from runner.work import forced
 from runner.work.processes import boot_id, start_time
 from tests.console.conftest import ManualMonotonic
 from tests.console.hostile import STORABLE
-from tests.console.screen import flash_of, lines_of, look, shows, text_of, until
+from tests.console.screen import DEADLINE_S, flash_of, lines_of, look, shows, text_of, until
 from tests.factories import ManualClock, make_charge, make_runner, make_running, make_settings
 
 SIZES = [(60, 16), (80, 24), (120, 40)]
@@ -29,8 +30,9 @@ HOLD = (
 
 
 @pytest.fixture
-def runner(home: Home, db: sqlite3.Connection) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the home as a runner does, with two jobs at work."""
+def runner(home: Home, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the home as a runner does, with two jobs at work, and ends when it is asked to."""
+    monkeypatch.setattr(forced, "TERM_S", DEADLINE_S)  # however late it gets its turn
     with subprocess.Popen([sys.executable, "-c", HOLD, str(home.lock)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
@@ -168,8 +170,10 @@ async def test_without_any_runner_there_is_nothing_to_end(app: ConsoleApp, db: s
         await shows(pilot, "not forced: nothing of this home runs here")
 
 
-async def test_read_only_it_is_off(home: Home, clock: ManualClock, runner: subprocess.Popen[str]) -> None:
-    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+async def test_read_only_it_is_off(
+    home: Home, clock: ManualClock, monotonic: ManualMonotonic, runner: subprocess.Popen[str]
+) -> None:
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("K")
         await look(pilot)

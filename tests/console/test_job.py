@@ -248,10 +248,10 @@ async def test_x_asks_and_cancels_the_job_that_is_open(
 
 
 async def test_a_readonly_console_shows_a_job_copies_its_key_and_cancels_nothing(
-    home: Home, db: sqlite3.Connection, live: None, clock: ManualClock
+    home: Home, db: sqlite3.Connection, live: None, clock: ManualClock, monotonic: ManualMonotonic
 ) -> None:
     job = make_job(db, key="looked-at")
-    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
         app.board.post_message(RowChosen(job.id))
         await shows(pilot, "looked-at", "TIMELINE")
@@ -334,15 +334,13 @@ def test_the_terminal_gets_a_copy_in_base64_and_nothing_else(home: Home, databas
         tty.read_until(b"Quit")
         tty.press(b"2")
         tty.read_until(b"52;c;b3duZWQ=")
-        tty.drain(0.3)
-        tty.press(b"y")
-        tty.read_until(b"copied")
+        tty.press_until(b"y", b"copied")
         tty.press(b"q")
         tty.read_until(b"the runner goes on")
     sent = re.findall(rb"\x1b\]52;([^\x07\x1b]*)(\x07|\x1b\\)", tty.output)
 
-    assert sent == [(b"c;" + base64.b64encode(b"a\\x1b]52;c;b3duZWQ=\\x07b"), b"\x07")]
-    assert tty.output.count(b"\x1b]52") == 1
+    assert set(sent) == {(b"c;" + base64.b64encode(b"a\\x1b]52;c;b3duZWQ=\\x07b"), b"\x07")}
+    assert tty.output.count(b"\x1b]52") == len(sent), "and no other, however often it was pressed"
 
 
 # --- hostile ------------------------------------------------------------------------------------------------------
@@ -393,7 +391,7 @@ async def test_a_place_in_a_text_is_found_again_by_its_lines(app: ConsoleApp) ->
 
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("question_mark")
-        await until(pilot, lambda: app.screen.query(Text))
+        await shows(pilot, "ACTS")
         text = app.screen.query_one(Text)
         lines = tuple(line(f"line {number}") for number in range(200))
         text.show(lines, sections=(("A", 0), ("B", 100)), from_top=True)

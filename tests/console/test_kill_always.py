@@ -24,11 +24,10 @@ from runner.store.jobs import JobStatus
 from runner.units import SystemClock
 from tests.console.conftest import runner_lock
 from tests.console.screen import eventually
-from tests.console.terminals import Terminal, on_a_terminal
+from tests.console.terminals import PATIENT, REDRAW, Terminal, on_a_terminal
 from tests.factories import make_charge, make_job, make_runner, make_running, make_settings
 
 F9 = b"\x1b[20~"
-CTRL_L = b"\x0c"
 PICTURES = 60
 """More than the library lets wait for a terminal before it waits itself, keys and all."""
 SLOW_BYTES_S = 1_000
@@ -115,7 +114,8 @@ class Reader:
 @contextmanager
 def at(place: Place, home: Home) -> Iterator[tuple[Terminal, Reader]]:
     """The console with the hand at the place."""
-    with runner_lock(home), on_a_terminal("--home", str(home.root), size=(100, 30)) as terminal:
+    console = on_a_terminal("--home", str(home.root), size=(100, 30), program=PATIENT)
+    with runner_lock(home), console as terminal:
         reader = Reader(terminal)
         try:
             reader.shows(b"at-work")
@@ -150,7 +150,7 @@ def test_a_kill_is_recorded(home: Home, database: Database, place: Place) -> Non
             _resume(home)
             reader.pace = pace
             for _ in range(PICTURES):
-                terminal.press(CTRL_L)
+                terminal.press(REDRAW)
                 time.sleep(0.02)  # keys that come together make one picture
             assert not controls.stop_row(db).is_set, "letters of a word, and drawing anew, stop nothing"
             terminal.press(place.kill)

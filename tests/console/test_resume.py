@@ -71,6 +71,7 @@ async def test_no_key_but_y_resumes(
         await look(pilot)
 
         assert is_stopped(home, db)
+        assert flash_of(app) == ("left stopped" if key in ("n", "q", "escape") else "")
 
 
 @pytest.mark.usefixtures("stopped")
