@@ -12,6 +12,7 @@ from runner.doctor import database as doctor_database
 from runner.doctor import disk as doctor_disk
 from runner.doctor.watched import watched
 from runner.home import Home
+from runner.notify import courier
 from runner.store.db import Database
 from runner.units import SystemClock, UnixMs
 from tests.factories import NOW, ManualClock, new_database
@@ -32,6 +33,8 @@ def now(monkeypatch: pytest.MonkeyPatch) -> UnixMs:
 @pytest.fixture
 def patient_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     """A doctor who hears every check out: on a busy machine one that is slow does not hang."""
+    monkeypatch.setattr(courier, "START_S", 120.0)
+    monkeypatch.setattr(courier, "ANSWER_S", 120.0)
     monkeypatch.setitem(watched.__kwdefaults__, "limit_s", 240.0)
     monkeypatch.setattr(doctor_database, "QUICK_S", 120.0)
     monkeypatch.setattr(doctor_disk, "COUNT_S", 120.0)
