@@ -20,19 +20,25 @@ class Mailbox:
         """Messages that were answered with 200, in order."""
         self.asked = 0
         """Messages that came, however they were answered."""
+        self.answered = 0
+        """Of those, the ones whose place in `taken` is decided."""
         self.open = threading.Event()
         """Cleared: nobody is answered."""
         self.open.set()
+        self.counting = threading.Lock()
         mailbox = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 message = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 status = mailbox.status
-                mailbox.asked += 1
+                with mailbox.counting:
+                    mailbox.asked += 1
                 mailbox.open.wait(60)
                 if status == 200:
                     mailbox.taken.append(message)
+                with mailbox.counting:
+                    mailbox.answered += 1
                 try:
                     self.send_response(status)
                     self.end_headers()

@@ -21,8 +21,11 @@ import h11
 from tests import openai_wire
 from tests.openai_wire import CHAT, RESPONSES
 
-PATIENCE_S = 10.0
-"""How long a test waits for something before it fails."""
+PATIENCE_S = 60.0
+"""How long a test waits for something before it fails; a machine under load is slow."""
+
+TURNS = 100
+"""Of a loop, in which it takes in what lies in its sockets: a new connection needs a few, each read another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +148,12 @@ class FakeAnthropic:
             if not self._arrived.wait_for(lambda: len(self.requests) >= count, PATIENCE_S):
                 raise AssertionError(f"{len(self.requests)} of {count} requests arrived")
             return self.requests[:count]
+
+    def caught_up(self) -> int:
+        """How many requests have come, those counted whose last byte was sent before it was asked."""
+        asyncio.run_coroutine_threadsafe(_turns(TURNS), self._loop).result(PATIENCE_S)
+        with self._arrived:
+            return len(self.requests)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -276,6 +285,12 @@ class FakeAnthropic:
         writer.write(connection.send(h11.EndOfMessage()) or b"")
         await writer.drain()
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
+
+
+async def _turns(count: int) -> None:
+    """Let the loop look at its sockets so often."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def _held(until: threading.Event, reader: asyncio.StreamReader, received: Received) -> bool:

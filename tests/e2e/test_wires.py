@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.vendor import COST, KEY, spent
-from tests.e2e.world import World, eventually
+from tests.e2e.world import World, eventually, noon
 from tests.upstream import FakeAnthropic
 
 _TOML = """
+timezone = "{zone}"
 [budget]
 daily_usd = "10.00"
 [upstreams.house]
@@ -45,7 +46,7 @@ def chat(ctx, payload):
 @pytest.fixture
 def home(afk: World, vendor: FakeAnthropic) -> World:
     afk.env["HOUSE_KEY"] = KEY
-    return afk.init(_TOML.format(url=vendor.url), tasks=_TASKS)
+    return afk.init(_TOML.format(zone=noon(), url=vendor.url), tasks=_TASKS)
 
 
 def test_a_chat_is_limited_and_paid_for(home: World, vendor: FakeAnthropic) -> None:

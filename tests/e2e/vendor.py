@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from tests.e2e.world import World
+from tests.e2e.world import World, noon
 from tests.upstream import FakeAnthropic
 
 KEY = "sk-house-canary-0123456789abcdef"
@@ -22,6 +22,7 @@ COST = 5_000
 BREAKER = "house/house-model"
 
 _TOML = """
+timezone = "{zone}"
 [runner]
 workers = {workers}
 stop_grace = "{grace}"
@@ -120,6 +121,7 @@ def house(
     """
     afk.env["HOUSE_KEY"] = KEY
     toml = _TOML.format(
+        zone=noon(),
         workers=workers,
         daily=daily,
         grace=grace,

@@ -12,10 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from runner.errors import StoreBusy
+from runner.store.db import Database
 from tests.e2e.typed import Shell
 
 T = TypeVar("T")
@@ -39,11 +42,21 @@ def eventually(look: Callable[[], T], *, within_s: float = DEADLINE_S, what: str
 
 def alive(pid: int) -> bool:
     """Whether a process lives (a zombie does not)."""
+    return _state(pid) != "Z"
+
+
+def _state(pid: int) -> str:
+    """The letter the kernel has for it; `Z`, too, when it is gone altogether."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
-    return state != "Z"
+        return "Z"
+
+
+def noon() -> str:
+    """A zone in which it is past noon, and the same day as in UTC: no day of it ends in the middle of a test."""
+    ahead = 12 - datetime.now(UTC).hour
+    return f"Etc/GMT{-ahead:+}" if ahead else "UTC"
 
 
 def _children(parent: int, module: bytes) -> list[int]:
@@ -134,7 +147,7 @@ class World:
 
     def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of a query, read as a person with sqlite3 would."""
-        with sqlite3.connect(f"file:{self.home / 'agent.db'}?mode=ro", uri=True, timeout=10) as db:
+        with sqlite3.connect(f"file:{self.home / 'agent.db'}?mode=ro", uri=True, timeout=DEADLINE_S) as db:
             rows = db.execute(query, values).fetchall()
         db.close()
         return rows
@@ -145,7 +158,7 @@ class World:
 
     def change(self, statement: str) -> None:
         """Change the database as a person with sqlite3 would."""
-        with closing(sqlite3.connect(self.home / "agent.db", timeout=10)) as db, db:
+        with closing(sqlite3.connect(self.home / "agent.db", timeout=DEADLINE_S)) as db, db:
             db.execute(statement)
 
     def counts(self) -> dict[str, int]:
@@ -182,13 +195,28 @@ class World:
         runner.send_signal(signal.SIGKILL)
         runner.wait()
 
+    def freeze(self, runner: subprocess.Popen[bytes]) -> None:
+        """SIGSTOP a runner, at a moment when it does not write: whoever else wants to could not before it goes on."""
+
+        def stands() -> bool:
+            runner.send_signal(signal.SIGSTOP)
+            eventually(lambda: _state(runner.pid) in "TZ", what="it stands still")
+            try:
+                with closing(Database.open(self.home / "agent.db", wait_s=0.5)) as database, database.write(wait_s=0.5):
+                    return True
+            except StoreBusy:
+                runner.send_signal(signal.SIGCONT)
+                return False
+
+        eventually(stands, what="frozen with its hands empty")
+
     def end(self) -> None:
         """End every runner of this world, and whatever it left."""
         for runner in self._runners:
             if runner.poll() is None:
                 runner.send_signal(signal.SIGKILL)
             runner.wait()
-        eventually(lambda: not self.processes(), within_s=15, what="no process left of this home")
+        eventually(lambda: not self.processes(), what="no process left of this home")
 
 
 @contextmanager
