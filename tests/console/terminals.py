@@ -13,7 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,12 @@ class Terminal:
         while len(sent := self.drain(seconds)) > most:
             assert time.monotonic() < deadline, f"it is never quiet: {sent[-2000:]!r}"
 
+    def hang_up(self) -> None:
+        """Take the terminal away, if that was not done before: its number may be another file's by now."""
+        if self.master >= 0:
+            os.close(self.master)
+        self.master = -1
+
     def press(self, keys: bytes) -> None:
         os.write(self.master, keys)
 
@@ -106,8 +112,7 @@ def on_a_terminal(
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.wait()
-        with suppress(OSError):  # the test closed it itself
-            os.close(master)
+        terminal.hang_up()
 
 
 class Tmux:

@@ -95,7 +95,7 @@ def test_it_ends_by_itself_when_the_terminal_is_lost(home: Home, database: Datab
     """Also under a shell that made it deaf to the hang-up signal."""
     with on_a_terminal("--home", str(home.root), ignore_hup=True) as tty:
         tty.read_until(b"Quit")
-        os.close(tty.master)
+        tty.hang_up()
 
         tty.process.wait(60)  # within 2 s on a machine that is not busy: tests/bench
 
