@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +43,19 @@ class Gate:
         self._held.close()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a turn goes on waiting, however long the machine stands still."""
+    monkeypatch.setitem(Database.write.__kwdefaults__, "wait_s", 240.0)
+
+
+@pytest.fixture
+def gate(writer: Writer, tmp_path: Path, patient: None) -> Iterator[Gate]:
+    made = Gate(tmp_path)
+    yield made
+    made.open()
+
+
 def changes(db: sqlite3.Connection) -> int:
     """A number that moves with each commit that another connection made."""
     return int(db.execute("PRAGMA data_version").fetchone()[0])
@@ -66,9 +79,8 @@ async def test_what_is_asked_for_in_one_turn_commits_together_and_at_once(writer
     reader.close()
 
 
-async def test_the_loop_does_not_wait_for_another_process(writer: Writer, tmp_path: Path) -> None:
+async def test_the_loop_does_not_wait_for_another_process(writer: Writer, gate: Gate) -> None:
     """While somebody else writes the loop turns; what was asked for is done when they are."""
-    gate = Gate(tmp_path)
     asked = asyncio.ensure_future(writer.write(lambda db: make_job(db, key="late").key))
     for _ in range(50):
         await asyncio.sleep(0.001)
@@ -78,6 +90,7 @@ async def test_the_loop_does_not_wait_for_another_process(writer: Writer, tmp_pa
     assert await asked == "late"
 
 
+@pytest.mark.usefixtures("patient")
 async def test_nor_for_somebody_who_passed_no_turnstile(writer: Writer, tmp_path: Path) -> None:
     """A person's open transaction in sqlite3 holds up the thread, not the loop."""
     person = sqlite3.connect(tmp_path / "agent.db", isolation_level=None)
@@ -155,10 +168,9 @@ async def test_what_an_answer_asks_for_while_it_closes_is_committed_too(tmp_path
     reader.close()
 
 
-async def test_what_queues_up_commits_together(writer: Writer, tmp_path: Path) -> None:
+async def test_what_queues_up_commits_together(writer: Writer, gate: Gate, tmp_path: Path) -> None:
     """Twenty acts that wait while another process writes share one commit."""
     reader = store.open_reader(tmp_path / "agent.db")
-    gate = Gate(tmp_path)
     seen: list[int] = []
 
     def act(db: sqlite3.Connection) -> int:
@@ -177,11 +189,10 @@ async def test_what_queues_up_commits_together(writer: Writer, tmp_path: Path) -
 
 
 async def test_what_is_asked_for_while_the_thread_commits_shares_the_next_commit(
-    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: Writer, gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And that one is made by the loop again: two threads at work on one interpreter cost more than they give."""
     monkeypatch.setattr(store_writer, "SLOW_S", 3600.0)
-    gate = Gate(tmp_path)
     threads: list[tuple[int, int]] = []
     reader = store.open_reader(tmp_path / "agent.db")
 
@@ -233,9 +244,8 @@ async def test_what_may_wait_shares_the_commit_of_what_cannot(writer: Writer, tm
     reader.close()
 
 
-async def test_a_failing_act_does_not_hurt_its_neighbours(writer: Writer, tmp_path: Path) -> None:
+async def test_a_failing_act_does_not_hurt_its_neighbours(writer: Writer, gate: Gate, tmp_path: Path) -> None:
     """The one that fails hears of it, leaves nothing, and the others are durable once each."""
-    gate = Gate(tmp_path)
 
     def good(db: sqlite3.Connection, key: str) -> str:
         return make_job(db, key=key).key
@@ -259,8 +269,7 @@ async def test_a_failing_act_does_not_hurt_its_neighbours(writer: Writer, tmp_pa
     reader.close()
 
 
-async def test_a_constraint_one_act_breaks_is_its_own(writer: Writer, tmp_path: Path) -> None:
-    gate = Gate(tmp_path)
+async def test_a_constraint_one_act_breaks_is_its_own(writer: Writer, gate: Gate) -> None:
     fine = asyncio.ensure_future(writer.write(lambda db: make_job(db, key="fine").key))
     broken = asyncio.ensure_future(writer.write(lambda db: db.execute("UPDATE jobs SET priority = 99")))
     await asyncio.sleep(0)
@@ -271,8 +280,7 @@ async def test_a_constraint_one_act_breaks_is_its_own(writer: Writer, tmp_path: 
         await broken
 
 
-async def test_a_caller_that_leaves_does_not_take_its_act_along(writer: Writer, tmp_path: Path) -> None:
-    gate = Gate(tmp_path)
+async def test_a_caller_that_leaves_does_not_take_its_act_along(writer: Writer, gate: Gate) -> None:
     leaving = asyncio.ensure_future(writer.write(lambda db: make_job(db, key="left").key))
     await asyncio.sleep(0)
     leaving.cancel()
@@ -314,8 +322,7 @@ async def test_a_lock_nobody_lets_go_of_is_waited_for_once(writer: Writer, monke
     assert waits == [store.AT_ONCE_S, store.WRITE_WAIT_S], "a look from the loop, and a wait in the thread"
 
 
-async def test_a_file_that_went_is_told_to_each(writer: Writer, tmp_path: Path) -> None:
-    gate = Gate(tmp_path)
+async def test_a_file_that_went_is_told_to_each(writer: Writer, gate: Gate, tmp_path: Path) -> None:
     acts = [asyncio.ensure_future(writer.write(lambda db: make_job(db).id)) for _ in range(3)]
     await asyncio.sleep(0)
     (tmp_path / "agent.db").rename(tmp_path / "aside.db")
