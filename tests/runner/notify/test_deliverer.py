@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,8 @@ from tests.factories import ManualClock
 from tests.mailbox import SECRET, Mailbox
 
 WORDS = {"title": "t", "body": "b", "kind": "info"}
+LONG_S = 240.0
+"""How long what must come is waited for; to start a child takes a busy machine its time."""
 
 
 class Post:
@@ -65,15 +67,17 @@ async def post(database: Database, clock: ManualClock) -> AsyncIterator[Post]:
 
 
 async def until(look: Callable[[], object]) -> None:
-    while not look():  # noqa: ASYNC110 - a thread and a process answer, which know nothing of this loop
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(LONG_S):
+        while not look():  # noqa: ASYNC110 - a thread and a process answer, which know nothing of this loop
+            await asyncio.sleep(0.01)
 
 
-def dead_end() -> str:
-    """An address nobody listens at."""
+@pytest.fixture
+def dead_end() -> Iterator[str]:
+    """An address nobody listens at, and nobody can as long as it is taken."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        return f"json://afk:{SECRET}@127.0.0.1:{taken.getsockname()[1]}/hook"
+        yield f"json://afk:{SECRET}@127.0.0.1:{taken.getsockname()[1]}/hook"
 
 
 async def test_an_hour_without_the_server_and_all_of_it_arrives_after_once(post: Post, mailbox: Mailbox) -> None:
@@ -81,16 +85,16 @@ async def test_an_hour_without_the_server_and_all_of_it_arrives_after_once(post:
     mailbox.status = 500
     for key in ("breaker:x", "dead:t", "disk"):
         post.tell(key, f"{key} is open")
-    await deliverer.finish(60)
+    await deliverer.finish(LONG_S)
     assert mailbox.asked == 1, "the rest is not tried on a server that refuses"
     assert post.events() == ["alert.refused"]
 
-    await deliverer.finish(60)
+    await deliverer.finish(LONG_S)
     assert mailbox.asked == 1, "it rests"
     post.clock.advance(HOUR_MS)
     telling.settled(post.db, key="breaker:x", text="x answers again", now=post.clock.now())
     post.tell("stall", "it stalled")
-    await deliverer.finish(60)
+    await deliverer.finish(LONG_S)
     assert mailbox.asked == 2
     assert alerts.counts(post.db) == (4, 4), "that it takes none is one more, which it is not told itself"
     assert post.events()[-1] == "alert.undelivered"
@@ -102,23 +106,23 @@ async def test_an_hour_without_the_server_and_all_of_it_arrives_after_once(post:
 
     mailbox.status = 200
     post.clock.advance(10 * MINUTE_MS)
-    await deliverer.finish(60)
+    await deliverer.finish(LONG_S)
 
     assert mailbox.titles == ["breaker:x is over", "dead:t", "disk", "stall"]
     assert mailbox.texts == ["breaker:x is open", "dead:t is open", "disk is open", "it stalled"]
     assert alerts.counts(post.db) == (0, 3)
     assert not alerts.owed(post.db, limit=1)
-    await deliverer.finish(60)
+    await deliverer.finish(LONG_S)
     assert len(mailbox.taken) == 4
     assert [word[0] for word in post.guarded] == ["+", "-"] * 3
 
 
-async def test_a_dead_address_holds_up_no_other(post: Post, mailbox: Mailbox) -> None:
-    deliverer = post.open(dead_end(), mailbox.url)
+async def test_a_dead_address_holds_up_no_other(post: Post, mailbox: Mailbox, dead_end: str) -> None:
+    deliverer = post.open(dead_end, mailbox.url)
     post.tell("breaker:x")
     post.tell("breaker:y")
 
-    await deliverer.finish(60)
+    await deliverer.finish(LONG_S)
 
     assert mailbox.titles == ["breaker:x", "breaker:y"]
     (down,) = [one for one in addresses.all_of(post.db) if one.failures]
@@ -139,7 +143,7 @@ async def test_a_runner_that_ends_waits_for_no_server_and_the_next_one_tells(pos
     assert [word[0] for word in post.guarded] == ["+", "-"]
     assert alerts.owed(post.db, limit=1)
     mailbox.open.set()
-    await post.open(mailbox.url).finish(60)
+    await post.open(mailbox.url).finish(LONG_S)
     assert mailbox.titles[-1] == "breaker:x"
     assert not alerts.owed(post.db, limit=1)
 
@@ -163,7 +167,7 @@ async def test_what_was_taken_and_could_not_be_written_down_is_not_told_twice(
     assert alerts.owed(post.db, limit=1)
 
     post.clock.advance(MINUTE_MS)
-    await deliverer.finish(60)
+    await deliverer.finish(LONG_S)
 
     assert mailbox.titles == ["breaker:x"]
     assert not alerts.owed(post.db, limit=1)
@@ -171,7 +175,7 @@ async def test_what_was_taken_and_could_not_be_written_down_is_not_told_twice(
 
 async def test_nothing_is_started_where_nothing_is_owed(post: Post, mailbox: Mailbox) -> None:
     deliverer = post.open(mailbox.url)
-    await deliverer.finish(60)
+    await deliverer.finish(LONG_S)
     deliverer.stir(post.db)
     deliverer.look()
 
@@ -179,12 +183,14 @@ async def test_nothing_is_started_where_nothing_is_owed(post: Post, mailbox: Mai
     assert post.guarded == []
 
 
-async def test_a_busy_home_costs_nothing_while_an_address_rests(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_busy_home_costs_nothing_while_an_address_rests(
+    post: Post, dead_end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only what is new in the outbox is a reason to look at all of it again."""
     monkeypatch.setattr("runner.notify.deliverer.LOOK_S", 0)
-    deliverer = post.open(dead_end())
+    deliverer = post.open(dead_end)
     post.tell("breaker:x")
-    await deliverer.finish(60)
+    await deliverer.finish(LONG_S)
     deliverer.stir(post.db)
     deliverer.look()
     await until(lambda: not deliverer.busy)
@@ -199,7 +205,7 @@ async def test_a_busy_home_costs_nothing_while_an_address_rests(post: Post, monk
     deliverer.stir(post.db)
     deliverer.look()
     assert deliverer.busy
-    await deliverer.finish(60)
+    await deliverer.finish(LONG_S)
     assert [word[0] for word in post.guarded] == ["+", "-"], "it rests all the same"
 
 

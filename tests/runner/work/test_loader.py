@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from runner.errors import ConfigError
+from runner.work import declared
 from runner.work.declared import discover
 
 
@@ -28,7 +29,10 @@ def test_a_file_that_hangs_does_not_outlive_whoever_asked(tmp_path: Path) -> Non
     assert done.returncode == -signal.SIGALRM
 
 
-def test_a_name_that_afk_toml_has_too_is_named_with_both_places(tmp_path: Path) -> None:
+def test_a_name_that_afk_toml_has_too_is_named_with_both_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declared, "LOAD_TIMEOUT_S", 120)
     folder = tmp_path / "tasks"
     folder.mkdir()
     (folder / "mine.py").write_text("from runner import task\n\n\n@task('digest')\ndef digest(ctx):\n    pass\n")
