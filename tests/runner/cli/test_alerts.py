@@ -60,7 +60,7 @@ def test_an_address_that_fails_is_said_here_and_in_the_status(afk: Afk, db: sqli
 def test_a_test_is_really_sent_to_each_and_names_no_secret(
     afk: Afk, home: Home, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOOK", mailbox.url)
+    monkeypatch.setenv("HOOK", f"{mailbox.url}?cto=25&rto=25")  # apprise gives up after 4 s if not told otherwise
     with home.config.open("a") as toml:
         toml.write('[alerts]\nurls = ["env:HOOK", "bogus://tok3n-of-somebody/else"]\n')
 
