@@ -30,6 +30,7 @@ tools = ["read_file", "write_output"]
 max_output_tokens = 100
 """
 SHORT = TASK.replace("max_output_tokens = 100", "max_output_tokens = 100\nmax_attempts = 1")
+ENDLESS = TASK.replace("max_output_tokens = 100", "max_output_tokens = 100\nmax_attempts = 100")
 
 
 def agent(afk: World, vendor: Talker, extra: str = TASK, **fields: Any) -> World:
@@ -140,7 +141,7 @@ def test_an_answer_that_was_paid_for_and_not_recorded_is_not_bought_again(afk: W
     """All is killed while the seventh answer is settled and its step cannot be written: ten calls are paid for."""
     full = f"BEFORE INSERT ON steps WHEN NEW.name = 'turn {KILLED_AFTER}' BEGIN SELECT RAISE(ABORT, 'no room'); END"
     with Talker(ten_steps) as vendor:
-        agent(afk, vendor, workers=1)
+        agent(afk, vendor, ENDLESS, workers=1)
         afk.change(f"CREATE TRIGGER full {full}")
         runner = afk.start()
         afk.afk("enqueue", "agent", "--key", "job")

@@ -23,7 +23,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.world import World, alive, eventually
+from tests.e2e.world import DEADLINE_S, World, alive, eventually
 from tests.upstream import FakeAnthropic, Received, Reply
 
 ENVIRONMENT = 'sk-env-CANARY/"+&=1a2b3c4d5e6f7a8b9c'
@@ -225,7 +225,9 @@ def processes(afk: World, runner: subprocess.Popen[bytes]) -> Iterator[tuple[int
     for pid in (*afk.processes(), *afk.guards(runner), *afk.workers(runner)):
         with suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_bytes()
-            yield pid, words, b"" if pid == runner.pid else Path(f"/proc/{pid}/environ").read_bytes()
+            # After a fork and before its exec a child still has words and environment of its parent.
+            holds_keys = words == Path(f"/proc/{runner.pid}/cmdline").read_bytes()
+            yield pid, words, b"" if holds_keys else Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def enqueue(afk: World, jobs: list[dict[str, Any]]) -> list[str]:
@@ -251,7 +253,7 @@ def test_no_secret_leaves_its_source(canary: World, vendor: Tattler) -> None:
     ]
     jobs += [{"task": task} for task in ("environment", "prompted", "shell")]
     keys = enqueue(canary, jobs)
-    eventually(lambda: not {"pending", "running"} & canary.counts().keys(), what="all ended")
+    eventually(lambda: not {"pending", "running"} & canary.counts().keys(), within_s=3 * DEADLINE_S, what="all ended")
     assert len(vendor.requests) > 50, "the vendors were asked, and so had a key to quote"
     assert {call.headers["x-api-key"] for call in vendor.requests} == {ENVIRONMENT, DOTENV, FILE}
 
@@ -269,7 +271,7 @@ def test_no_secret_leaves_its_source(canary: World, vendor: Tattler) -> None:
     (canary.home / "afk.toml").write_text("[nonsense")
     nothing_in("a refused configuration", canary.call("doctor").stderr + canary.call("run", "--once").stderr)
     runner.send_signal(signal.SIGTERM)
-    runner.wait(30)
+    runner.wait(60)
     searched = 0
     for path in canary.home.rglob("*"):
         if path.is_file() and path.name not in (".env", "vendor.key"):

@@ -45,7 +45,7 @@ def test_no_clock_makes_a_slot_run_twice_or_lose_it_or_burns_an_attempt(afk: Wor
     fired.append(hours[4])
     skipped += hours[1:4]
     settled(afk, next_at=hours[5], fired=fired, skipped=skipped)
-    assert "the machine slept for 4h" in told(afk)
+    eventually(lambda: "the machine slept for 4h" in told(afk), what="it has noticed")
 
     runner.send_signal(signal.SIGSTOP)
     clocks.go_on(65 * MINUTE_MS)
@@ -55,7 +55,7 @@ def test_no_clock_makes_a_slot_run_twice_or_lose_it_or_burns_an_attempt(afk: Wor
 
     clocks.set(-2 * HOUR_MS)
     settled(afk, next_at=hours[4], fired=fired, skipped=skipped)
-    assert "the clock was set back by 2h" in told(afk)
+    eventually(lambda: "the clock was set back by 2h" in told(afk), what="it has noticed")
     for passed in (4, 5):
         clocks.go_on(HOUR_MS)
         settled(afk, next_at=hours[passed + 1], fired=fired, skipped=skipped)
@@ -87,21 +87,21 @@ def told(afk: World) -> list[str]:
 
 def test_a_machine_that_woke_starts_nothing_before_its_network_is_back(afk: World) -> None:
     """`why` says what a job waits for; slots are dealt with meanwhile."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    upstream = f'[upstreams.house]\nurl = "http://127.0.0.1:{port}"\n'
-    afk.init(TOML + upstream, tasks=TASKS)
-    clocks = Clocks(afk)
-    afk.start()
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))  # ours from now on; until it listens nobody is let in
+        upstream = f'[upstreams.house]\nurl = "http://127.0.0.1:{server.getsockname()[1]}"\n'
+        afk.init(TOML + upstream, tasks=TASKS)
+        clocks = Clocks(afk)
+        afk.start()
 
-    clocks.sleep(2 * HOUR_MS)
-    slot = iso(clocks.hour + 2 * HOUR_MS)
-    eventually(lambda: afk.sql("SELECT 1 FROM jobs WHERE key = ?", f"tick@{slot}"), what="the slot is dealt with")
-    said = afk.afk("why", f"tick@{slot}")
-    assert "the machine slept for 2h, and no job starts before the network is back, 1m at most" in said
-    assert afk.counts() == {"pending": 1}
+        clocks.sleep(2 * HOUR_MS)
+        slot = iso(clocks.hour + 2 * HOUR_MS)
+        eventually(lambda: afk.sql("SELECT 1 FROM jobs WHERE key = ?", f"tick@{slot}"), what="the slot is dealt with")
+        said = afk.afk("why", f"tick@{slot}")
+        assert "the machine slept for 2h, and no job starts before the network is back, 1m at most" in said
+        assert afk.counts() == {"pending": 1}
 
-    with socket.create_server(("127.0.0.1", port)):
+        server.listen()
         eventually(lambda: afk.counts() == {"done": 1}, what="it runs once the network is back")
     eventually(lambda: afk.one("SELECT reason FROM runners") is None, what="and nothing is waited for any more")
 
