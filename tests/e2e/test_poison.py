@@ -53,7 +53,7 @@ def _run_until_finished(afk: World) -> int:
     busy.mkdir(exist_ok=True)
     while True:
         for left in busy.iterdir():
-            left.unlink()
+            left.unlink(missing_ok=True)  # a worker of the runner that was killed may be just about to
         runner = afk.start(wait=False)
         while runner.poll() is None:
             if afk.one("SELECT count(*) FROM jobs WHERE status IN ('pending', 'running')") == 0:

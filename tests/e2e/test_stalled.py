@@ -39,7 +39,7 @@ def test_a_stalled_loop_is_ended_with_all_it_started_and_the_next_runner_goes_on
     afk: World, supervisor: str, hang: str
 ) -> None:
     """It does the job, in whose one attempt nothing is burnt, and tells where the last one hung."""
-    afk.init('[watch]\nstall = "5s"\n[runner]\nworkers = 1\n', tasks=TASKS)
+    afk.init('[watch]\nstall = "15s"\n[runner]\nworkers = 1\n', tasks=TASKS)
     release = afk.home / "release"
     afk.afk("enqueue", "sit", json.dumps({"until": str(release)}), "--key", "sit")
     words = ["--once", "--quiet"] if supervisor == "cron" else ["--supervisor", supervisor]
