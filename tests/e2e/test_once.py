@@ -8,7 +8,8 @@ from contextlib import closing
 from runner.store import alerts, events
 from runner.store.db import Database
 from runner.units import DAY_MS, HOUR_MS, UnixMs
-from tests.e2e.world import World
+from tests.e2e import patient
+from tests.e2e.world import World, noon
 
 TASKS = """
 import os
@@ -60,9 +61,11 @@ def test_a_lost_database_is_not_made_anew_by_a_run(afk: World) -> None:
 
 def test_a_home_that_only_cron_starts_is_cleaned_up(afk: World) -> None:
     """Old jobs go, alerts that lapsed are closed, and the day's report is written, by a run of a second."""
-    afk.init('[runner]\nworkers = 1\nkeep_finished_for = "1d"\n[report]\nat = "00:00"\n', tasks=TASKS)
+    head = f'timezone = "{noon()}"\n[runner]\nworkers = 1\nkeep_finished_for = "1d"\n'
+    afk.init(head + '[report]\nat = "00:00"\n', tasks=TASKS)
+    afk.runs = patient.RUNS
     afk.afk("enqueue", "echo", "--key", "old")
-    afk.afk("run", "--once")
+    assert afk.start("--once", wait=False).wait() == 0
     now = UnixMs(time.time_ns() // 1_000_000)
     with closing(Database.open(afk.home / "agent.db")) as database, database.write() as db:
         for moved in ("jobs SET finished_at = finished_at", "runners SET started_at = started_at"):
@@ -72,7 +75,7 @@ def test_a_home_that_only_cron_starts_is_cleaned_up(afk: World) -> None:
         alerts.raise_alert(db, key=cap, level=events.WARN, text="80%", now=UnixMs(now - DAY_MS), lapses_at=lapses_at)
     afk.afk("enqueue", "echo", "--key", "new")
 
-    afk.afk("run", "--once")
+    assert afk.start("--once", wait=False).wait() == 0
 
     assert afk.sql("SELECT key, status FROM jobs") == [("new", "done")]
     assert afk.sql("SELECT key, ending FROM alerts") == [(cap, "lapsed")]

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 from datetime import UTC, datetime
 
-from tests.e2e.world import World, eventually
+from tests.e2e.world import DEADLINE_S, World, eventually
 
 TOML = """
 [budget]
@@ -40,9 +40,10 @@ def typed(afk: World, query: str) -> str:
     """What `sqlite3 agent.db QUERY` prints; the module's own way where the program is not installed."""
     database = afk.home / "agent.db"
     if shutil.which("sqlite3"):
-        done = subprocess.run(["sqlite3", database, query], capture_output=True, text=True, timeout=60, check=True)
-        return done.stdout
-    with sqlite3.connect(database) as db:
+        patience = ["-cmd", f".timeout {DEADLINE_S * 1000:.0f}"]  # a person types it again when the runner writes
+        words = ["sqlite3", *patience, database, query]
+        return subprocess.run(words, capture_output=True, text=True, timeout=2 * DEADLINE_S, check=True).stdout
+    with sqlite3.connect(database, timeout=DEADLINE_S) as db:
         rows = db.execute(query).fetchall()
     db.close()
     return "".join("|".join("" if value is None else str(value) for value in row) + "\n" for row in rows)

@@ -80,31 +80,37 @@ def far(tmp_path: Path) -> Iterator[Far]:
     folder.mkdir(mode=0o700)
     for name in ("host", "client"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    (folder / "config").write_text(CONFIG.format(port=port, folder=folder))
     if os.geteuid() == 0:  # as root it wants the folder that its service makes at boot
         with suppress(OSError):
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    log = (folder / "log").open("wb")
-    daemon = subprocess.Popen(
-        [str(SSHD), "-D", "-e", "-f", str(folder / "config")], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-    )
-    log.close()
-
-    def answers() -> bool:
-        if daemon.poll() is not None:
-            pytest.skip(f"sshd does not start here: {(folder / 'log').read_text()[-300:]}")
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
+    daemon, port = _sshd(folder)
     try:
-        eventually(answers, what="sshd answers")
         yield Far(folder, port)
     finally:
         daemon.terminate()
         daemon.wait()
+
+
+def _sshd(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """The daemon that listens, and where: it takes no socket of ours, so another one may be quicker to a free port."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        (folder / "config").write_text(CONFIG.format(port=port, folder=folder))
+        with (folder / "log").open("wb") as log:
+            daemon = subprocess.Popen(
+                [str(SSHD), "-D", "-e", "-f", str(folder / "config")], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+        def said() -> str:
+            return (folder / "log").read_text()
+
+        eventually(lambda: "Server listening" in said() or daemon.poll() is not None, what="sshd listens")  # noqa: B023
+        if daemon.poll() is None:
+            return daemon, port
+        if "already in use" not in said():
+            pytest.skip(f"sshd does not start here: {said()[-300:]}")
 
 
 def console_of(home: Path) -> list[int]:
@@ -153,7 +159,8 @@ def test_a_session_outlives_the_connection_and_is_joined_again(afk: World, far: 
             eventually((afk.home / "STOP").exists, what="the kill came through ssh")
     finally:
         for pid in console_of(afk.home):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     assert alive(runner.pid)
     eventually(lambda: not console_of(afk.home), what="its console gone, its server too")
 
