@@ -119,11 +119,11 @@ async def test_ascii_is_plain(home: Home, db: sqlite3.Connection, clock: ManualC
         assert text_of(app).isascii()
 
 
-async def test_before_the_first_run_it_says_so(home: Home, clock: ManualClock) -> None:
+async def test_before_the_first_run_it_says_so(home: Home, clock: ManualClock, monotonic: ManualMonotonic) -> None:
     (home.root / "other").mkdir()
     other = Home(home.root / "other")
     database = Database.open(other.db, create=True)
-    app = ConsoleApp(other, clock=clock)
+    app = ConsoleApp(other, clock=clock, monotonic=monotonic)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("m")
         await shows(pilot, "no cap was told yet", "nothing spent", "no hold is open")
@@ -263,9 +263,11 @@ async def test_those_that_stand_come_before_those_in_flight(app: ConsoleApp, db:
         assert rows == [str(old), str(new)]
 
 
-async def test_read_only_writes_nothing_off(home: Home, db: sqlite3.Connection, clock: ManualClock) -> None:
+async def test_read_only_writes_nothing_off(
+    home: Home, db: sqlite3.Connection, clock: ManualClock, monotonic: ManualMonotonic
+) -> None:
     charge = stand(db)
-    app = ConsoleApp(home, clock=clock, options=Options(readonly=True))
+    app = ConsoleApp(home, clock=clock, monotonic=monotonic, options=Options(readonly=True))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("m")
         await shows(pilot, "the stream")
@@ -307,7 +309,7 @@ async def test_another_database_is_read_anew(
         for end in ("-wal", "-shm"):
             home.root.joinpath(f"{home.db.name}{end}").unlink(missing_ok=True)
         (home.root / "new.db").replace(home.db)
-        await shows(pilot, "DATABASE REPLACED")
+        await shows(pilot, "DATABASE REPLACED", "DATA AS OF 17:46:40Z", "queued 1?")
         clock.advance(2 * SECOND_MS)
         await shows(pilot, "LAST 24 H  $0.250")
         await lacks(pilot, "$1.500")
