@@ -10,6 +10,17 @@ import pytest
 from tests.e2e.world import World, world
 from tests.upstream import FakeAnthropic
 
+LIMIT_S = 900
+"""Of one test: it starts dozens of programs one after the other, which takes minutes on a machine under load."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each wait has a limit of its own; this one ends what waits without."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIMIT_S))
+
 
 @pytest.fixture
 def afk(tmp_path: Path) -> Iterator[World]:
