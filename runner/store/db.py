@@ -101,9 +101,16 @@ class Database:
             if create:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=wait_s
+                f"{path.absolute().as_uri()}?mode=rw",  # makes no empty one where it was taken away meanwhile
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+                timeout=wait_s,
             )
         except sqlite3.Error as error:
+            if not path.exists():
+                raise StoreMissing(MISSING.format(path=path)) from error
             raise translate(error, path) from error
         except OSError as error:
             raise StoreReadOnly(f"{path} cannot be opened: {error.strerror}") from error

@@ -15,8 +15,10 @@ import pytest
 from console.panes.shelf import KINDS
 from console.seen import View
 from console.tui import ConsoleApp, Options
+from runner.errors import StoreMissing
 from runner.home import Home
-from runner.store.db import schema_version
+from runner.store import db as store
+from runner.store.db import Database, schema_version
 from tests.console.screen import shows, until
 from tests.factories import ManualClock, make_event, make_running, new_database
 
@@ -133,6 +135,18 @@ async def test_a_database_that_is_gone_is_let_go_and_opened_again_when_it_is_bac
         aside.rename(home.db)
         clock.advance(2_000)
         await until(pilot, lambda: opened(app) is not None)
+
+
+def test_a_database_that_is_taken_away_while_its_door_opens_is_not_made_anew(
+    home: Home, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty one in its place would hide that it is gone."""
+    monkeypatch.setattr(store, "check_opens", lambda path: path.rename(home.root / "aside"))
+
+    with pytest.raises(StoreMissing):
+        Database.open(home.db)
+
+    assert not home.db.exists()
 
 
 @pytest.mark.usefixtures("live")
