@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.regular import read_regular
 from runner.units import UnixMs
 
 SIZE = 4096
@@ -62,15 +63,11 @@ class HeartbeatFile:
 def last_beat(path: Path) -> Beat | None:
     """What the file says; None when it says nothing that can be read."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            at = UnixMs(os.fstat(fd).st_mtime_ns // 1_000_000)
-            told = json.loads(os.read(fd, SIZE))
-        finally:
-            os.close(fd)
+        status, data = read_regular(path, limit=SIZE)
+        told = json.loads(data)
         asleep, woke = told.get("asleep_s"), told.get("woke_at")
         return Beat(
-            at=at,
+            at=UnixMs(status.st_mtime_ns // 1_000_000),
             pid=int(told["pid"]),
             fault=None if told["fault"] is None else str(told["fault"]),
             asleep_s=None if asleep is None else float(asleep),

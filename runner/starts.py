@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from runner.regular import read_regular
 from runner.units import MINUTE_MS, UnixMs
 
 UNCLEAN = 5
@@ -77,9 +78,8 @@ class Starts:
 
     def _read(self) -> tuple[list[Start], UnixMs | None]:
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(fd, "rb") as file:
-                told = json.loads(file.read(MOST_BYTES))
+            _, data = read_regular(self._path, limit=MOST_BYTES)
+            told = json.loads(data)
             tripped_at = told["tripped_at"]
             starts = [
                 Start(at=UnixMs(int(one["at"])), pid=int(one["pid"]), clean=bool(one["clean"]))

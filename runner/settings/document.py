@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo
 
 from runner.config import BudgetConfig, Config
 from runner.errors import ConfigError
+from runner.regular import read_regular
 from runner.settings import sections
 from runner.settings.lines import key_lines, line_of
 from runner.settings.notes import Notes, Problem, SettingsError
 from runner.settings.report import read_report
-from runner.settings.secrets import Secrets, hidden_in, read_regular
+from runner.settings.secrets import Secrets, hidden_in
 from runner.settings.service import read_service
 from runner.settings.table import Table
 from runner.settings.tasks import read_tasks
@@ -101,7 +102,7 @@ def _config(top: Table, home: Path, secrets: Secrets) -> Config:
 
 def _read(path: Path) -> str:
     try:
-        _, data = read_regular(path, limit=MAX_BYTES)
+        _, data = read_regular(path, limit=MAX_BYTES, follow=True)
     except FileNotFoundError:
         raise ConfigError(f"there is no {path}; `afk-runner init` writes one") from None
     except OSError as error:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
+from runner.regular import read_regular
 from runner.settings.notes import Problem
 
 MAX_SECRET_BYTES = 64 * 1024
@@ -67,7 +67,7 @@ class Secrets:
         path = self._home / name
         refused = f"names file:{name}, but {path}"
         try:
-            status, data = read_regular(path, limit=MAX_SECRET_BYTES, follow=False)
+            status, data = read_regular(path, limit=MAX_SECRET_BYTES)
             value = data.decode().rstrip("\r\n")
         except UnicodeDecodeError:
             raise ValueError(f"{refused} is not UTF-8 text") from None
@@ -95,29 +95,6 @@ def hidden_in(url: str) -> Iterator[str]:
         yield from {part, unquote(part)} - {""}
 
 
-def read_regular(path: Path, *, limit: int, follow: bool = True) -> tuple[os.stat_result, bytes]:
-    """A regular file of at most `limit` bytes, whole, with its status. Raises OSError with a readable strerror.
-
-    Status and bytes come from one open file, so nobody can swap it between the check and the reading.
-    """
-    # O_NONBLOCK: opening a FIFO would otherwise wait for a writer that never comes.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
-    if not follow and path.is_symlink():
-        raise OSError(None, "it is a symbolic link")
-    descriptor = os.open(path, flags)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(None, "it is a directory" if stat.S_ISDIR(status.st_mode) else "it is not a regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
-    finally:
-        os.close(descriptor)
-    if len(data) > limit:
-        raise OSError(None, f"it is larger than {limit // 1024} KB")
-    return status, data
-
-
 def read_dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
     """The variables of a `.env` and what is wrong with it; nothing at all when there is no such file.
 
@@ -125,7 +102,7 @@ def read_dotenv(path: Path) -> tuple[dict[str, str], list[Problem]]:
     is run. A name given twice has its last value.
     """
     try:
-        status, data = read_regular(path, limit=MAX_DOTENV_BYTES)
+        status, data = read_regular(path, limit=MAX_DOTENV_BYTES, follow=True)
         text = data.decode("utf-8-sig")
     except FileNotFoundError:
         return {}, []

@@ -6,14 +6,13 @@ Runs in the caller's transaction. The STOP file is the same switch outside the d
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.regular import read_regular
 from runner.text import one_line
 from runner.units import UnixMs, iso
 
@@ -83,23 +82,12 @@ def stop_text(*, reason: str, by: str) -> str:
 
 
 def stop_words(file: Path) -> StopWords | None:
-    """What a kill wrote into the STOP file; None for no file, and for one that holds anything else.
-
-    Anybody may have made it: a pipe, a link, a gigabyte.
-    """
+    """What a kill wrote into the STOP file; None for no file, and for one that holds anything else."""
     try:
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_FILE_BYTES:
-            return None
-        reason, by, *rest = os.read(fd, MOST_FILE_BYTES).decode("utf-8").split("\n")
+        status, data = read_regular(file, limit=MOST_FILE_BYTES)
+        reason, by, *rest = data.decode("utf-8").split("\n")
     except (OSError, ValueError):  # fewer than two lines, and what is no text
         return None
-    finally:
-        os.close(fd)
     name = by.removeprefix("by ")
     strange = len(reason) > MOST_REASON or len(name) > MOST_BY or not reason.strip() or not name.strip() or name == by
     if strange or rest != [""] or any(one_line(text) != text for text in (reason, name)):
