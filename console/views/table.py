@@ -7,7 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from console.clean import one_line
-from console.line import EMPTY, Line, Span, cell, cell_apart, fit
+from console.format import count
+from console.line import EMPTY, Line, Span, cell, cell_apart, fit, line
 from console.look import Look, Role
 
 RowId = int | str
@@ -97,6 +98,19 @@ def head_line(placed: Sequence[Placed], look: Look) -> Line:
     """The titles."""
     titles = [cell(one.column.title, one.width, look, right=one.column.right) for one in placed]
     return (Span(" " * MARGIN + (" " * GAP).join(titles).rstrip(), Role.DIM),)
+
+
+def place_line(listing: Listing, look: Look, *, above: int, below: int, total: int | None, marked: int) -> Line:
+    """How many rows are marked and how many lie out of sight; `+`: and more that are not loaded."""
+    pieces: list[str | tuple[str, Role]] = []
+    if marked:
+        pieces.append((f" {count(marked)} marked", Role.ACCENT))
+    for arrow, rows, more in ((look.up, above, listing.more_above), (look.down, below, listing.more_below)):
+        if rows or more:
+            pieces.append((f" {arrow}{rows or ''}{'+' if more else ''}", Role.DIM))
+    if listing.more_below and total is not None:
+        pieces.append((f" of {count(total)}", Role.DIM))
+    return line(*pieces)
 
 
 def row_line(

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.geometry import Region
 from textual.message import Message
-from textual.strip import Strip
 
 from console.format import count
-from console.line import Line, fit, line, spread, width_of
-from console.look import Look, Role
+from console.line import Line, fit, spread, width_of
+from console.look import Look
 from console.messages import Flash, PageWanted, RowChosen
-from console.output import ThriftyApp
-from console.views.table import Listing, Row, RowId, empty_line, head_line, place, row_line, told_by_their_end
-from console.widgets.lines import Lines
+from console.views.table import (
+    Listing,
+    Row,
+    RowId,
+    empty_line,
+    head_line,
+    place,
+    place_line,
+    row_line,
+    told_by_their_end,
+)
+from console.widgets.meant import Meant
 
 NEAR = 20
 """Rows before the end of what is loaded at which more are asked for."""
@@ -26,7 +32,7 @@ MOST_MARKS = 1_000
 """Jobs of one act."""
 
 
-class Table(Lines, can_focus=True):
+class Table(Meant, can_focus=True):
     """Draws the rows that fit, one line each below the titles."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -70,14 +76,8 @@ class Table(Lines, can_focus=True):
         self._paged = paged
         self._turns = turns
         self._drawn = drawn
-        self._unseen = False
-        """What an act would mean has changed by itself, and no picture of that was sent yet."""
         self._covered = False
         """Something else is shown instead of the rows."""
-        self._shown_at = -math.inf
-        """When one was sent."""
-        self._telling: int | None = None
-        """The line that tells of it: of the cursor, or the titles; None while rows are covered."""
         self._anchor: RowId | None = None
         """Where a range of marks began."""
         self._unranged: frozenset[RowId] = frozenset()
@@ -179,26 +179,10 @@ class Table(Lines, can_focus=True):
         """The row under the cursor; None where it is gone, and before it was shown."""
         return self._under_cursor() if self.was_shown else None
 
-    @property
-    def was_shown(self) -> bool:
-        """Whether the key that is being obeyed was pressed when the cursor and the marks were on the screen.
-
-        A key that was on its way when a page came was not meant for the first row of that page, and one that was
-        pressed for marks not for the row under the cursor, once the last of the marks went by itself.
-        """
-        app = self.app
-        assert isinstance(app, ThriftyApp)
-        return not self._unseen and app.pressed_at > self._shown_at
-
     def go_to(self, id: RowId) -> None:
         """Put the cursor on a row."""
         self.cursor, self._unseen = id, True
         self.redraw()
-
-    def unsee(self) -> None:
-        """It was hidden: no key means what it shows before that was shown again."""
-        self._unseen = True
-        self._send_telling()
 
     def reopen(self) -> None:
         """It was left and is shown again: at its top, if that is where it was, and not where newer rows pushed it.
@@ -306,7 +290,7 @@ class Table(Lines, can_focus=True):
         placed = place(self.listing.columns, width - 1)
         rows = self._rows[self._top : self._top + room]
         alike = told_by_their_end(rows, placed, self.look)
-        position = self._position(room) if self._drawn is None else ()
+        position = () if self._drawn is not None or not self._rows else self._position()
         titles = fit(head_line(placed, self.look), width - (width_of(position) + 2 if position else 0), self.look)
         lines: list[Line] = [spread(titles, position, width, self.look)]
         for row in rows:
@@ -331,22 +315,10 @@ class Table(Lines, can_focus=True):
         if self._drawn is not None:
             self._drawn()
 
-    def render_line(self, y: int) -> Strip:
-        if self._unseen and y == self._telling and isinstance(app := self.app, ThriftyApp):
-            app.once_shown(self._was_shown)
-        return super().render_line(y)
-
-    def _send_telling(self) -> None:
-        if self._unseen and self._telling is not None:  # its line may be as it was, and is sent all the same
-            self.refresh(Region(0, self._telling, self.size.width, 1))
-
     def _keep(self, marks: frozenset[RowId]) -> None:
         """The other marks went by themselves; once all have, an act means the row under the cursor."""
         self._unseen = self._unseen or (not marks and bool(self.marks))
         self.marks = marks
-
-    def _was_shown(self, at: float) -> None:
-        self._unseen, self._shown_at = False, at
 
     def on_resize(self) -> None:
         self.redraw()
@@ -385,21 +357,10 @@ class Table(Lines, can_focus=True):
             self._top = min(max(self._top, index - room + 1), index)
         self.pushed = min(self.pushed, self._top)
 
-    def _position(self, room: int) -> Line:
-        if not self._rows:
-            return ()
-        last = min(len(self._rows), self._top + room)
-        above, below = self._top, len(self._rows) - last
-        pieces: list[str | tuple[str, Role]] = []
-        if self.marks:
-            pieces.append((f" {count(len(self.marks))} marked", Role.ACCENT))
-        if above or self.listing.more_above:
-            pieces.append((f" {self.look.up}{_number(above, more=self.listing.more_above)}", Role.DIM))
-        if below or self.listing.more_below:
-            pieces.append((f" {self.look.down}{_number(below, more=self.listing.more_below)}", Role.DIM))
-        if self.listing.more_below and self._total is not None:
-            pieces.append((f" of {count(self._total)}", Role.DIM))
-        return line(*pieces)
+    def _position(self) -> Line:
+        first, behind = self.in_view()
+        below = len(self._rows) - behind
+        return place_line(self.listing, self.look, above=first, below=below, total=self._total, marked=len(self.marks))
 
     def _room(self) -> int:
         return max(0, self.size.height - 1)
@@ -416,7 +377,3 @@ class Table(Lines, can_focus=True):
                 break
             place_of = still[row.id] + 1 if row.id in still else place_of
         return place_of
-
-
-def _number(rows: int, *, more: bool) -> str:
-    return f"{rows or ''}+" if more else str(rows)

@@ -11,6 +11,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from console.box import NEWEST, Box
 from console.format import count
 from console.line import Line, line
 from console.logbook import LEVELS, LogPage, Run, Sieve, Want, begun, nearest
@@ -25,7 +26,6 @@ KEEP = 5_000
 """Events held while it follows, and twice as many while somebody reads; others are read from the database again."""
 NEAR = 50
 """Events before an end of the run at which more are wanted."""
-_NEWEST = 1 << 62
 
 
 class Tail(Lines, can_focus=True):
@@ -57,12 +57,7 @@ class Tail(Lines, can_focus=True):
         """The newest events, of every kind."""
         self._run = Run()
         """Those that are shown or near: it touches the live ones while it follows."""
-        self._cursor: int | None = None
-        """Id of the event under it; None: follows the newest."""
-        self._bottom = _NEWEST
-        """Id of the event at the bottom of the box."""
-        self._inside = 0
-        """Lines above the box of an event that is longer than it."""
+        self._box = Box(room=self._room, height=self._height)
         self._beyond = 0
         """Events newer than the run."""
         self._beyond_more = False
@@ -73,14 +68,12 @@ class Tail(Lines, can_focus=True):
     @property
     def following(self) -> bool:
         """Whether new events move the text."""
-        return self._cursor is None
+        return self._box.cursor is None
 
     @property
     def current(self) -> Event | None:
         """The event under the cursor, as it is shown."""
-        index = self._run.place(self._cursor) if self._cursor is not None else -1
-        event = self._run.events[index] if index >= 0 else None
-        return event if event is not None and event.id == self._cursor else None
+        return self._box.current(self._run)
 
     # --- what comes -----------------------------------------------------------------------------------------------
 
@@ -88,7 +81,8 @@ class Tail(Lines, can_focus=True):
         """Add what the log has gained."""
         if part.fresh:
             self.sieve = Sieve(level=self.sieve.level)
-            self._run, self._cursor, self._bottom, self._inside = Run(), None, _NEWEST, 0
+            self._run = Run()
+            self._box.follow()
             self._beyond, self._beyond_more, self._skipped, self.want = 0, False, 0, None
         if not part.fresh and not part.events:
             return
@@ -123,10 +117,11 @@ class Tail(Lines, can_focus=True):
         if want.after == 0 and self._run.events:
             self._go(0)
         elif page.hit is not None and run is not None:
-            self._bottom = _NEWEST if want.around else self._bottom
+            if want.around:
+                self._box.bottom = NEWEST
             self._go(self._run.place(page.hit), middle=True)
-        elif self._cursor is not None and self.current is None:
-            self._go(self._run.place(self._cursor))  # what it was on is left out now: on to what is shown nearest
+        elif self._box.cursor is not None and self.current is None:
+            self._go(self._run.place(self._box.cursor))  # what it was on is left out now: on to what is shown nearest
         self._trim()
         self.redraw()
         self._tell(LookNow())
@@ -135,7 +130,7 @@ class Tail(Lines, can_focus=True):
 
     def action_move(self, by: int) -> None:
         self._stay()
-        if self._cursor is None:
+        if self._box.cursor is None:
             if by < 0:
                 self._hold()
             return
@@ -145,13 +140,13 @@ class Tail(Lines, can_focus=True):
 
     def action_move_page(self, pages: int) -> None:
         self._stay()
-        if self._cursor is None and pages > 0:
+        if self._box.cursor is None and pages > 0:
             return
-        if self._cursor is None:
+        if self._box.cursor is None:
             self._hold()
         elif self._scroll_inside(pages * max(1, self._room() - 1)):
             return
-        self._step(pages * max(1, len(self._in_view()) - 1))
+        self._step(pages * max(1, self._box.seen_whole(self._run) - 1))
 
     def action_oldest(self) -> None:
         if self._run.since and self._reads:
@@ -160,7 +155,8 @@ class Tail(Lines, can_focus=True):
             self._go(0)
 
     def action_follow(self) -> None:
-        self._cursor, self._bottom, self._inside, self._skipped = None, _NEWEST, 0, 0
+        self._box.follow()
+        self._skipped = 0
         if self.want is not None:
             self.want = None
             self._tell(LookNow())
@@ -173,9 +169,8 @@ class Tail(Lines, can_focus=True):
 
     def action_wrap(self) -> None:
         self._wrapped = not self._wrapped
-        self._inside = 0
-        if self._cursor is not None:
-            self._show_cursor()
+        self._box.inside = 0
+        self._box.keep_in_sight(self._run)
         self.redraw()
 
     # --- filter and search ----------------------------------------------------------------------------------------
@@ -202,13 +197,13 @@ class Tail(Lines, can_focus=True):
     def seek(self, *, forward: bool, errors: bool = False) -> None:
         """Go to the next or previous event with the text, or error. From the end both look back."""
         text = None if errors else self.sought
-        forward = forward and self._cursor is not None
+        forward = forward and self._box.cursor is not None
         if text == "":
             self._flash("/ searches first")
             return
         self._join_live()
         events = self._run.events
-        index = self._run.place(self._cursor) if self._cursor is not None else len(events)
+        index = self._run.place(self._box.cursor) if self._box.cursor is not None else len(events)
         found = nearest(events[index + 1 :] if forward else reversed(events[:index]), text=text)
         if found is not None:
             self._go(self._run.place(found.id), middle=True)
@@ -222,18 +217,18 @@ class Tail(Lines, can_focus=True):
     def _sift(self, sieve: Sieve) -> None:
         finer, self.sieve, self.want = sieve.within(self.sieve), sieve, None
         live = self._live.sieved(sieve)
-        if self._cursor is None:
+        if self._box.cursor is None:
             self._run = live
         elif finer:
             self._run = self._run.sieved(sieve)
-        elif self._cursor > self._live.since:
+        elif self._box.cursor > self._live.since:
             self._run, self._beyond, self._beyond_more = live, 0, False
         else:
-            self._wish(Want(sieve=sieve, before=self._cursor, around=True))
+            self._wish(Want(sieve=sieve, before=self._box.cursor, around=True))
         self._beyond_more |= self._beyond > 0  # how many of them pass is not known
         self._beyond = 0
-        if self._cursor is not None and self._run.events:
-            self._go(max(0, self._run.place(self._cursor)))
+        if self._box.cursor is not None and self._run.events:
+            self._go(max(0, self._run.place(self._box.cursor)))
         self.redraw()
 
     def _sought_word(self, want: Want) -> str:
@@ -248,15 +243,13 @@ class Tail(Lines, can_focus=True):
             self._tell(LookNow())
 
     def _hold(self) -> None:
-        if self._run.events:
-            self._cursor = self._bottom = self._run.events[-1].id
-            self._inside = max(0, self._height(self._run.events[-1]) - self._room())
-            self.redraw()
+        self._box.hold(self._run)
+        self.redraw()
 
     def _step(self, by: int) -> None:
         """Move the cursor; below the newest event it follows again."""
         self._join_live()
-        index = self._run.place(self._cursor or 0)
+        index = self._run.place(self._box.cursor or 0)
         if by > 0 and index == len(self._run.events) - 1 and self._run.upto >= self._live.upto:
             self.action_follow()
         else:
@@ -264,55 +257,15 @@ class Tail(Lines, can_focus=True):
 
     def _go(self, index: int, *, back: bool = False, middle: bool = False) -> None:
         """Put the cursor on this event, and the box where it is seen."""
-        events = self._run.events
-        if not events:
-            return
-        self._cursor = events[max(0, min(len(events) - 1, index))].id
-        self._inside = 0
-        self._show_cursor(back=back, middle=middle)
+        self._box.go(self._run, index, back=back, middle=middle)
         self.redraw()
-
-    def _show_cursor(self, *, back: bool = False, middle: bool = False) -> None:
-        """Move the bottom as little as is needed, or, for what was far away, to have it `middle`."""
-        assert self._cursor is not None
-        events, room = self._run.events, self._room()
-        index = self._run.place(self._cursor)
-        bottom = min(self._run.place(self._bottom), len(events) - 1)
-        if index < 0 or room <= 0:
-            return
-        self._bottom = events[bottom].id
-        above = index > bottom
-        if not above:
-            height = 0
-            for place in range(index, bottom + 1):
-                height += self._height(events[place])
-                if height > room:
-                    break
-            else:
-                return
-        if middle:
-            room = max(1, room // 2)
-        if above and not middle:
-            bottom = index
-        else:
-            bottom, height = index, self._height(events[index])
-            while bottom + 1 < len(events) and height + self._height(events[bottom + 1]) <= room:
-                bottom += 1
-                height += self._height(events[bottom])
-        self._bottom = events[bottom].id
-        over = self._height(events[index]) - self._room()
-        self._inside = over if back and over > 0 else 0
 
     def _scroll_inside(self, by: int) -> bool:
         """Move within an event that is longer than the box; False when the cursor has to move."""
-        event = self.current
-        over = self._height(event) - self._room() if event is not None else 0
-        inside = max(0, min(over, self._inside + by))
-        if over <= 0 or inside == self._inside:
-            return False
-        self._inside = inside
-        self.redraw()
-        return True
+        scrolled = self._box.scroll_inside(self._run, by)
+        if scrolled:
+            self.redraw()
+        return scrolled
 
     # --- the run --------------------------------------------------------------------------------------------------
 
@@ -324,10 +277,10 @@ class Tail(Lines, can_focus=True):
             self._beyond, self._beyond_more = 0, False
 
     def _trim(self) -> None:
-        if self._cursor is None:
+        if self._box.cursor is None:
             self._run = self._run.newest(self._keep)
         elif len(self._run.events) > 2 * self._keep:
-            bottom = min(self._run.place(self._bottom), len(self._run.events) - 1)
+            bottom = self._box.last(self._run)
             cut = self._run.oldest(bottom + self._keep)
             self._beyond += len(self._run.events) - len(cut.events)
             self._run = cut.newest(self._keep + min(bottom, self._keep))
@@ -336,10 +289,10 @@ class Tail(Lines, can_focus=True):
         """Wish for older or newer events before they are missed."""
         if not self._reads or self.want is not None:
             return
-        events, bottom = self._run.events, min(self._run.place(self._bottom), len(self._run.events) - 1)
+        events, bottom = self._run.events, self._box.last(self._run)
         if self._run.since and bottom < max(NEAR, 2 * self._room()):
             self._wish(Want(sieve=self.sieve, before=self._run.since + 1))
-        elif self._cursor is not None and bottom >= len(events) - NEAR and self._run.upto < self._live.upto:
+        elif self._box.cursor is not None and bottom >= len(events) - NEAR and self._run.upto < self._live.upto:
             self._join_live()
             if self._run.upto < self._live.upto:
                 self._wish(Want(sieve=self.sieve, after=self._run.upto))
@@ -357,53 +310,25 @@ class Tail(Lines, can_focus=True):
             return
         self._fetch()
         lines: list[Line] = [self._title(width)]
-        shown = self._shown()
+        shown = self._box.lines(self._run, self._lines)
         lines += shown
         if not shown:
             lines.append(line((f"   {self._nothing()}", Role.DIM)))
         self.show_lines(tuple(lines))
 
     def on_resize(self) -> None:
-        if self._cursor is not None:
-            self._show_cursor()
+        self._box.keep_in_sight(self._run)
         self.redraw()
 
-    def _shown(self) -> list[Line]:
-        """The lines of the box: whole events, but for the one at its top."""
-        events, room = self._run.events, self._room()
-        bottom = min(self._run.place(self._bottom), len(events) - 1)
-        lines: list[Line] = []
-        top = bottom
-        while top >= 0 and len(lines) < room:
-            lines[:0] = self._lines(events[top])
-            top -= 1
-        if len(lines) > room:
-            over = len(lines) - room
-            first = self._inside if bottom == top + 1 and self._cursor == events[bottom].id else over
-            return lines[first : first + room]
-        while len(lines) < room and bottom + 1 < len(events):
-            bottom += 1
-            lines += self._lines(events[bottom])
-        return lines[:room]
-
-    def _in_view(self) -> tuple[Event, ...]:
-        events, room = self._run.events, self._room()
-        bottom = min(self._run.place(self._bottom), len(events) - 1)
-        top, height = bottom, 0
-        while top >= 0 and height + self._height(events[top]) <= room:
-            height += self._height(events[top])
-            top -= 1
-        return events[top + 1 : bottom + 1]
-
     def _lines(self, event: Event) -> tuple[Line, ...]:
-        cursor = event.id == self._cursor
+        cursor = event.id == self._box.cursor
         return event_lines(event, self.size.width, self.look, cursor=cursor, sought=self.sought, wrapped=self._wrapped)
 
     def _height(self, event: Event) -> int:
         return len(event_lines(event, self.size.width, self.look, wrapped=True)) if self._wrapped else 1
 
     def _title(self, width: int) -> Line:
-        below = len(self._run.events) - 1 - self._run.place(self._bottom)
+        below = len(self._run.events) - 1 - self._run.place(self._box.bottom)
         return log_title(
             width,
             self.look,
