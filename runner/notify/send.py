@@ -77,19 +77,27 @@ def _send(url: str, message: dict[str, str], heard: Heard) -> str | None:
 
 
 def _notify(url: str, message: dict[str, str]) -> bool:
+    channel = channel_to(url)
+    if not message:
+        return True  # only asked whether the URL is understood
+    return bool(
+        channel.notify(body=message["body"], title=message["title"], notify_type=message["kind"], body_format="text")
+    )
+
+
+def channel_to(url: str) -> Any:
+    """The library's channel to one address. Raises Unknown."""
     import apprise  # noqa: PLC0415 - the pipe is watched before half a second goes into this
 
+    # Its own 4 s would call a message untaken that a slow server took, and have it sent again and again.
+    apprise.URLBase.socket_connect_timeout = apprise.URLBase.socket_read_timeout = MESSAGE_S
     asset: Any = apprise.AppriseAsset(
         app_id="afk-runner", app_desc="afk-runner", app_url="", storage_mode="memory", async_mode=False
     )
     channel = apprise.Apprise(asset=asset)
     if not channel.add(url):
         raise Unknown("this is no URL that apprise knows; https://appriseit.com lists them")
-    if not message:
-        return True  # only asked whether the URL is understood
-    return bool(
-        channel.notify(body=message["body"], title=message["title"], notify_type=message["kind"], body_format="text")
-    )
+    return channel
 
 
 def _listen(heard: Heard) -> None:

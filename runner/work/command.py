@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -26,8 +25,9 @@ END_BYTES = 4_000
 """Of each stream's end, where a command that failed says why."""
 LAST_WORD_CHARS = 500
 EX_DATAERR = 65
-LAST_WORDS_S = 10.0
-"""How long the rest of the output is waited for, once everything in sight has ended."""
+LAST_LOOKS, LOOK_S = 100, 0.1
+"""How long the rest of the output is waited for, once everything in sight has ended: so many looks of so many seconds,
+for whoever was frozen meanwhile finds the time over, and the output still in the pipe."""
 
 
 def run_command(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,9 +83,10 @@ def _served(order: Mapping[str, Any], child: subprocess.Popen[bytes]) -> dict[st
         thread.start()
     code = child.wait()
     processes.end_leftovers()  # what it left running may hold the pipes open for ever
-    until = time.monotonic() + LAST_WORDS_S
-    for reader in readers:
-        reader.join(max(0.0, until - time.monotonic()))
+    for _ in range(LAST_LOOKS):
+        if (unread := next((reader for reader in readers if reader.is_alive()), None)) is None:
+            break
+        unread.join(LOOK_S)
     over.set()  # off Linux what got out of sight may still write: no word of it belongs to the next attempt
     if code == 0:
         return {"outcome": "done", "result": json.dumps(out.text(), ensure_ascii=False)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.notify.addresses import name_of, named, without_secrets
+from runner.notify.send import MESSAGE_S, channel_to
 from runner.redact import MARK
 
 
@@ -62,3 +63,11 @@ def test_what_a_library_says_of_a_failure_is_freed_of_every_part(url: str, parts
 
 def test_the_name_may_stay_in_what_is_said() -> None:
     assert without_secrets("json to host.org refused", "json://u1:p1@host.org/") == "json to host.org refused"
+
+
+def test_the_library_waits_as_long_as_we_say_unless_the_address_says_otherwise() -> None:
+    """What a slow server took must not be sent again because somebody else's patience was shorter."""
+    (ours,), (its_own,) = channel_to("json://127.0.0.1"), channel_to("json://127.0.0.1?cto=2&rto=3")
+
+    assert ours.request_timeout == (MESSAGE_S, MESSAGE_S)
+    assert its_own.request_timeout == (2, 3)

@@ -37,7 +37,7 @@ def ran(tmp_path: Path, code: str) -> dict[str, Any]:
 def spared(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' own process has children that a worker has not."""
     monkeypatch.setattr(processes, "end_leftovers", lambda: None)
-    monkeypatch.setattr(command, "LAST_WORDS_S", 120.0)  # on a machine that stands still they take their time
+    monkeypatch.setattr(command, "LAST_LOOKS", 1_200)  # on a machine that stands still they take their time
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def servers() -> Iterator[tuple[str, str]]:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine that stands still for a while a launcher takes its time, and so do last words."""
     monkeypatch.setattr(confine, "SETUP_S", 120.0)
-    monkeypatch.setattr(command, "LAST_WORDS_S", 120.0)
+    monkeypatch.setattr(command, "LAST_LOOKS", 1_200)
 
 
 @pytest.fixture(autouse=True)

@@ -104,7 +104,7 @@ def test_output_that_somebody_out_of_sight_holds_open_is_not_waited_for(
     heard = threading.Event()
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=SimpleNamespace(write=lambda _: heard.set(), flush=int)))
     monkeypatch.setattr(processes, "end_leftovers", lambda: heard.wait(60))
-    monkeypatch.setattr("runner.work.command.LAST_WORDS_S", 0.2)
+    monkeypatch.setattr("runner.work.command.LAST_LOOKS", 2)
     order: dict[str, Any] = {
         "command": ["sh", "-c", "sleep 600 & echo $!"],
         "cwd": str(tmp_path),
