@@ -64,6 +64,8 @@ def main() -> None:
 
 
 def _die_with_runner(life: int) -> None:
+    # What is to end the payload has to interrupt the thread it runs in: a handler alone waits for its next line.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
     while os.read(life, 1):
         pass
     try:

@@ -495,8 +495,32 @@ def test_a_hangup_takes_no_worker(afk: World) -> None:
     assert {*afk.workers(runner)} == {*workers}
 
 
+def test_only_the_thread_that_runs_a_payload_is_interrupted(afk: World) -> None:
+    """A TERM that another takes, as one may after a freeze, would find the payload asleep, and its end untidy."""
+    afk.init(TOML, tasks=TASKS)
+    afk.start()
+    afk.afk("enqueue", "tidy")
+    (worker,) = pids(afk, 1)
+    threads = {int(thread.name) for thread in Path(f"/proc/{worker}/task").iterdir()}
+
+    taken = {
+        (thread, number)
+        for thread in threads
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+        if not in_mask(thread, "SigBlk", number)
+    }
+
+    assert len(threads) > 1
+    assert {thread for thread, _ in taken} == {worker}
+
+
 def hears(pid: int, number: signal.Signals) -> bool:
     """Whether a process has a handler of its own for a signal."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
-    return bool(int(caught, 16) >> (number - 1) & 1)
+    return in_mask(pid, "SigCgt", number)
+
+
+def in_mask(tid: int, name: str, number: signal.Signals) -> bool:
+    """Whether a signal is in one of the masks of a thread."""
+    status = Path(f"/proc/{tid}/status").read_text()
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith(f"{name}:"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
