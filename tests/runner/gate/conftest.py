@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from runner.gate import book, http, local, upstreams
-from tests import upstream
-from tests.runner.gate.world import PATIENCE_S, House, house
-from tests.upstream import FakeAnthropic
+from tests.runner.gate.world import House, house
+from tests.upstream import PATIENCE_S, FakeAnthropic
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that stands still for a while changes no answer; a test that is about a wait sets its own."""
-    monkeypatch.setattr(upstream, "PATIENCE_S", PATIENCE_S)
     monkeypatch.setattr(upstreams, "CONNECT_S", PATIENCE_S)
     monkeypatch.setattr(local, "ASK_S", PATIENCE_S)
     monkeypatch.setattr(http, "LINGER_S", PATIENCE_S)

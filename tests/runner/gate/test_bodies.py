@@ -13,8 +13,8 @@ import pytest
 from runner.gate.aside import LIGHT_BYTES, beside
 from runner.gate.body import json_object
 from runner.gate.http import EVENTS_AT_ONCE, MAX_BODY_BYTES, BadRequest, Request, Responder, serve_connection
-from tests.runner.gate.world import ASKED, PATIENCE_S, House, house
-from tests.upstream import FakeAnthropic
+from tests.runner.gate.world import ASKED, House, house
+from tests.upstream import PATIENCE_S, FakeAnthropic
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from runner.errors import StoreBusy
 from runner.gate import book, flight, http, ledger
 from runner.gate.book import Book
 from runner.units import MicroUsd
-from tests.runner.gate.world import ASKED, BREAKER, COST, HOLD, KEY, PATIENCE_S, House, error_of, house
-from tests.upstream import FakeAnthropic, Reply
+from tests.runner.gate.world import ASKED, BREAKER, COST, HOLD, KEY, House, error_of, house
+from tests.upstream import PATIENCE_S, FakeAnthropic, Reply
 
 
 async def raw(gate: House, data: bytes, *, end: bool = False) -> bytes:

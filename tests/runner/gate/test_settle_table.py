@@ -19,8 +19,8 @@ import pytest
 from runner.gate import flight
 from runner.gate.answer import Answer
 from runner.gate.flight import Flight
-from tests.runner.gate.world import COST, PATIENCE_S, House, house
-from tests.upstream import FakeAnthropic, Reply, asked_for, body, events
+from tests.runner.gate.world import COST, House, house
+from tests.upstream import PATIENCE_S, FakeAnthropic, Reply, asked_for, body, events
 
 CUT = 0
 """The client sees the connection break off."""

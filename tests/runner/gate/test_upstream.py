@@ -9,8 +9,7 @@ from typing import Any
 import anthropic
 import pytest
 
-from tests.runner.gate.world import PATIENCE_S
-from tests.upstream import FakeAnthropic, Reply
+from tests.upstream import PATIENCE_S, FakeAnthropic, Reply
 
 ASKED: dict[str, Any] = {
     "model": "claude-haiku-4-5",

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.runner.gate.world import ASKED, COST, PATIENCE_S, PRICES, House, error_of, house
-from tests.upstream import FakeAnthropic, Reply
+from tests.runner.gate.world import ASKED, COST, PRICES, House, error_of, house
+from tests.upstream import PATIENCE_S, FakeAnthropic, Reply
 
 SEARCH = {"type": "web_search_20260318", "name": "web_search"}
 WINDOW = 4_000

@@ -13,8 +13,8 @@ import pytest
 
 from runner.config import BudgetConfig
 from runner.units import MicroUsd
-from tests.runner.gate.world import ASKED, COST, KEY, PATIENCE_S, House, error_of, house
-from tests.upstream import FakeAnthropic, Reply
+from tests.runner.gate.world import ASKED, COST, KEY, House, error_of, house
+from tests.upstream import PATIENCE_S, FakeAnthropic, Reply
 
 CHAT: dict[str, Any] = {"model": "house-model", "messages": [{"role": "user", "content": "Hello"}]}
 RESPONSE: dict[str, Any] = {"model": "house-model", "input": "Hello"}

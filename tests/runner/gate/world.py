@@ -33,12 +33,11 @@ from runner.store.jobs import Job
 from runner.store.writer import Writer
 from runner.units import MicroUsd
 from tests.factories import ManualClock, make_running, new_database
+from tests.upstream import PATIENCE_S
 
 NO_ROOTS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Nothing here is asked by TLS, and to read the certificates of the world takes each client 0.1 s."""
 
-PATIENCE_S = 60.0
-"""How long a test waits for what must come; a machine under load is slow, and a wait is no measurement."""
 
 KEY = "sk-house-canary-0123456789abcdef"
 HOLD = 110_000
