@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from runner.drill.sandbox import at_noon
 from runner.errors import StoreBusy
 from runner.store.db import Database
+from runner.units import SystemClock
 from tests.e2e.typed import Shell
 
 T = TypeVar("T")
@@ -55,8 +56,7 @@ def _state(pid: int) -> str:
 
 def noon() -> str:
     """A zone in which it is past noon, and the same day as in UTC: no day of it ends in the middle of a test."""
-    ahead = 12 - datetime.now(UTC).hour
-    return f"Etc/GMT{-ahead:+}" if ahead else "UTC"
+    return at_noon(SystemClock().now())
 
 
 def _children(parent: int, module: bytes) -> list[int]:
