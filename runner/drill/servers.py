@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -56,17 +55,17 @@ class Model(_Server):
     """Answers as the Messages API does: five tokens, always."""
 
     def __init__(self) -> None:
-        self._calls: list[float] = []
+        self._bodies: list[bytes] = []
         self.broken = False
         """Answers 500."""
         super().__init__()
 
     def answer(self, body: bytes) -> tuple[int, dict[str, Any]]:
-        self._calls.append(time.monotonic())
+        self._bodies.append(body)
         if self.broken:
             return 500, {"type": "error", "error": {"type": "api_error", "message": "broken on purpose"}}
         return 200, {
-            "id": f"msg_drill_{len(self._calls)}",
+            "id": f"msg_drill_{len(self._bodies)}",
             "type": "message",
             "role": "assistant",
             "model": json.loads(body)["model"],
@@ -79,11 +78,7 @@ class Model(_Server):
     @property
     def calls(self) -> int:
         """That reached it."""
-        return len(self._calls)
-
-    def after(self, moment: float) -> int:
-        """How many of them came later than that, by the monotonic clock."""
-        return sum(1 for at in self._calls if at > moment)
+        return len(self._bodies)
 
 
 class Receiver(_Server):

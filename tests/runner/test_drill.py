@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 
 from runner import drill
 from runner.commands import Door, Killed
-from runner.drill import place, sandbox
+from runner.drill import place, sandbox, steps
 from runner.drill.place import Place, sweep
 from runner.drill.sandbox import NotProven, Sandbox, Settings, must
 from runner.drill.servers import Model
@@ -112,6 +113,22 @@ def test_a_stop_that_stops_nothing_fails_and_says_why(
     assert kept.fault == done.fault
 
 
+def test_a_stop_that_lets_calls_through_fails(home: Home, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that pass by the gate while nothing may leave."""
+    models: list[Model] = []
+    monkeypatch.setattr(sandbox, "Model", lambda: models.append(Model()) or models[-1])
+
+    def leak(_: float) -> None:
+        for _ in range(9):
+            httpx.post(f"http://127.0.0.1:{models[0].port}", json={"model": "drill"})
+
+    monkeypatch.setattr(steps, "_quiet", leak)
+    done, _ = run(home, "stop")
+
+    assert done.fault is not None
+    assert done.fault.endswith("calls left after the kill")
+
+
 @pytest.mark.parametrize("broken", ["settings", "step"])
 def test_a_drill_that_cannot_be_held_is_not_proven(
     home: Home, scratch: Path, monkeypatch: pytest.MonkeyPatch, broken: str
@@ -174,12 +191,3 @@ def test_what_is_seen_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     must(True, "never said")
     with pytest.raises(NotProven, match="it is so"):
         must(False, "it is so")
-
-
-def test_a_call_is_counted_by_when_it_reached_the_model() -> None:
-    model = Model()
-    try:
-        model._calls += [1.0, 2.0, 3.0]
-        assert (model.calls, model.after(2.0)) == (3, 1)
-    finally:
-        model.close()
