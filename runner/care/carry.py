@@ -92,8 +92,8 @@ SELECT o.id, o.day, o.zone, o.held_at,
 ADD = """
 INSERT INTO charges (id, day, zone, held_at, job_id, n, task, upstream, model, runner, state, hold, cost, ended_at,
                      note, usage)
-VALUES (iif(EXISTS (SELECT 1 FROM charges WHERE id = ?1), NULL, ?1),
-        ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+VALUES (iif(EXISTS (SELECT 1 FROM charges WHERE id = ?), NULL, ?),
+        ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 # No day of any task counts less than it did, whatever became of the rows of its calls.
@@ -111,7 +111,7 @@ def carry(db: sqlite3.Connection, *, same: bool, irreversible: Collection[str] |
     """
     db.execute(ENDED)
     unknown = db.execute(UNKNOWN, {"same": same}).fetchall()
-    db.executemany(ADD, unknown)
+    db.executemany(ADD, [(row[0], *row) for row in unknown])
     cost = sum(row[12] if row[12] is not None else row[11] for row in unknown)
     for day, task, missing in db.execute(SHORT).fetchall():
         _add_sum(db, day=day, task=task, settled=missing)

@@ -39,4 +39,4 @@ def of_job(db: sqlite3.Connection, job_id: int) -> dict[str, tuple[str, str]]:
 
 def drop(db: sqlite3.Connection, job_id: int, *, step: str | None = None) -> None:
     """The answer a step has recorded, or all of a job as of no use."""
-    db.execute("DELETE FROM answers WHERE job_id = ?1 AND (?2 IS NULL OR step = ?2)", (job_id, step))
+    db.execute("DELETE FROM answers WHERE job_id = ? AND (? IS NULL OR step = ?)", (job_id, step, step))

@@ -41,7 +41,7 @@ UPDATE jobs SET status = 'running', lease = ?, lease_until = ?, runner = ?, star
  WHERE id = ? AND status = 'pending'
 """
 _AS_TAKEN = {
-    **{"status": "'running'", "lease": "?1", "lease_until": "?2", "runner": "?3", "starts": "starts + 1"},
+    **{"status": "'running'", "lease": "?", "lease_until": "?", "runner": "?", "starts": "starts + 1"},
     **{"waiting_gate": "NULL", "waiting_on": "NULL"},
 }
 _TAKEN = ", ".join(_AS_TAKEN.get(name, name) for name in COLUMNS.split(", "))
@@ -51,7 +51,7 @@ _SUSPECT_RUNS = "EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_suspect WHERE status
 
 # What nearly every claim takes: the head of the queue, found by one seek and without a recursion.
 HEAD = f"""
-SELECT not_before <= ?4 AND rescues = 0 AND NOT {_SUSPECT_RUNS}, {_TAKEN} FROM jobs
+SELECT {_TAKEN}, not_before <= ? AND rescues = 0 AND NOT {_SUSPECT_RUNS} FROM jobs
  WHERE status = 'pending' ORDER BY priority DESC, not_before, id LIMIT 1
 """  # noqa: S608 - our own constants
 
@@ -65,8 +65,8 @@ WITH RECURSIVE step (priority) AS (
     SELECT (SELECT max(priority) FROM jobs WHERE status = 'pending' AND priority < step.priority)
       FROM step WHERE step.priority IS NOT NULL
 )
-SELECT TRUE, {_TAKEN} FROM jobs
- WHERE id = (SELECT (SELECT id FROM jobs WHERE status = 'pending' AND priority = step.priority AND not_before <= ?4
+SELECT {_TAKEN}, TRUE FROM jobs
+ WHERE id = (SELECT (SELECT id FROM jobs WHERE status = 'pending' AND priority = step.priority AND not_before <= ?
                         AND (rescues = 0 OR rescues >= {MAX_RESCUES} OR NOT {_SUSPECT_RUNS})
                      ORDER BY not_before, id LIMIT 1) AS due
                FROM step WHERE due IS NOT NULL LIMIT 1)
@@ -82,11 +82,11 @@ def claim(db: sqlite3.Connection, *, now: UnixMs, lease: Lease) -> Job | None:
     """
     values = (lease.token, lease.until, lease.runner, now)
     row = db.execute(HEAD, values).fetchone()
-    if row is not None and not row[0]:
+    if row is not None and not row[-1]:
         row = db.execute(DUE, values).fetchone()
     if row is None:
         return None
-    job = job_of(row[1:])
+    job = job_of(row[:-1])
     return job if db.execute(TAKE, (*values[:3], job.id)).rowcount else None
 
 

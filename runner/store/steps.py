@@ -27,8 +27,8 @@ def thin(db: sqlite3.Connection, job_id: int, *, enough: Enough, batch: int = 20
     gone = batch
     while gone == batch:
         gone = db.execute(
-            "DELETE FROM steps WHERE job_id = ?1 AND name IN (SELECT name FROM steps WHERE job_id = ?1 LIMIT ?2)",
-            (job_id, batch),
+            "DELETE FROM steps WHERE job_id = ? AND name IN (SELECT name FROM steps WHERE job_id = ? LIMIT ?)",
+            (job_id, job_id, batch),
         ).rowcount
         if gone == batch and enough():
             return False

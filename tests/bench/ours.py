@@ -96,8 +96,8 @@ class Store:
             execute(controls.CLAIMS).fetchone()
             row = execute(leases.HEAD, (*taken, now)).fetchone()
             if row is not None:
-                last = row[1], row[9]
-                execute(leases.TAKE, (*taken, row[1]))
+                last = row[0], row[8]
+                execute(leases.TAKE, (*taken, row[0]))
                 execute(attempts.START, (*last, RUNNER, now))
             execute("COMMIT")
         seconds = time.perf_counter() - start
