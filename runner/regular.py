@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -15,10 +16,14 @@ def open_regular(path: Path, *, follow: bool = False) -> Iterator[tuple[int, os.
 
     Status and bytes come from one open file, so nobody can swap it between the check and the reading.
     """
-    if not follow and path.is_symlink():
-        raise OSError(None, "it is a symbolic link")
     # O_NONBLOCK: opening a FIFO would otherwise wait for a writer that never comes.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP and not follow and path.is_symlink():
+            raise OSError(None, "it is a symbolic link") from None
+        raise
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -30,9 +35,10 @@ def open_regular(path: Path, *, follow: bool = False) -> Iterator[tuple[int, os.
 
 def read_regular(path: Path, *, limit: int, follow: bool = False) -> tuple[os.stat_result, bytes]:
     """A regular file of at most `limit` bytes, whole, with its status. Raises OSError with a readable strerror."""
-    opened = open_regular(path, follow=follow)
-    with opened as (descriptor, status), os.fdopen(descriptor, "rb", closefd=False) as file:
-        data = file.read(limit + 1)
+    with open_regular(path, follow=follow) as (descriptor, status):
+        data = b""
+        while len(data) <= limit and (more := os.read(descriptor, limit + 1 - len(data))):
+            data += more
     if len(data) > limit:
         raise OSError(None, f"it is larger than {limit // 1024} KB")
     return status, data
