@@ -48,7 +48,7 @@ class ListPane(Pane):
 
     def draw_page(self, seen: Seen) -> None:
         """Draw a page that was read."""
-        raise NotImplementedError
+        raise NotImplementedError  # each list draws its own
 
     def forget(self) -> None:
         self.table.forget()
@@ -65,7 +65,7 @@ class RowsPane(ListPane, Generic[T]):
 
     def row_of(self, item: T) -> RowId:
         """The id of its row."""
-        raise NotImplementedError
+        raise NotImplementedError  # each list has rows of its own
 
     def chosen(self) -> T | None:
         """The one an act means now: under the cursor, once it was drawn there, and not gone."""

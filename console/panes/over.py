@@ -51,7 +51,7 @@ class OverPane(Pane, Generic[P]):
 
     def draw_page(self, seen: Seen, page: P) -> None:
         """Draw both."""
-        raise NotImplementedError
+        raise NotImplementedError  # each draws its own
 
     def is_whole(self, page: P) -> bool:  # noqa: ARG002 - for pages that take several looks
         """Whether no other look is needed for the rest of it."""

@@ -56,7 +56,7 @@ class Pane(Vertical):
 
     def open(self) -> None:
         """It was chosen: give its list the keys."""
-        raise NotImplementedError
+        raise NotImplementedError  # each pane has its own
 
     def open_again(self) -> None:
         """Its key was pressed while it is open."""
@@ -69,7 +69,7 @@ class Pane(Vertical):
 
     def draw(self, seen: Seen) -> None:
         """Draw a look at the home; `seen.page` is of its own kind, or None when it could not be read."""
-        raise NotImplementedError
+        raise NotImplementedError  # each pane has its own
 
     def forget(self) -> None:
         """Another database: no id means what it meant."""

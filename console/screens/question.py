@@ -44,11 +44,11 @@ class Question(ModalScreen[bool]):
 
     def asks(self) -> str:
         """The question."""
-        raise NotImplementedError
+        raise NotImplementedError  # each dialog asks its own
 
     def facts(self, width: int) -> list[Line]:
         """What there is to know before answering."""
-        raise NotImplementedError
+        raise NotImplementedError  # each dialog knows its own
 
     def compose(self) -> ComposeResult:
         yield self._dialog

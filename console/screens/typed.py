@@ -62,7 +62,7 @@ class TypedQuestion(Question):
 
     def known(self) -> list[Line]:
         """What there is to know before typing."""
-        raise NotImplementedError
+        raise NotImplementedError  # each prompt knows its own
 
     def facts(self, width: int) -> list[Line]:  # noqa: ARG002 - short enough for any width
         shown = [self._field(place) for place in range(min(self._at + 1, len(self.fields)))]
